@@ -1,0 +1,78 @@
+"""What the losses ask of their arguments, and how they say what is wrong.
+
+Only what is known when the graph is built is checked: Python numbers and static
+shapes.
+"""
+
+import math
+import numbers
+
+
+def is_dense(student_logits, labels):
+    """Whether labels are distributions `[..., classes]`, not classes `[...]`.
+
+    Told by the rank, or by the dtype where the rank is unknown.
+    """
+    if labels.shape.rank is None or student_logits.shape.rank is None:
+        return labels.dtype.is_floating
+    return labels.shape.rank == student_logits.shape.rank
+
+
+def check_temperature(temperature):
+    """Raises ValueError for a number that is no temperature."""
+    if isinstance(temperature, numbers.Real) and not (
+        math.isfinite(temperature) and temperature > 0
+    ):
+        raise ValueError(
+            "`temperature` must be positive and finite. "
+            f"Received: temperature={temperature}"
+        )
+
+
+def check_weights(soft_weight, hard_weight):
+    """Raises ValueError for numbers that are no weights of a mean."""
+    weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
+    numeric = {
+        name: weight
+        for name, weight in weights.items()
+        if isinstance(weight, numbers.Real)
+    }
+    for name, weight in numeric.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise ValueError(
+                f"`{name}` must be finite and not negative. "
+                f"Received: {name}={weight}"
+            )
+    if len(numeric) == 2 and not any(numeric.values()):
+        raise ValueError(
+            "`soft_weight` and `hard_weight` must not both be zero. "
+            f"Received: soft_weight={soft_weight}, hard_weight={hard_weight}"
+        )
+
+
+def check_same_shape(student_logits, teacher_logits):
+    """Raises ValueError where the static shapes cannot be the same."""
+    student_shape, teacher_shape = student_logits.shape, teacher_logits.shape
+    if student_shape.rank == 0 or not student_shape.is_compatible_with(
+        teacher_shape
+    ):
+        raise ValueError(
+            "`student_logits` and `teacher_logits` must have the same shape "
+            f"[..., classes]. Received: student_logits of shape "
+            f"{student_shape}, teacher_logits of shape {teacher_shape}"
+        )
+
+
+def check_labels_shape(student_logits, labels):
+    """Raises ValueError where labels fit neither [...] nor [..., classes]."""
+    logits_shape, labels_shape = student_logits.shape, labels.shape
+    if not (
+        logits_shape.is_compatible_with(labels_shape)
+        or logits_shape[:-1].is_compatible_with(labels_shape)
+    ):
+        raise ValueError(
+            "`labels` must be classes of shape [...] or distributions of "
+            "shape [..., classes] for logits of shape [..., classes]. "
+            f"Received: labels of shape {labels_shape}, student_logits of "
+            f"shape {logits_shape}"
+        )

@@ -1,0 +1,542 @@
+"""Distiller: trains a student on a teacher's soft targets through `fit`."""
+
+import inspect
+
+import keras
+import tensorflow as tf
+
+from kdtf import arguments, losses, numerics, targets
+from kdtf.ensemble import Ensemble
+from kdtf.input_checks import InputChecker
+from kdtf.metrics import TeacherMetric
+
+_HYPERPARAMETERS = ("temperature", "soft_weight", "hard_weight")
+
+
+@keras.saving.register_keras_serializable("kdtf")
+class Distiller(keras.Model):
+    """Trains `student` on a teacher's tempered outputs and on true labels.
+
+    Per entry the loss is (soft_weight T^2 KL_T(teacher || student) +
+    hard_weight CE(labels, student)) / (soft_weight + hard_weight), paper
+    section 2; see `kdtf.losses.distillation_loss`. The batch's loss is
+    sum(weight x loss) / number of entries, as Keras's `sum_over_batch_size`
+    (over the valid entries under a Keras mask), plus the student's own
+    regularisation losses.
+
+    A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, where y is
+
+    - with a teacher: None, or labels `[...]` or `[..., classes]`;
+    - without one: `{"labels": ..., "teacher_logits": [..., classes]}`.
+
+    A label of -1 means unlabelled: such a row has no hard term. The student's
+    output is one tensor of logits, `[batch, classes]` or, for time frames,
+    `[batch, time, classes]` with labels and sample weights `[batch, time]`.
+
+    `fit` and `evaluate` report, as means weighted by the sample weights,
+    `loss`; `soft_loss` (KL at T, without T^2); `hard_loss` (over labelled rows
+    only); `agreement` (share of entries on which student and teacher choose
+    the same class); and the metrics given to `compile`. A metric of
+    `kdtf.metrics` that compares with the teacher is fed the teacher's logits;
+    all others get the labels and skip unlabelled rows.
+
+    Saving a Distiller saves student and optimizer, never the teacher: after
+    `keras.saving.load_model`, `set_teacher` goes on with the training.
+
+    Attributes:
+      student: the model that is trained; use it alone afterwards.
+      temperature, soft_weight, hard_weight: scalar float32 variables; `assign`
+        them between epochs without a retrace.
+
+    Example:
+      >>> distiller = kdtf.Distiller(student, teacher, temperature=4.0)
+      >>> distiller.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
+      >>> distiller.fit(x, y, epochs=10, validation_data=(x_test, y_test))
+      >>> kdtf.export_student(distiller, "export")
+    """
+
+    def __init__(
+        self,
+        student,
+        teacher=None,
+        *,
+        temperature,
+        soft_weight=0.9,
+        hard_weight=0.1,
+        check_inputs=False,
+        **kwargs,
+    ):
+        """Builds a Distiller.
+
+        Args:
+          student: a `keras.Model` that returns logits.
+          teacher: a `keras.Model` that returns logits, a `kdtf.Ensemble`, or
+            any callable from x to logits; it runs in inference mode and is not
+            changed. None where the data hold the teacher's logits.
+          temperature: Python float > 0.
+          soft_weight: Python float >= 0; 0 trains on the labels alone, and the
+            teacher never runs, whatever is assigned later.
+          hard_weight: Python float >= 0.
+          check_inputs: whether to check every batch (labels in range, teacher
+            logits finite) and name batch and row in the error. Turns XLA off.
+
+        Raises:
+          ValueError: where an argument is none of these, or where the class
+            counts of student and teacher are known and differ.
+        """
+        if not isinstance(student, keras.Model):
+            raise ValueError(
+                f"`student` must be a keras.Model. Received: {student!r}"
+            )
+        arguments.check_temperature(temperature)
+        arguments.check_weights(soft_weight, hard_weight)
+        kwargs.setdefault("dtype", student.dtype_policy)
+        super().__init__(**kwargs)
+        self.student = student
+        self._checker = InputChecker() if check_inputs else None
+        self._wants_soft_targets = soft_weight > 0
+        self._awaits_teacher = False
+        self._teacher_logits = None
+        self._class_weight = None
+        self._constructor_arguments = {
+            "temperature": float(temperature),
+            "soft_weight": float(soft_weight),
+            "hard_weight": float(hard_weight),
+            "check_inputs": check_inputs,
+        }
+        self.temperature = self._add_scalar("temperature", temperature)
+        self.soft_weight = self._add_scalar("soft_weight", soft_weight)
+        self.hard_weight = self._add_scalar("hard_weight", hard_weight)
+        self._soft_tracker = keras.metrics.Mean("soft_loss")
+        self._hard_tracker = keras.metrics.Mean("hard_loss")
+        self._agreement_tracker = keras.metrics.Mean("agreement")
+        self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
+        self.built = student.built
+        if teacher is not None:
+            self.set_teacher(teacher)
+
+    def set_teacher(self, teacher):
+        """Gives the teacher to a Distiller that was loaded without it.
+
+        Args:
+          teacher: as in the constructor.
+
+        Raises:
+          ValueError: where it cannot be called, or where its class count is
+            known and is not the student's.
+        """
+        if not callable(teacher):
+            raise ValueError(
+                "`teacher` must be a keras.Model, an Ensemble or a callable. "
+                f"Received: {teacher!r}"
+            )
+        _check_class_counts(self.student, teacher)
+        # A function, which hides the teacher from Keras's saver: that follows
+        # every attribute and every property of a model.
+        self._teacher_logits = _teacher_function(teacher)
+        self._awaits_teacher = False
+        # Compiled steps hold the teacher they were traced with.
+        self.train_function = self.test_function = None
+
+    def call(self, inputs, training=None):
+        """The student's logits."""
+        return self.student(inputs, training=training)
+
+    # --- one step ------------------------------------------------------------
+
+    def train_step(self, data):
+        """One update of the student; returns the running metrics."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        # Outside the tape, which else would record the teacher's pass as well.
+        batch = self._targets(x, y)
+        self._require_targets(batch)
+        with tf.GradientTape() as tape:
+            logits = self(x, training=True)
+            batch = self._fit_to_logits(batch, logits)
+            weights = numerics.entry_weights(logits, sample_weight)
+            weights = self._apply_class_weight(weights, batch.labels, logits)
+            loss, soft, hard = self._batch_loss(batch, logits, weights)
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            scaled_loss = self.optimizer.scale_loss(loss / replicas)
+        variables = self.student.trainable_weights
+        gradients = tape.gradient(scaled_loss, variables)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self._track(loss, soft, hard, batch, logits, weights)
+        return self.compute_metrics(x, batch, logits, weights)
+
+    def test_step(self, data):
+        """One batch of `evaluate`; changes nothing but the metrics."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batch = self._targets(x, y)
+        logits = self(x, training=False)
+        batch = self._fit_to_logits(batch, logits)
+        weights = numerics.entry_weights(logits, sample_weight)
+        loss, soft, hard = self._batch_loss(batch, logits, weights)
+        self._track(loss, soft, hard, batch, logits, weights)
+        return self.compute_metrics(x, batch, logits, weights)
+
+    def _targets(self, x, y):
+        """The `Targets` of a batch, from the data and from the teacher."""
+        batch = targets.from_data(y)
+        if self._teacher_logits is None or not self._wants_soft_targets:
+            return batch
+        if batch.teacher_logits is not None:
+            raise ValueError(
+                "`y` must not hold teacher_logits beside a teacher: build the "
+                "Distiller with teacher=None to learn from stored ones. "
+                f"Received: y with the keys {sorted(y)}"
+            )
+        now, tempered = self._teacher_logits(x, self.temperature)
+        return batch._replace(teacher_logits=now, tempered_logits=tempered)
+
+    def _require_targets(self, batch):
+        """Raises where a batch lacks what the loss is to learn from."""
+        if self._wants_soft_targets and batch.tempered_logits is None:
+            if self._awaits_teacher:
+                raise ValueError(
+                    "This Distiller was saved without its teacher: call "
+                    "`set_teacher(teacher)` before `fit`. Received: no teacher"
+                )
+            raise ValueError(
+                "`y` must be {'labels': ..., 'teacher_logits': ...} for a "
+                "Distiller without a teacher, or `soft_weight` must be 0. "
+                "Received: y without teacher_logits"
+            )
+        if not self._wants_soft_targets and batch.labels is None:
+            raise ValueError(
+                "`y` must hold labels where `soft_weight` is 0. "
+                "Received: no labels"
+            )
+
+    def _fit_to_logits(self, batch, logits):
+        """The batch with its labels in shape and, if asked for, checked."""
+        batch = batch._replace(labels=targets.fit_labels(batch.labels, logits))
+        if self._checker is not None:
+            self._checker(batch.labels, batch.teacher_logits, logits.shape[-1])
+        return batch
+
+    def _batch_loss(self, batch, logits, weights):
+        """The batch's loss, and soft and hard loss `[...]`, None if absent."""
+        terms = _compiled_entry_losses if self._on_gpu else _entry_losses
+        total, soft, hard = terms(
+            logits,
+            batch.tempered_logits,
+            batch.labels,
+            *(tf.convert_to_tensor(getattr(self, h)) for h in _HYPERPARAMETERS),
+        )
+        loss = numerics.mean_over_entries(total, weights, logits)
+        if self.losses:  # regularisers, activity regularisers, `add_loss`
+            loss += tf.cast(super().compute_loss(), loss.dtype) * tf.cast(
+                tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype
+            )
+        return loss, soft, hard
+
+    def _apply_class_weight(self, weights, labels, logits):
+        """`weights` times the weight of each entry's class; -1 weighs 1."""
+        if self._class_weight is None or labels is None:
+            return weights
+        table = tf.constant(
+            [self._class_weight.get(c, 1.0) for c in range(logits.shape[-1])]
+        )
+        dense = arguments.is_dense(logits, labels)
+        classes = tf.argmax(labels, axis=-1) if dense else labels
+        by_class = tf.where(
+            losses.is_labelled(logits, labels),
+            tf.gather(table, tf.maximum(tf.cast(classes, tf.int32), 0)),
+            1.0,
+        )
+        return by_class if weights is None else weights * by_class
+
+    # --- metrics -------------------------------------------------------------
+
+    def _track(self, loss, soft, hard, batch, logits, weights):
+        """Updates the metrics that every Distiller reports."""
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(logits)[0])
+        if soft is not None:
+            self._soft_tracker.update_state(soft, weights)
+            agree = tf.equal(
+                tf.argmax(logits, axis=-1),
+                tf.argmax(batch.teacher_logits, axis=-1),
+            )
+            self._agreement_tracker.update_state(agree, weights)
+        if hard is not None:
+            labelled = _labelled_weights(logits, batch.labels, weights)
+            self._hard_tracker.update_state(hard, labelled)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the metrics given to `compile`; returns all results.
+
+        Keras also calls this with a batch as the data set gives it, to build
+        the metrics; the student's logits then stand in for the teacher's.
+        """
+        batch = y
+        if not isinstance(batch, targets.Targets):
+            batch = self._fit_to_logits(targets.from_data(y), y_pred)
+            batch = batch._replace(teacher_logits=y_pred)
+        if self._compile_metrics is not None:
+            self._update_user_metrics(batch, y_pred, sample_weight)
+        results = self.get_metrics_result()
+        if batch.teacher_logits is None:
+            del results["soft_loss"], results["agreement"]
+        if batch.labels is None:
+            del results["hard_loss"]
+        return results
+
+    def _update_user_metrics(self, batch, logits, weights):
+        labels = batch.labels
+        if not self._compile_metrics.built:
+            absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
+            self._compile_metrics.build(
+                absent if labels is None else labels, logits
+            )
+        for i, metric in enumerate(self._compile_metrics.metrics):
+            weighted = i >= self._unweighted_metrics
+            if isinstance(metric, TeacherMetric):
+                if batch.teacher_logits is not None:
+                    metric.update_state(
+                        batch.teacher_logits,
+                        logits,
+                        weights if weighted else None,
+                    )
+            elif labels is not None:
+                _update_on_labelled(
+                    metric, labels, logits, weights if weighted else None
+                )
+
+    def reset_metrics(self):
+        """As in Keras; also starts counting the checked batches anew."""
+        super().reset_metrics()
+        if self._checker is not None:
+            self._checker.reset()
+
+    # --- Keras's methods, with what distillation changes ---------------------
+
+    def compile(
+        self, optimizer="rmsprop", *, loss=None, metrics=None, **kwargs
+    ):
+        """As `keras.Model.compile`, but for `loss`, which is the Distiller's.
+
+        Args:
+          optimizer: as in Keras.
+          loss: must stay None.
+          metrics: as in Keras; they skip unlabelled rows.
+          **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
+            `jit_compile` and the rest, as in Keras. `jit_compile` is False
+            under `check_inputs=True`.
+
+        Raises:
+          ValueError: where a loss is given.
+        """
+        if loss is not None:
+            raise ValueError(
+                "`loss` must be None: a Distiller computes its own from "
+                "temperature, soft_weight and hard_weight. "
+                f"Received: loss={loss!r}"
+            )
+        if self._checker is not None:
+            kwargs["jit_compile"] = False
+        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
+        self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
+
+    def compile_from_config(self, config):
+        """Compiles a loaded Distiller as the saved one was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, class_weight=None, **kwargs):
+        """As `keras.Model.fit`.
+
+        Args:
+          x: as in Keras; the only argument needed for unlabelled data.
+          y: labels, or a dict of labels and teacher_logits, or None.
+          *args: as in Keras.
+          class_weight: dict from class to weight, applied to both terms of the
+            loss and to `weighted_metrics`; classes that are not in it, and
+            unlabelled rows, weigh 1.
+          **kwargs: as in Keras.
+
+        Raises:
+          ValueError: where the data hold no batch, or not what the loss needs.
+        """
+        self._set_class_weight(class_weight)
+        history = super().fit(x, y, *args, **kwargs)
+        if history.epoch and "loss" not in history.history:
+            raise ValueError(
+                "`x` must hold at least one batch. Received: no data"
+            )
+        return history
+
+    def train_on_batch(self, x, y=None, *args, class_weight=None, **kwargs):
+        """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
+        self._set_class_weight(class_weight)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def _set_class_weight(self, class_weight):
+        if class_weight != self._class_weight:
+            self._class_weight = class_weight
+            self.train_function = None  # it holds the old weights
+
+    def __setattr__(self, name, value):
+        if name in _HYPERPARAMETERS and hasattr(self, name):
+            raise AttributeError(
+                f"`{name}` is a variable, which compiled steps hold: change it "
+                f"with distiller.{name}.assign(value). Received: {value!r}"
+            )
+        super().__setattr__(name, value)
+
+    # --- saving --------------------------------------------------------------
+
+    def get_config(self):
+        """The configuration, with the student's and without the teacher."""
+        return {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+            "student": keras.saving.serialize_keras_object(self.student),
+            "awaits_teacher": (
+                self._awaits_teacher or self._teacher_logits is not None
+            ),
+            **self._constructor_arguments,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """A Distiller as it was built, but for its teacher."""
+        config = dict(config)
+        awaits_teacher = config.pop("awaits_teacher")
+        config["student"] = keras.saving.deserialize_keras_object(
+            config["student"]
+        )
+        distiller = cls(**config)
+        distiller._awaits_teacher = awaits_teacher
+        return distiller
+
+    def save_own_variables(self, store):
+        """Hyper-parameters and the seed states of the student's dropout.
+
+        Keras leaves the latter out of its weights files; without them a
+        resumed run would draw other dropout masks.
+        """
+        for i, variable in enumerate(self._own_state()):
+            store[str(i)] = variable
+
+    def load_own_variables(self, store):
+        """Loads what `save_own_variables` wrote."""
+        state = self._own_state()
+        if len(store.keys()) != len(state):
+            raise ValueError(
+                f"A saved Distiller of this student has {len(state)} variables "
+                f"of its own. Received: a file with {len(store.keys())}"
+            )
+        for i, variable in enumerate(state):
+            variable.assign(store[str(i)])
+
+    def _own_state(self):
+        known = {id(v) for v in self.student.weights}
+        known |= {id(v) for v in self.student.metrics_variables}
+        seeds = [v for v in self.student.variables if id(v) not in known]
+        return [getattr(self, h) for h in _HYPERPARAMETERS] + seeds
+
+    def _add_scalar(self, name, value):
+        return self.add_weight(
+            name=name,
+            shape=(),
+            dtype="float32",
+            initializer=keras.initializers.Constant(value),
+            trainable=False,
+        )
+
+
+def _entry_losses(
+    logits, tempered_logits, labels, temperature, soft_weight, hard_weight
+):
+    """Total, soft and hard loss of every entry, `[...]` each.
+
+    Soft or hard is None where its target is; without soft targets the total is
+    the hard loss as it is.
+    """
+    hard = None if labels is None else losses.hard_loss(logits, labels)
+    if tempered_logits is None:
+        if hard is None:
+            raise ValueError(
+                "`y` must hold labels or teacher_logits, or the Distiller must "
+                "have a teacher. Received: none of them"
+            )
+        return hard, None, hard
+    soft = losses.soft_loss(logits, tempered_logits, temperature=temperature)
+    total = losses.weighted_mean(
+        soft,
+        tf.zeros_like(soft) if hard is None else hard,
+        temperature,
+        soft_weight,
+        hard_weight,
+    )
+    return total, soft, hard
+
+
+# For a GPU, where the fused loss needs no full-size temporary, whether or not
+# the whole step is compiled.
+_compiled_entry_losses = tf.function(_entry_losses, jit_compile=True)
+
+
+def _teacher_function(teacher):
+    """(x, T) -> the teacher's logits at T = 1, and u with softmax(u / T)."""
+    if isinstance(teacher, Ensemble):
+
+        def ensemble_logits(x, temperature):
+            members = teacher.member_logits(x)
+            return (
+                teacher.combine_logits(members, 1.0),
+                teacher.combine_logits(members, temperature),
+            )
+
+        return ensemble_logits
+
+    def single_logits(x, temperature):
+        del temperature  # one net's logits do not depend on it
+        in_inference_mode = (
+            {"training": False} if isinstance(teacher, keras.Layer) else {}
+        )
+        logits = tf.convert_to_tensor(teacher(x, **in_inference_mode))
+        return logits, logits
+
+    return single_logits
+
+
+def _check_class_counts(student, teacher):
+    """Raises where both models say how many classes they have, and differ."""
+    counts = [_class_count(model) for model in (student, teacher)]
+    if None not in counts and counts[0] != counts[1]:
+        raise ValueError(
+            "`teacher` must have as many classes as `student`. Received: a "
+            f"student of {counts[0]} and a teacher of {counts[1]} classes"
+        )
+
+
+def _class_count(model):
+    """The last axis of a model's one output, where that is known."""
+    try:
+        return model.output_shape[-1]
+    except (AttributeError, TypeError):
+        return None  # a callable, or a model that was never called
+
+
+def _labelled_weights(logits, labels, weights):
+    """`weights` `[...]` with 0 on unlabelled rows."""
+    labelled = tf.cast(losses.is_labelled(logits, labels), tf.float32)
+    return labelled if weights is None else weights * labelled
+
+
+def _update_on_labelled(metric, labels, logits, weights):
+    """Updates a metric of (labels, predictions), unlabelled rows weighing 0.
+
+    Their label is shown as 0, since many metrics fail on -1.
+    """
+    if "sample_weight" not in inspect.signature(metric.update_state).parameters:
+        metric.update_state(labels, logits)
+        return
+    metric.update_state(
+        tf.maximum(labels, tf.zeros_like(labels)),
+        logits,
+        sample_weight=_labelled_weights(logits, labels, weights),
+    )
