@@ -5,8 +5,7 @@ import inspect
 import keras
 import tensorflow as tf
 
-from kdtf import arguments, losses, numerics, targets
-from kdtf.ensemble import Ensemble
+from kdtf import arguments, losses, numerics, targets, teachers
 from kdtf.input_checks import InputChecker
 from kdtf.metrics import TeacherMetric
 
@@ -130,10 +129,10 @@ class Distiller(keras.Model):
                 "`teacher` must be a keras.Model, an Ensemble or a callable. "
                 f"Received: {teacher!r}"
             )
-        _check_class_counts(self.student, teacher)
+        teachers.check_class_counts(self.student, teacher)
         # A function, which hides the teacher from Keras's saver: that follows
         # every attribute and every property of a model.
-        self._teacher_logits = _teacher_function(teacher)
+        self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
@@ -217,7 +216,11 @@ class Distiller(keras.Model):
 
     def _batch_loss(self, batch, logits, weights):
         """The batch's loss, and soft and hard loss `[...]`, None if absent."""
-        terms = _compiled_entry_losses if self._on_gpu else _entry_losses
+        terms = (
+            losses.compiled_entry_losses
+            if self._on_gpu
+            else losses.entry_losses
+        )
         total, soft, hard = terms(
             logits,
             batch.tempered_logits,
@@ -445,80 +448,6 @@ class Distiller(keras.Model):
             initializer=keras.initializers.Constant(value),
             trainable=False,
         )
-
-
-def _entry_losses(
-    logits, tempered_logits, labels, temperature, soft_weight, hard_weight
-):
-    """Total, soft and hard loss of every entry, `[...]` each.
-
-    Soft or hard is None where its target is; without soft targets the total is
-    the hard loss as it is.
-    """
-    hard = None if labels is None else losses.hard_loss(logits, labels)
-    if tempered_logits is None:
-        if hard is None:
-            raise ValueError(
-                "`y` must hold labels or teacher_logits, or the Distiller must "
-                "have a teacher. Received: none of them"
-            )
-        return hard, None, hard
-    soft = losses.soft_loss(logits, tempered_logits, temperature=temperature)
-    total = losses.weighted_mean(
-        soft,
-        tf.zeros_like(soft) if hard is None else hard,
-        temperature,
-        soft_weight,
-        hard_weight,
-    )
-    return total, soft, hard
-
-
-# For a GPU, where the fused loss needs no full-size temporary, whether or not
-# the whole step is compiled.
-_compiled_entry_losses = tf.function(_entry_losses, jit_compile=True)
-
-
-def _teacher_function(teacher):
-    """(x, T) -> the teacher's logits at T = 1, and u with softmax(u / T)."""
-    if isinstance(teacher, Ensemble):
-
-        def ensemble_logits(x, temperature):
-            members = teacher.member_logits(x)
-            return (
-                teacher.combine_logits(members, 1.0),
-                teacher.combine_logits(members, temperature),
-            )
-
-        return ensemble_logits
-
-    def single_logits(x, temperature):
-        del temperature  # one net's logits do not depend on it
-        in_inference_mode = (
-            {"training": False} if isinstance(teacher, keras.Layer) else {}
-        )
-        logits = tf.convert_to_tensor(teacher(x, **in_inference_mode))
-        return logits, logits
-
-    return single_logits
-
-
-def _check_class_counts(student, teacher):
-    """Raises where both models say how many classes they have, and differ."""
-    counts = [_class_count(model) for model in (student, teacher)]
-    if None not in counts and counts[0] != counts[1]:
-        raise ValueError(
-            "`teacher` must have as many classes as `student`. Received: a "
-            f"student of {counts[0]} and a teacher of {counts[1]} classes"
-        )
-
-
-def _class_count(model):
-    """The last axis of a model's one output, where that is known."""
-    try:
-        return model.output_shape[-1]
-    except (AttributeError, TypeError):
-        return None  # a callable, or a model that was never called
 
 
 def _labelled_weights(logits, labels, weights):

@@ -44,7 +44,7 @@ def tempered_log_softmax(logits, temperature):
 
 
 def log_weighted_mean_exp(values, weights):
-    """log(sum_m weights_m * exp(values_m)): a mean of probabilities in log space.
+    """log(sum_m weights_m exp(values_m)): a mean of probabilities in log space.
 
     Args:
       values: list of M tensors `[...]`, the log-probabilities of each member.

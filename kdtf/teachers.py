@@ -1,0 +1,48 @@
+"""How a Distiller runs whatever it was given as a teacher."""
+
+import keras
+import tensorflow as tf
+
+from kdtf.ensemble import Ensemble
+
+
+def logits_function(teacher):
+    """(x, T) -> the teacher's logits at T = 1, and u with softmax(u / T)."""
+    if isinstance(teacher, Ensemble):
+
+        def ensemble_logits(x, temperature):
+            members = teacher.member_logits(x)
+            return (
+                teacher.combine_logits(members, 1.0),
+                teacher.combine_logits(members, temperature),
+            )
+
+        return ensemble_logits
+
+    def single_logits(x, temperature):
+        del temperature  # one net's logits do not depend on it
+        in_inference_mode = (
+            {"training": False} if isinstance(teacher, keras.Layer) else {}
+        )
+        logits = tf.convert_to_tensor(teacher(x, **in_inference_mode))
+        return logits, logits
+
+    return single_logits
+
+
+def check_class_counts(student, teacher):
+    """Raises where both models say how many classes they have, and differ."""
+    counts = [_class_count(model) for model in (student, teacher)]
+    if None not in counts and counts[0] != counts[1]:
+        raise ValueError(
+            "`teacher` must have as many classes as `student`. Received: a "
+            f"student of {counts[0]} and a teacher of {counts[1]} classes"
+        )
+
+
+def _class_count(model):
+    """The last axis of a model's one output, where that is known."""
+    try:
+        return model.output_shape[-1]
+    except (AttributeError, TypeError):
+        return None  # a callable, or a model that was never called
