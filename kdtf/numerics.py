@@ -111,6 +111,14 @@ def mean_over_entries(values, weights, logits):
     )
 
 
+def class_count(model):
+    """The last axis of a model's one output, where that is known."""
+    try:
+        return model.output_shape[-1]
+    except (AttributeError, TypeError):
+        return None  # a callable, or a model that was never called
+
+
 def _keras_mask(tensor):
     return getattr(tensor, "_keras_mask", None)
 

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from kdtf import numerics
 from kdtf.ensemble import Ensemble
 
 
@@ -32,17 +33,9 @@ def logits_function(teacher):
 
 def check_class_counts(student, teacher):
     """Raises where both models say how many classes they have, and differ."""
-    counts = [_class_count(model) for model in (student, teacher)]
+    counts = [numerics.class_count(model) for model in (student, teacher)]
     if None not in counts and counts[0] != counts[1]:
         raise ValueError(
             "`teacher` must have as many classes as `student`. Received: a "
             f"student of {counts[0]} and a teacher of {counts[1]} classes"
         )
-
-
-def _class_count(model):
-    """The last axis of a model's one output, where that is known."""
-    try:
-        return model.output_shape[-1]
-    except (AttributeError, TypeError):
-        return None  # a callable, or a model that was never called

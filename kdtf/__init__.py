@@ -1,0 +1,37 @@
+"""kdtf: knowledge distillation for Keras 3 on TensorFlow.
+
+A small net learns what a big one, or a whole ensemble, knows:
+
+    import keras, kdtf
+
+    teacher = keras.saving.load_model("teacher.keras")  # returns logits
+    student = keras.Sequential(
+        [keras.layers.Dense(64, "relu"), keras.layers.Dense(10)]
+    )
+    distiller = kdtf.Distiller(student, teacher, temperature=4.0)
+    distiller.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
+    distiller.fit(x_train, y_train, epochs=20, validation_data=(x_test, y_test))
+    kdtf.export_student(distiller, "export")
+"""
+
+import keras
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError(
+        "kdtf runs on Keras's TensorFlow backend: set KERAS_BACKEND=tensorflow "
+        "in the environment before keras is imported. "
+        f"Received: KERAS_BACKEND={keras.config.backend()}"
+    )
+
+from kdtf import losses, metrics
+from kdtf.distiller import Distiller
+from kdtf.ensemble import Ensemble
+from kdtf.version import __version__
+
+__all__ = [
+    "Distiller",
+    "Ensemble",
+    "__version__",
+    "losses",
+    "metrics",
+]

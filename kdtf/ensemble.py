@@ -1,0 +1,156 @@
+"""Ensemble: several teachers as one."""
+
+import math
+import numbers
+
+import keras
+import tensorflow as tf
+
+from kdtf import numerics
+
+_COMBINATIONS = ("arithmetic", "geometric")
+
+
+@keras.saving.register_keras_serializable("kdtf")
+class Ensemble(keras.Model):
+    """Several models as one teacher: the mean of their distributions.
+
+    The paper (section 2) takes the arithmetic or the geometric mean of the
+    members' distributions as soft targets. The arithmetic mean is that of
+    their *tempered* probabilities, so it depends on the temperature; the
+    geometric mean is the mean of the logits, which does not.
+
+    Called, an ensemble gives float32 logits `[..., classes]` whose softmax is
+    the members' combined distribution at T = 1. Members run in inference mode,
+    each on the input as it came, and may differ in architecture and dtype.
+
+    Attributes:
+      members: list of the models.
+      combine: "arithmetic" or "geometric".
+      weights_of_members: list of floats that sum to 1.
+
+    Example:
+      >>> teacher = kdtf.Ensemble([first, second], combine="arithmetic")
+      >>> u = teacher.tempered_logits(x, 4.0)  # softmax(u / 4) is the target
+    """
+
+    def __init__(
+        self, members, *, combine="arithmetic", weights=None, **kwargs
+    ):
+        """Builds an ensemble.
+
+        Args:
+          members: non-empty list of `keras.Model`s that return logits
+            `[..., classes]` with the same number of classes.
+          combine: "arithmetic" or "geometric".
+          weights: one positive float a member, normalised to the sum 1; None
+            for equal weights.
+
+        Raises:
+          ValueError: where an argument is none of these.
+        """
+        members = list(members)
+        _check_members(members)
+        if combine not in _COMBINATIONS:
+            raise ValueError(
+                f"`combine` must be one of {_COMBINATIONS}. "
+                f"Received: combine={combine!r}"
+            )
+        # Without autocast, so that a float32 member of a mixed-precision
+        # ensemble gets the input that the caller gave.
+        super().__init__(autocast=False, **kwargs)
+        self._given_weights = None if weights is None else list(weights)
+        self.combine = combine
+        self.weights_of_members = _normalise(weights, len(members))
+        self.members = members
+        self.built = all(member.built for member in members)
+
+    def call(self, inputs, training=None):
+        """Logits `[..., classes]` of the combined distribution at T = 1."""
+        del training  # teachers never train
+        return self.tempered_logits(inputs, 1.0)
+
+    def tempered_logits(self, x, temperature):
+        """u with softmax(u / T) equal to the combined distribution at T.
+
+        Args:
+          x: a batch of inputs.
+          temperature: scalar T > 0; a Python float, tensor or variable.
+
+        Returns:
+          `[..., classes]` float32.
+        """
+        return self.combine_logits(self.member_logits(x), temperature)
+
+    def member_logits(self, x):
+        """The members' outputs: list of `[..., classes]`, in their dtypes."""
+        return [member(x, training=False) for member in self.members]
+
+    def combine_logits(self, member_logits, temperature):
+        """What `tempered_logits` makes of the members' outputs.
+
+        Args:
+          member_logits: list of `[..., classes]`, as from `member_logits`.
+          temperature: scalar T > 0; a Python float, tensor or variable.
+
+        Returns:
+          `[..., classes]` float32.
+        """
+        logits = [numerics.at_least_float32(z) for z in member_logits]
+        if self.combine == "geometric":
+            weighted = zip(self.weights_of_members, logits, strict=True)
+            return tf.add_n([weight * z for weight, z in weighted])
+        temperature = tf.cast(temperature, logits[0].dtype)
+        return temperature * numerics.log_weighted_mean_exp(
+            [numerics.tempered_log_softmax(z, temperature) for z in logits],
+            self.weights_of_members,
+        )
+
+    def get_config(self):
+        """The configuration, with those of the members."""
+        return {
+            "name": self.name,
+            "members": [
+                keras.saving.serialize_keras_object(m) for m in self.members
+            ],
+            "combine": self.combine,
+            "weights": self._given_weights,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """An ensemble of members as they were configured."""
+        config = dict(config)
+        config["members"] = [
+            keras.saving.deserialize_keras_object(m) for m in config["members"]
+        ]
+        return cls(**config)
+
+
+def _check_members(members):
+    if not members or not all(isinstance(m, keras.Model) for m in members):
+        raise ValueError(
+            "`members` must be a non-empty list of keras.Model. "
+            f"Received: {members!r}"
+        )
+    counts = {numerics.class_count(m) for m in members} - {None}
+    if len(counts) > 1:
+        raise ValueError(
+            "`members` must have the same number of classes. "
+            f"Received: members of {sorted(counts)} classes"
+        )
+
+
+def _normalise(weights, count):
+    """`count` positive floats that sum to 1."""
+    weights = [1.0] * count if weights is None else list(weights)
+    good = len(weights) == count and all(
+        isinstance(w, numbers.Real) and math.isfinite(w) and w > 0
+        for w in weights
+    )
+    if not good:
+        raise ValueError(
+            f"`weights` must be {count} positive finite numbers, one a member. "
+            f"Received: weights={weights}"
+        )
+    return [float(w) / math.fsum(weights) for w in weights]

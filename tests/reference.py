@@ -1,0 +1,64 @@
+"""The losses once more, in float64 numpy, straight from their definitions."""
+
+import numpy as np
+
+
+def log_softmax(logits, temperature=1.0):
+    """`[..., classes]` float64 log-probabilities."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = scaled - scaled.max(-1, keepdims=True)
+    return scaled - np.log(np.exp(scaled).sum(-1, keepdims=True))
+
+
+def softmax(logits, temperature=1.0):
+    """`[..., classes]` float64 probabilities."""
+    return np.exp(log_softmax(logits, temperature))
+
+
+def soft_loss(student_logits, teacher_logits, temperature):
+    """KL(teacher || student) at T, `[...]`.
+
+    Where the two are close the sum of p (log p - log q) cancels even in
+    float64, so p - q, which sums to 0, is added term by term.
+    """
+    log_p = log_softmax(teacher_logits, temperature)
+    log_q = log_softmax(student_logits, temperature)
+    p, q = np.exp(log_p), np.exp(log_q)
+    return (p * (log_p - log_q) - p + q).sum(-1)
+
+
+def soft_gradient(student_logits, teacher_logits, temperature):
+    """(q - p) / T."""
+    q = softmax(student_logits, temperature)
+    return (q - softmax(teacher_logits, temperature)) / temperature
+
+
+def hard_loss(student_logits, labels):
+    """Cross-entropy `[...]`; 0 where the label is -1."""
+    log_q = log_softmax(student_logits)
+    picked = np.take_along_axis(
+        log_q, np.maximum(labels, 0)[..., None], axis=-1
+    )[..., 0]
+    return np.where(labels == -1, 0.0, -picked)
+
+
+def hard_gradient(student_logits, labels):
+    """q - one_hot, and 0 where the label is -1."""
+    q = softmax(student_logits)
+    one_hot = np.eye(q.shape[-1])[np.maximum(labels, 0)]
+    return np.where((labels == -1)[..., None], 0.0, q - one_hot)
+
+
+def distillation_loss(
+    student_logits,
+    teacher_logits,
+    labels,
+    temperature,
+    soft_weight,
+    hard_weight,
+):
+    """(ws T^2 soft + wh hard) / (ws + wh)."""
+    soft = soft_loss(student_logits, teacher_logits, temperature)
+    hard = hard_loss(student_logits, labels)
+    total = soft_weight * temperature**2 * soft + hard_weight * hard
+    return total / (soft_weight + hard_weight)
