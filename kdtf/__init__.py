@@ -14,14 +14,22 @@ A small net learns what a big one, or a whole ensemble, knows:
     kdtf.export_student(distiller, "export")
 """
 
-import keras
+_REFUSAL = (
+    "kdtf runs on Keras's TensorFlow backend: set KERAS_BACKEND=tensorflow in "
+    "the environment before keras is imported; it overrides keras.json. "
+    "Received: the backend of "
+)
+
+try:
+    import keras
+except ModuleNotFoundError as error:
+    # Keras imports its backend, which may not even be installed.
+    if error.name not in ("jax", "openvino", "torch"):
+        raise
+    raise ImportError(_REFUSAL + error.name) from error
 
 if keras.config.backend() != "tensorflow":
-    raise ImportError(
-        "kdtf runs on Keras's TensorFlow backend: set KERAS_BACKEND=tensorflow "
-        "in the environment before keras is imported. "
-        f"Received: KERAS_BACKEND={keras.config.backend()}"
-    )
+    raise ImportError(_REFUSAL + keras.config.backend())
 
 from kdtf import losses, metrics
 from kdtf.distiller import Distiller

@@ -1,0 +1,249 @@
+"""One arm of an experiment: a net, how it is trained, and what came of it.
+
+Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
+its weights files hold all that a resumed run needs.
+"""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import tqdm
+
+import kdtf
+from trainers import batches, checkpoints, common
+
+_RESULT = "result"
+_WEIGHTS = "student.weights.h5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What defines an arm; the same arm and seed give the same net.
+
+    Attributes:
+      name: "teacher", "student" or "distilled".
+      units: int, width of each of the two hidden layers.
+      learning_rate: float, Adam's at the start; falls to 0 along a cosine.
+      epochs: int.
+      batch_size: int.
+      input_dropout: float, share of the inputs dropped.
+      hidden_dropout: float, share of the hidden units dropped.
+      max_norm: float, bound on each unit's incoming weights; 0 for none.
+      jitter: int, pixels by which training images move.
+      temperature: float.
+      soft_weight: float; 0 for an arm that learns from labels alone.
+      hard_weight: float.
+    """
+
+    name: str
+    units: int
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    max_norm: float = 0.0
+    jitter: int = 0
+    temperature: float = 1.0
+    soft_weight: float = 0.0
+    hard_weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of an arm and a seed.
+
+    Attributes:
+      net: the trained `keras.Model`.
+      eval_logits: `[cases, classes]` float32 on the evaluation cases.
+      curve: list of {"epoch", "loss", "errors"}.
+      seconds_per_epoch: float.
+    """
+
+    net: keras.Model
+    eval_logits: np.ndarray
+    curve: list
+    seconds_per_epoch: float
+
+
+def build_net(arm, inputs, classes, seed):
+    """A net of two hidden layers that returns logits.
+
+    Plain and distilled student of one seed start from the same weights, so
+    that their comparison is a paired one.
+
+    Args:
+      arm: an `Arm`.
+      inputs: int, number of inputs.
+      classes: int.
+      seed: int.
+
+    Returns:
+      A built `keras.Model`, `[batch, inputs]` to `[batch, classes]`.
+    """
+    # Distinct streams a layer; a teacher is not a wider copy of its student.
+    seeds = np.random.SeedSequence([seed, arm.units]).generate_state(6)
+    seeds = iter(int(s) for s in seeds // 2)
+    constraint = None
+    if arm.max_norm:
+        constraint = keras.constraints.MaxNorm(arm.max_norm, axis=0)
+
+    def dense(units, activation=None, kernel_constraint=None):
+        initializer = keras.initializers.GlorotUniform(next(seeds))
+        return keras.layers.Dense(
+            units,
+            activation,
+            kernel_initializer=initializer,
+            kernel_constraint=kernel_constraint,
+        )
+
+    def dropout(rate):
+        seed = next(seeds)
+        return [keras.layers.Dropout(rate, seed=seed)] if rate else []
+
+    layers = [keras.Input((inputs,)), *dropout(arm.input_dropout)]
+    for _ in range(2):
+        layers.append(dense(arm.units, "relu", constraint))
+        layers += dropout(arm.hidden_dropout)
+    return keras.Sequential([*layers, dense(classes)], name=arm.name)
+
+
+def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
+    """Trains an arm, or goes on where a killed run stood, or loads its result.
+
+    Args:
+      arm: an `Arm`.
+      data: a `trainers.data.ImageData`.
+      seed: int.
+      directory: `pathlib.Path` of this arm and seed.
+      soft_targets: `[cases, classes]` teacher logits on the training cases,
+        for an arm with a soft weight.
+      checkpoint_every: int, epochs between two checkpoints.
+
+    Returns:
+      A `Result`.
+    """
+    inputs = int(np.prod(data.train_images.shape[1:]))
+    net = build_net(arm, inputs, data.classes, seed)
+    if not (directory / _RESULT).exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
+    checkpoints_dir = directory / "checkpoints"
+    if checkpoints_dir.exists():
+        shutil.rmtree(checkpoints_dir)
+    return _load_result(net, directory / _RESULT)
+
+
+def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
+    steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
+    distiller = _compiled_distiller(arm, net, steps)
+    state = checkpoints.restore(distiller, directory / "checkpoints")
+    targets = data.train_labels
+    if arm.soft_weight:
+        targets = {"labels": targets, "teacher_logits": soft_targets}
+    eval_inputs = data.inputs(data.eval_images)
+
+    def count_errors():
+        predicted = predict(net, eval_inputs).argmax(-1)
+        return int((predicted != data.eval_labels).sum())
+
+    distiller.fit(
+        batches.training_batches(
+            data.train_images,
+            targets,
+            white=data.white,
+            batch_size=arm.batch_size,
+            seed=seed,
+            jitter=arm.jitter,
+            first_step=state["epoch"] * steps,
+            last_step=arm.epochs * steps,
+        ),
+        steps_per_epoch=steps,
+        initial_epoch=state["epoch"],
+        epochs=arm.epochs,
+        verbose=0,
+        callbacks=[
+            checkpoints.Checkpoints(
+                directory / "checkpoints",
+                state,
+                every=checkpoint_every,
+                evaluate=count_errors,
+                epochs=arm.epochs,
+            ),
+            _ProgressBar(f"seed {seed} {arm.name}", state),
+        ],
+    )
+    _save_result(net, predict(net, eval_inputs), state, directory / _RESULT)
+
+
+def _compiled_distiller(arm, net, steps):
+    distiller = kdtf.Distiller(
+        net,
+        temperature=arm.temperature,
+        soft_weight=arm.soft_weight,
+        hard_weight=arm.hard_weight,
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arm.learning_rate, decay_steps=steps * arm.epochs
+    )
+    distiller.compile(
+        keras.optimizers.Adam(schedule),
+        # XLA compiles dropout badly for the CPU; without it, it pays.
+        jit_compile=not (arm.input_dropout or arm.hidden_dropout),
+        steps_per_execution=min(steps, 25),
+    )
+    distiller.optimizer.build(distiller.trainable_variables)
+    return distiller
+
+
+def predict(net, inputs):
+    """The net's logits `[cases, classes]` as a float32 array."""
+    parts = np.array_split(inputs, max(1, len(inputs) // 2000))
+    return np.concatenate([net(p, training=False).numpy() for p in parts])
+
+
+def _save_result(net, eval_logits, state, directory):
+    with common.whole_directory(directory) as scratch:
+        net.save_weights(scratch / _WEIGHTS)
+        np.save(scratch / "eval_logits.npy", eval_logits)
+        common.write_json(scratch / "state.json", state)
+
+
+def _load_result(net, directory):
+    net.load_weights(directory / _WEIGHTS)
+    state = json.loads((directory / "state.json").read_text())
+    return Result(
+        net=net,
+        eval_logits=np.load(directory / "eval_logits.npy"),
+        curve=state["curve"],
+        seconds_per_epoch=state["seconds"] / state["epoch"],
+    )
+
+
+class _ProgressBar(keras.callbacks.Callback):
+    """One bar an arm, over epochs, with the newest loss and errors."""
+
+    def __init__(self, title, state):
+        super().__init__()
+        self._title = title
+        self._state = state
+
+    def on_train_begin(self, logs=None):
+        self._bar = tqdm.tqdm(
+            total=self.params["epochs"],
+            initial=self._state["epoch"],
+            desc=self._title,
+            unit="epoch",
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        curve = self._state["curve"]
+        errors = curve[-1]["errors"] if curve else "-"
+        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", errors=errors)
+        self._bar.update()
+
+    def on_train_end(self, logs=None):
+        self._bar.close()

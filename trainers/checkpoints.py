@@ -1,0 +1,99 @@
+"""Checkpoints of one arm: a folder an epoch, committed by one rename."""
+
+import json
+import re
+import shutil
+import time
+
+import keras
+
+from trainers import common
+
+_WEIGHTS = "weights.weights.h5"
+_STATE = "state.json"
+
+
+def restore(distiller, directory):
+    """Loads the newest checkpoint into a built and compiled Distiller.
+
+    Args:
+      distiller: a `kdtf.Distiller` as it was when it was saved.
+      directory: `pathlib.Path` of the arm's checkpoints; need not exist.
+
+    Returns:
+      The saved state, a dict with "epoch" (epochs done), "seconds" and
+      "curve"; that of a fresh start where there is no checkpoint.
+    """
+    epochs = _epochs(directory)
+    if not epochs:
+        return {"epoch": 0, "seconds": 0.0, "curve": []}
+    newest = epochs[max(epochs)]
+    distiller.load_weights(newest / _WEIGHTS)
+    return json.loads((newest / _STATE).read_text())
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps the learning curve, and saves both it and the Distiller.
+
+    The Distiller's weights file holds weights, optimizer, hyper-parameters and
+    seed states: all that the next epoch depends on.
+    """
+
+    def __init__(self, directory, state, *, every, evaluate, epochs):
+        """Builds the callback.
+
+        Args:
+          directory: `pathlib.Path` of the arm's checkpoints.
+          state: what `restore` returned; updated in place.
+          every: int, epochs between two checkpoints.
+          evaluate: function without arguments that returns the errors on the
+            evaluation cases.
+          epochs: int, the arm's number of epochs.
+        """
+        super().__init__()
+        self._directory = directory
+        self._state = state
+        self._every = every
+        self._evaluate = evaluate
+        self._epochs = epochs
+        # About forty points draw a curve; more only cost time.
+        self._curve_every = max(1, epochs // 40)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds to the curve, and saves where it is time."""
+        done = epoch + 1
+        self._state["epoch"] = done
+        self._state["seconds"] += time.monotonic() - self._began
+        if done % self._curve_every == 0 or done == self._epochs:
+            self._state["curve"].append(
+                {
+                    "epoch": done,
+                    "loss": float(logs["loss"]),
+                    "errors": self._evaluate(),
+                }
+            )
+        if done % self._every == 0 and done < self._epochs:
+            self._save(done)
+
+    def _save(self, epoch):
+        path = self._directory / f"epoch-{epoch:05d}"
+        older = _epochs(self._directory)
+        with common.whole_directory(path) as scratch:
+            self.model.save_weights(scratch / _WEIGHTS)
+            common.write_json(scratch / _STATE, self._state)
+        for folder in older.values():
+            shutil.rmtree(folder)
+
+
+def _epochs(directory):
+    """Dict from epoch to the folder of its complete checkpoint."""
+    if not directory.exists():
+        return {}
+    matches = {
+        p: re.fullmatch(r"epoch-(\d+)", p.name) for p in directory.iterdir()
+    }
+    return {int(m[1]): path for path, m in matches.items() if m}

@@ -1,0 +1,144 @@
+"""What all trainers share: the run directory and files written whole.
+
+A run directory belongs to one set of flags. Nothing in it is ever half-written:
+files and folders are made beside their place and moved there by one rename.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+from importlib import metadata
+
+_FLAGS_FILE = "flags.txt"
+_SCRATCH = ".scratch"
+
+
+@contextlib.contextmanager
+def whole_directory(path):
+    """Yields a scratch folder that becomes `path` by one rename.
+
+    Args:
+      path: a `pathlib.Path` that must not exist when the block ends.
+    """
+    scratch = _fresh_scratch(path)
+    scratch.mkdir(parents=True)
+    yield scratch
+    os.rename(scratch, path)
+
+
+def write_whole(path, text):
+    """Writes a text file so that `path` is never seen half-written."""
+    scratch = _fresh_scratch(path)
+    scratch.write_text(text)
+    os.replace(scratch, path)
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON, whole."""
+    write_whole(path, json.dumps(value, indent=2) + "\n")
+
+
+def _fresh_scratch(path):
+    """Where `path` is made; what a killed run left there is removed."""
+    scratch = path.with_name(path.name + _SCRATCH)
+    if scratch.is_dir():
+        shutil.rmtree(scratch)
+    return scratch
+
+
+def open_run_directory(run_dir, settings):
+    """Makes a run directory, or resumes one that has the same settings.
+
+    Args:
+      run_dir: path of the directory; made where it does not exist.
+      settings: dict from flag to value: the flags that results depend on.
+
+    Returns:
+      `pathlib.Path` of the directory.
+
+    Raises:
+      ValueError: where the directory holds something else, belongs to a run
+        with other flags (names them and both values), or cannot be written.
+    """
+    run_dir = pathlib.Path(run_dir)
+    lines = [f"--{name}={value}" for name, value in sorted(settings.items())]
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        flags_file = run_dir / _FLAGS_FILE
+        if not flags_file.exists():
+            _require_empty(run_dir)
+            write_whole(flags_file, "\n".join(lines) + "\n")
+    except OSError as error:
+        raise ValueError(
+            "--run_dir must be a directory that can be written. "
+            f"Received: --run_dir={run_dir} ({error.strerror})"
+        ) from error
+    _require_same_flags(run_dir, flags_file.read_text().splitlines(), lines)
+    if not os.access(run_dir, os.W_OK):
+        raise ValueError(
+            "--run_dir must be a directory that can be written. "
+            f"Received: --run_dir={run_dir} (read-only)"
+        )
+    return run_dir
+
+
+def _require_empty(run_dir):
+    found = sorted(
+        p.name for p in run_dir.iterdir() if not p.name.endswith(_SCRATCH)
+    )
+    if found:
+        raise ValueError(
+            "--run_dir must be new, empty, or a run's own directory. "
+            f"Received: --run_dir={run_dir}, which holds {found[:3]}"
+        )
+
+
+def _require_same_flags(run_dir, before, now):
+    before, now = (
+        dict(line.removeprefix("--").split("=", 1) for line in lines)
+        for lines in (before, now)
+    )
+    names = sorted(
+        n for n in before.keys() | now.keys() if before.get(n) != now.get(n)
+    )
+    if names:
+        changes = ", ".join(
+            f"--{n}={before.get(n)} before and --{n}={now.get(n)} now"
+            for n in names
+        )
+        raise ValueError(
+            "--run_dir must be a new directory for a run with other flags. "
+            f"Received: --run_dir={run_dir} with {changes}"
+        )
+
+
+def versions():
+    """Dict of the versions that figures depend on."""
+    names = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "kdtf")
+    found = {}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def commit():
+    """The checkout's commit, with "+" where files differ from it, or None."""
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=pathlib.Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
