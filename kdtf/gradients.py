@@ -136,11 +136,9 @@ def sparse_cross_entropy(student_logits, labels):
     safe_labels = tf.clip_by_value(labels, 0, classes - 1)
     # 1 where labelled, 0 where not, NaN where the label is out of range: an
     # error that shows, where a clipped label would train on a wrong class.
-    mass = tf.where(
-        labels == -1,
-        tf.zeros_like(peak[..., 0]),
-        tf.where(labels == safe_labels, 1.0, math.nan),
-    )
+    zero, one, nan = (tf.constant(c, peak.dtype) for c in (0, 1, math.nan))
+    mass = tf.where(labels == safe_labels, one, nan)
+    mass = tf.where(labels == -1, zero, mass)
     picked = tf.gather(
         student_logits, safe_labels, batch_dims=labels.shape.rank, axis=-1
     )
@@ -165,7 +163,7 @@ def dense_cross_entropy(student_logits, labels):
     peak, log_sum = rows
     target = tf.cast(labels, peak.dtype)
     labelled = tf.reduce_sum(target, axis=-1, keepdims=True) > 0
-    target = tf.where(labelled, target, 0.0)
+    target = tf.where(labelled, target, tf.zeros_like(target))
     mass = tf.reduce_sum(target, axis=-1)
     z = numerics.at_least_float32(student_logits) - peak
     loss = tf.reduce_sum(target * (log_sum - z), axis=-1)
@@ -230,7 +228,7 @@ def _second_derivative(
     direction = tf.cast(direction, probabilities.dtype)
     mean = tf.reduce_sum(probabilities * direction, axis=-1, keepdims=True)
     by_logits = mass * probabilities * (direction - mean)
-    by_logits *= upstream[..., None] / tf.square(temperature)
+    by_logits *= upstream[..., None] / temperature / temperature
     residual = (mass * probabilities - target) / temperature
     by_upstream = tf.reduce_sum(direction * residual, axis=-1)
     return tf.cast(by_logits, student_logits.dtype), by_upstream

@@ -44,9 +44,7 @@ def soft_loss(student_logits, teacher_logits, *, temperature):
     arguments.check_same_shape(student_logits, teacher_logits)
     arguments.check_temperature(temperature)
     return gradients.divergence(
-        student_logits,
-        tf.stop_gradient(teacher_logits),
-        _scalar(temperature, student_logits),
+        student_logits, teacher_logits, _scalar(temperature, student_logits)
     )
 
 
