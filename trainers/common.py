@@ -29,10 +29,11 @@ def whole_directory(path):
     os.rename(scratch, path)
 
 
-def write_whole(path, text):
-    """Writes a text file so that `path` is never seen half-written."""
+def write_whole(path, content):
+    """Writes text or bytes so that `path` is never seen half-written."""
     scratch = _fresh_scratch(path)
-    scratch.write_text(text)
+    content = content.encode() if isinstance(content, str) else content
+    scratch.write_bytes(content)
     os.replace(scratch, path)
 
 
