@@ -34,12 +34,14 @@ if keras.config.backend() != "tensorflow":
 from kdtf import losses, metrics
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
+from kdtf.export import export_student
 from kdtf.version import __version__
 
 __all__ = [
     "Distiller",
     "Ensemble",
     "__version__",
+    "export_student",
     "losses",
     "metrics",
 ]

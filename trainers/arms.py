@@ -13,6 +13,7 @@ import numpy as np
 import tqdm
 
 import kdtf
+from kdtf import files
 from trainers import batches, checkpoints, common
 
 _RESULT = "result"
@@ -206,7 +207,7 @@ def predict(net, inputs):
 
 
 def _save_result(net, eval_logits, state, directory):
-    with common.whole_directory(directory) as scratch:
+    with files.whole_directory(directory) as scratch:
         net.save_weights(scratch / _WEIGHTS)
         np.save(scratch / "eval_logits.npy", eval_logits)
         common.write_json(scratch / "state.json", state)

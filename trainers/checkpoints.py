@@ -7,6 +7,7 @@ import time
 
 import keras
 
+from kdtf import files
 from trainers import common
 
 _WEIGHTS = "weights.weights.h5"
@@ -82,7 +83,7 @@ class Checkpoints(keras.callbacks.Callback):
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"
         older = _epochs(self._directory)
-        with common.whole_directory(path) as scratch:
+        with files.whole_directory(path) as scratch:
             self.model.save_weights(scratch / _WEIGHTS)
             common.write_json(scratch / _STATE, self._state)
         for folder in older.values():

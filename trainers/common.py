@@ -1,53 +1,20 @@
-"""What all trainers share: the run directory and files written whole.
-
-A run directory belongs to one set of flags. Nothing in it is ever half-written:
-files and folders are made beside their place and moved there by one rename.
-"""
+"""The run directory, which belongs to one set of flags, and what is in it."""
 
 import contextlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 from importlib import metadata
 
+from kdtf import files
+
 _FLAGS_FILE = "flags.txt"
-_SCRATCH = ".scratch"
-
-
-@contextlib.contextmanager
-def whole_directory(path):
-    """Yields a scratch folder that becomes `path` by one rename.
-
-    Args:
-      path: a `pathlib.Path` that must not exist when the block ends.
-    """
-    scratch = _fresh_scratch(path)
-    scratch.mkdir(parents=True)
-    yield scratch
-    os.rename(scratch, path)
-
-
-def write_whole(path, content):
-    """Writes text or bytes so that `path` is never seen half-written."""
-    scratch = _fresh_scratch(path)
-    content = content.encode() if isinstance(content, str) else content
-    scratch.write_bytes(content)
-    os.replace(scratch, path)
 
 
 def write_json(path, value):
     """Writes `value` as indented JSON, whole."""
-    write_whole(path, json.dumps(value, indent=2) + "\n")
-
-
-def _fresh_scratch(path):
-    """Where `path` is made; what a killed run left there is removed."""
-    scratch = path.with_name(path.name + _SCRATCH)
-    if scratch.is_dir():
-        shutil.rmtree(scratch)
-    return scratch
+    files.write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
 def open_run_directory(run_dir, settings):
@@ -71,7 +38,7 @@ def open_run_directory(run_dir, settings):
         flags_file = run_dir / _FLAGS_FILE
         if not flags_file.exists():
             _require_empty(run_dir)
-            write_whole(flags_file, "\n".join(lines) + "\n")
+            files.write_whole(flags_file, "\n".join(lines) + "\n")
     except OSError as error:
         raise ValueError(
             "--run_dir must be a directory that can be written. "
@@ -88,7 +55,7 @@ def open_run_directory(run_dir, settings):
 
 def _require_empty(run_dir):
     found = sorted(
-        p.name for p in run_dir.iterdir() if not p.name.endswith(_SCRATCH)
+        p.name for p in run_dir.iterdir() if not p.name.endswith(files.SCRATCH)
     )
     if found:
         raise ValueError(

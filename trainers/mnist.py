@@ -1,4 +1,4 @@
-"""The paper's MNIST experiment (section 3): teacher, student, distilled student.
+"""The paper's MNIST experiment (section 3): a teacher and two students.
 
 A big regularised net (dropout, max-norm, jittered images) is trained on labels;
 a small one without any regulariser on labels; and the same small net, from the

@@ -1,14 +1,11 @@
 """report.md and its plots, from `metrics.json`."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import io
 
-from matplotlib import pyplot
+from matplotlib import figure as figures
+from matplotlib import ticker
 
-from trainers import common
+from kdtf import files
 
 PAPER_ERRORS = {"teacher": 67, "student": 146, "distilled": 74}
 _COLOURS = {"teacher": "#4c4c4c", "student": "#d95f02", "distilled": "#1b7837"}
@@ -35,7 +32,7 @@ def write(run_dir, metrics):
     }
     for name, figure in plots.items():
         _save(figure, run_dir / name)
-    common.write_whole(run_dir / "report.md", _markdown(metrics))
+    files.write_whole(run_dir / "report.md", _markdown(metrics))
     return [run_dir / name for name in ("report.md", *plots)]
 
 
@@ -108,8 +105,8 @@ def _comparisons(metrics):
     if gain["mean"] is not None:
         lines.append(
             f"- The distilled student keeps {gain['mean']:.0%} of the "
-            f"teacher's advantage (95 % interval {interval(gain['ci95'], '.0%')}, "
-            "bootstrap over seeds and cases)."
+            "teacher's advantage (95 % interval "
+            f"{interval(gain['ci95'], '.0%')}, bootstrap over seeds and cases)."
         )
     for pair, tests in metrics["mcnemar"].items():
         first, second = pair.split("_and_")
@@ -126,7 +123,7 @@ def _comparisons(metrics):
 
 
 def _plot_errors(metrics):
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = _figure()
     for x, (name, arm) in enumerate(metrics["arms"].items()):
         colour = _COLOURS[name]
         axes.bar(x, arm["mean"], 0.6, color=colour, alpha=0.35)
@@ -155,9 +152,7 @@ def _plot_errors(metrics):
     )
     axes.set_xlim(-0.6, len(metrics["arms"]) - 0.2)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(
-        f"errors on {metrics['cases']:,} {metrics['evaluated_on']} cases"
-    )
+    axes.set_ylabel(_errors_label(metrics))
     axes.set_title(
         f"{metrics['dataset']}: errors of the three nets (bar: mean)"
     )
@@ -166,7 +161,7 @@ def _plot_errors(metrics):
 
 
 def _plot_curves(metrics):
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = _figure()
     for name, arm in metrics["arms"].items():
         for i, curve in enumerate(arm["curves"]):
             axes.plot(
@@ -178,20 +173,27 @@ def _plot_curves(metrics):
                 label=f"{name}: {_MEANING[name]}" if i == 0 else None,
             )
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-    axes.yaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_xlabel("epoch")
-    axes.set_ylabel(
-        f"errors on {metrics['cases']:,} {metrics['evaluated_on']} cases (log scale)"
-    )
+    axes.set_ylabel(_errors_label(metrics) + " (log scale)")
     axes.set_title(f"{metrics['dataset']}: learning curves, one line a seed")
     axes.legend()
     return figure
+
+
+def _errors_label(metrics):
+    return f"errors on {metrics['cases']:,} {metrics['evaluated_on']} cases"
+
+
+def _figure():
+    # Not through pyplot, which would look for a screen.
+    figure = figures.Figure(figsize=(7, 4.5), layout="constrained")
+    return figure, figure.subplots()
 
 
 def _save(figure, path):
     """Writes a PNG whole."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    pyplot.close(figure)
-    common.write_whole(path, buffer.getvalue())
+    files.write_whole(path, buffer.getvalue())
