@@ -1,47 +1,58 @@
-"""Packaging of kdtf; BUILD.md tells how to build the wheel."""
+"""Packaging of kdtf; see BUILD.md."""
 
 import pathlib
 import re
 
-import setuptools
+from setuptools import find_packages, setup
 
-ROOT = pathlib.Path(__file__).resolve().parent
-
-# What the scripts in trainers/ need beside the library.
-TRAINERS = ["matplotlib>=3.8", "scikit-learn>=1.4", "scipy>=1.11", "tqdm>=4.66"]
-DEV = ["build>=1.2", "pytest>=8.0", "ruff>=0.9", "setuptools>=77"]
+ROOT = pathlib.Path(__file__).parent
 
 
 def version():
-    """The version in kdtf/version.py, read without importing kdtf."""
+    """The version, read and not imported: TensorFlow need not be there."""
     text = (ROOT / "kdtf" / "version.py").read_text(encoding="utf-8")
-    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
+    return re.search(r'__version__ = "(.+)"', text)[1]
 
 
-setuptools.setup(
+# What the scripts in trainers/ and benchmarks/ use beside the library.
+TRAINERS = [
+    "matplotlib>=3.8",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "tensorboard>=2.18",
+    "tqdm>=4.66",
+]
+
+setup(
     name="kdtf",
     version=version(),
     description="Knowledge distillation for Keras 3 on TensorFlow",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    packages=setuptools.find_packages(include=["kdtf", "kdtf.*"]),
+    license="Apache-2.0",
+    packages=find_packages(include=["kdtf", "kdtf.*"]),
     python_requires=">=3.11,<3.14",
-    # The lower bounds are those of constraints-lowest.txt; see BUILD.md.
     install_requires=[
         "absl-py>=2.1",
-        "importlib_resources>=6.0",  # imported by TFDS, not declared there
-        "keras>=3.12",
-        "tensorflow>=2.19",
+        "importlib_resources>=6.4",  # TFDS imports it and does not declare it
+        "keras>=3.8",
+        "numpy>=1.26",
+        "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.7",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]"],
+        "gpu": ["tensorflow[and-cuda]>=2.18"],
         "trainers": TRAINERS,
-        "dev": TRAINERS + DEV,
+        "dev": [
+            *TRAINERS,
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff==0.17.6",
+            "setuptools>=77",
+            "wheel>=0.43",
+        ],
     },
     classifiers=[
-        "Development Status :: 3 - Alpha",
-        "Intended Audience :: Science/Research",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

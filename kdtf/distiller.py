@@ -1,19 +1,23 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
-import inspect
-
 import keras
 import tensorflow as tf
 
-from kdtf import arguments, losses, numerics, targets, teachers
+from kdtf import (
+    arguments,
+    losses,
+    metric_routing,
+    numerics,
+    targets,
+    teachers,
+    weighting,
+)
 from kdtf.input_checks import InputChecker
-from kdtf.metrics import TeacherMetric
-
-_HYPERPARAMETERS = ("temperature", "soft_weight", "hard_weight")
+from kdtf.saving import HYPERPARAMETERS, SavedWithoutTeacher
 
 
 @keras.saving.register_keras_serializable("kdtf")
-class Distiller(keras.Model):
+class Distiller(SavedWithoutTeacher, keras.Model):
     """Trains `student` on a teacher's tempered outputs and on true labels.
 
     Per entry the loss is (soft_weight T^2 KL_T(teacher || student) +
@@ -130,8 +134,8 @@ class Distiller(keras.Model):
                 f"Received: {teacher!r}"
             )
         teachers.check_class_counts(self.student, teacher)
-        # A function, which hides the teacher from Keras's saver: that follows
-        # every attribute and every property of a model.
+        # A function hides the teacher from Keras's saver, which follows every
+        # attribute and property of a model.
         self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
@@ -141,19 +145,23 @@ class Distiller(keras.Model):
         """The student's logits."""
         return self.student(inputs, training=training)
 
-    # --- one step ------------------------------------------------------------
-
     def train_step(self, data):
         """One update of the student; returns the running metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         # Outside the tape, which else would record the teacher's pass as well.
         batch = self._targets(x, y)
-        self._require_targets(batch)
+        targets.require(
+            batch,
+            soft=self._wants_soft_targets,
+            awaits_teacher=self._awaits_teacher,
+        )
         with tf.GradientTape() as tape:
             logits = self(x, training=True)
             batch = self._fit_to_logits(batch, logits)
-            weights = numerics.entry_weights(logits, sample_weight)
-            weights = self._apply_class_weight(weights, batch.labels, logits)
+            weights = targets.entry_weights(logits, sample_weight)
+            weights = weighting.apply_class_weight(
+                weights, self._class_weight, batch.labels, logits
+            )
             loss, soft, hard = self._batch_loss(batch, logits, weights)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
@@ -169,43 +177,19 @@ class Distiller(keras.Model):
         batch = self._targets(x, y)
         logits = self(x, training=False)
         batch = self._fit_to_logits(batch, logits)
-        weights = numerics.entry_weights(logits, sample_weight)
+        weights = targets.entry_weights(logits, sample_weight)
         loss, soft, hard = self._batch_loss(batch, logits, weights)
         self._track(loss, soft, hard, batch, logits, weights)
         return self.compute_metrics(x, batch, logits, weights)
 
     def _targets(self, x, y):
         """The `Targets` of a batch, from the data and from the teacher."""
-        batch = targets.from_data(y)
-        if self._teacher_logits is None or not self._wants_soft_targets:
+        runs_teacher = self._wants_soft_targets and self._teacher_logits
+        batch = targets.from_data(y, beside_teacher=bool(runs_teacher))
+        if not runs_teacher:
             return batch
-        if batch.teacher_logits is not None:
-            raise ValueError(
-                "`y` must not hold teacher_logits beside a teacher: build the "
-                "Distiller with teacher=None to learn from stored ones. "
-                f"Received: y with the keys {sorted(y)}"
-            )
         now, tempered = self._teacher_logits(x, self.temperature)
         return batch._replace(teacher_logits=now, tempered_logits=tempered)
-
-    def _require_targets(self, batch):
-        """Raises where a batch lacks what the loss is to learn from."""
-        if self._wants_soft_targets and batch.tempered_logits is None:
-            if self._awaits_teacher:
-                raise ValueError(
-                    "This Distiller was saved without its teacher: call "
-                    "`set_teacher(teacher)` before `fit`. Received: no teacher"
-                )
-            raise ValueError(
-                "`y` must be {'labels': ..., 'teacher_logits': ...} for a "
-                "Distiller without a teacher, or `soft_weight` must be 0. "
-                "Received: y without teacher_logits"
-            )
-        if not self._wants_soft_targets and batch.labels is None:
-            raise ValueError(
-                "`y` must hold labels where `soft_weight` is 0. "
-                "Received: no labels"
-            )
 
     def _fit_to_logits(self, batch, logits):
         """The batch with its labels in shape and, if asked for, checked."""
@@ -216,16 +200,14 @@ class Distiller(keras.Model):
 
     def _batch_loss(self, batch, logits, weights):
         """The batch's loss, and soft and hard loss `[...]`, None if absent."""
-        terms = (
-            losses.compiled_entry_losses
-            if self._on_gpu
-            else losses.entry_losses
-        )
+        terms = losses.entry_losses
+        if self._on_gpu:
+            terms = losses.compiled_entry_losses
         total, soft, hard = terms(
             logits,
             batch.tempered_logits,
             batch.labels,
-            *(tf.convert_to_tensor(getattr(self, h)) for h in _HYPERPARAMETERS),
+            *(tf.convert_to_tensor(getattr(self, h)) for h in HYPERPARAMETERS),
         )
         loss = numerics.mean_over_entries(total, weights, logits)
         if self.losses:  # regularisers, activity regularisers, `add_loss`
@@ -234,36 +216,16 @@ class Distiller(keras.Model):
             )
         return loss, soft, hard
 
-    def _apply_class_weight(self, weights, labels, logits):
-        """`weights` times the weight of each entry's class; -1 weighs 1."""
-        if self._class_weight is None or labels is None:
-            return weights
-        table = tf.constant(
-            [self._class_weight.get(c, 1.0) for c in range(logits.shape[-1])]
-        )
-        dense = arguments.is_dense(logits, labels)
-        classes = tf.argmax(labels, axis=-1) if dense else labels
-        by_class = tf.where(
-            losses.is_labelled(logits, labels),
-            tf.gather(table, tf.maximum(tf.cast(classes, tf.int32), 0)),
-            1.0,
-        )
-        return by_class if weights is None else weights * by_class
-
-    # --- metrics -------------------------------------------------------------
-
     def _track(self, loss, soft, hard, batch, logits, weights):
         """Updates the metrics that every Distiller reports."""
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(logits)[0])
         if soft is not None:
             self._soft_tracker.update_state(soft, weights)
-            agree = tf.equal(
-                tf.argmax(logits, axis=-1),
-                tf.argmax(batch.teacher_logits, axis=-1),
-            )
+            choices = (tf.argmax(v, -1) for v in (logits, batch.teacher_logits))
+            agree = tf.equal(*choices)
             self._agreement_tracker.update_state(agree, weights)
         if hard is not None:
-            labelled = _labelled_weights(logits, batch.labels, weights)
+            labelled = weighting.labelled_weights(weights, batch.labels, logits)
             self._hard_tracker.update_state(hard, labelled)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -276,43 +238,30 @@ class Distiller(keras.Model):
         if not isinstance(batch, targets.Targets):
             batch = self._fit_to_logits(targets.from_data(y), y_pred)
             batch = batch._replace(teacher_logits=y_pred)
+        absent = []
         if self._compile_metrics is not None:
-            self._update_user_metrics(batch, y_pred, sample_weight)
-        results = self.get_metrics_result()
-        if batch.teacher_logits is None:
-            del results["soft_loss"], results["agreement"]
-        if batch.labels is None:
-            del results["hard_loss"]
-        return results
-
-    def _update_user_metrics(self, batch, logits, weights):
-        labels = batch.labels
-        if not self._compile_metrics.built:
-            absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
-            self._compile_metrics.build(
-                absent if labels is None else labels, logits
+            metric_routing.update(
+                self._compile_metrics,
+                self._unweighted_metrics,
+                batch,
+                y_pred,
+                sample_weight,
             )
-        for i, metric in enumerate(self._compile_metrics.metrics):
-            weighted = i >= self._unweighted_metrics
-            if isinstance(metric, TeacherMetric):
-                if batch.teacher_logits is not None:
-                    metric.update_state(
-                        batch.teacher_logits,
-                        logits,
-                        weights if weighted else None,
-                    )
-            elif labels is not None:
-                _update_on_labelled(
-                    metric, labels, logits, weights if weighted else None
-                )
+            absent += metric_routing.names_without_data(
+                self._compile_metrics, batch
+            )
+        if batch.teacher_logits is None:
+            absent += ["soft_loss", "agreement"]
+        if batch.labels is None:
+            absent += ["hard_loss"]
+        results = self.get_metrics_result()
+        return {n: value for n, value in results.items() if n not in absent}
 
     def reset_metrics(self):
         """As in Keras; also starts counting the checked batches anew."""
         super().reset_metrics()
         if self._checker is not None:
             self._checker.reset()
-
-    # --- Keras's methods, with what distillation changes ---------------------
 
     def compile(
         self, optimizer="rmsprop", *, loss=None, metrics=None, **kwargs
@@ -341,13 +290,15 @@ class Distiller(keras.Model):
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 
-    def compile_from_config(self, config):
-        """Compiles a loaded Distiller as the saved one was."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    def fit(self, x=None, y=None, *args, class_weight=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        *args,
+        class_weight=None,
+        sample_weight=None,
+        **kwargs,
+    ):
         """As `keras.Model.fit`.
 
         Args:
@@ -357,18 +308,29 @@ class Distiller(keras.Model):
           class_weight: dict from class to weight, applied to both terms of the
             loss and to `weighted_metrics`; classes that are not in it, and
             unlabelled rows, weigh 1.
+          sample_weight: array `[batch]` or, for time frames, `[batch, time]`.
           **kwargs: as in Keras.
 
         Raises:
           ValueError: where the data hold no batch, or not what the loss needs.
         """
         self._set_class_weight(class_weight)
-        history = super().fit(x, y, *args, **kwargs)
+        sample_weight = targets.weights_beside(y, sample_weight)
+        history = super().fit(
+            x, y, *args, sample_weight=sample_weight, **kwargs
+        )
         if history.epoch and "loss" not in history.history:
             raise ValueError(
                 "`x` must hold at least one batch. Received: no data"
             )
         return history
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
+        sample_weight = targets.weights_beside(y, sample_weight)
+        return super().evaluate(
+            x, y, *args, sample_weight=sample_weight, **kwargs
+        )
 
     def train_on_batch(self, x, y=None, *args, class_weight=None, **kwargs):
         """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
@@ -381,64 +343,12 @@ class Distiller(keras.Model):
             self.train_function = None  # it holds the old weights
 
     def __setattr__(self, name, value):
-        if name in _HYPERPARAMETERS and hasattr(self, name):
+        if name in HYPERPARAMETERS and hasattr(self, name):
             raise AttributeError(
                 f"`{name}` is a variable, which compiled steps hold: change it "
                 f"with distiller.{name}.assign(value). Received: {value!r}"
             )
         super().__setattr__(name, value)
-
-    # --- saving --------------------------------------------------------------
-
-    def get_config(self):
-        """The configuration, with the student's and without the teacher."""
-        return {
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "student": keras.saving.serialize_keras_object(self.student),
-            "awaits_teacher": (
-                self._awaits_teacher or self._teacher_logits is not None
-            ),
-            **self._constructor_arguments,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        """A Distiller as it was built, but for its teacher."""
-        config = dict(config)
-        awaits_teacher = config.pop("awaits_teacher")
-        config["student"] = keras.saving.deserialize_keras_object(
-            config["student"]
-        )
-        distiller = cls(**config)
-        distiller._awaits_teacher = awaits_teacher
-        return distiller
-
-    def save_own_variables(self, store):
-        """Hyper-parameters and the seed states of the student's dropout.
-
-        Keras leaves the latter out of its weights files; without them a
-        resumed run would draw other dropout masks.
-        """
-        for i, variable in enumerate(self._own_state()):
-            store[str(i)] = variable
-
-    def load_own_variables(self, store):
-        """Loads what `save_own_variables` wrote."""
-        state = self._own_state()
-        if len(store.keys()) != len(state):
-            raise ValueError(
-                f"A saved Distiller of this student has {len(state)} variables "
-                f"of its own. Received: a file with {len(store.keys())}"
-            )
-        for i, variable in enumerate(state):
-            variable.assign(store[str(i)])
-
-    def _own_state(self):
-        known = {id(v) for v in self.student.weights}
-        known |= {id(v) for v in self.student.metrics_variables}
-        seeds = [v for v in self.student.variables if id(v) not in known]
-        return [getattr(self, h) for h in _HYPERPARAMETERS] + seeds
 
     def _add_scalar(self, name, value):
         return self.add_weight(
@@ -448,24 +358,3 @@ class Distiller(keras.Model):
             initializer=keras.initializers.Constant(value),
             trainable=False,
         )
-
-
-def _labelled_weights(logits, labels, weights):
-    """`weights` `[...]` with 0 on unlabelled rows."""
-    labelled = tf.cast(losses.is_labelled(logits, labels), tf.float32)
-    return labelled if weights is None else weights * labelled
-
-
-def _update_on_labelled(metric, labels, logits, weights):
-    """Updates a metric of (labels, predictions), unlabelled rows weighing 0.
-
-    Their label is shown as 0, since many metrics fail on -1.
-    """
-    if "sample_weight" not in inspect.signature(metric.update_state).parameters:
-        metric.update_state(labels, logits)
-        return
-    metric.update_state(
-        tf.maximum(labels, tf.zeros_like(labels)),
-        logits,
-        sample_weight=_labelled_weights(logits, labels, weights),
-    )

@@ -2,7 +2,10 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+from kdtf import numerics
 
 KEYS = ("labels", "teacher_logits")
 
@@ -22,12 +25,13 @@ class Targets(NamedTuple):
     tempered_logits: Any = None
 
 
-def from_data(y):
+def from_data(y, *, beside_teacher=False):
     """`Targets` from y as a data set gives it.
 
     Args:
       y: None, labels, or a dict with the keys "labels" and "teacher_logits",
         either of which may be missing.
+      beside_teacher: whether a teacher runs, whose logits y must not hold.
 
     Raises:
       ValueError: where y is another structure.
@@ -40,6 +44,12 @@ def from_data(y):
                 f"Received: y with the keys {sorted(y)}"
             )
         given = y.get("teacher_logits")
+        if beside_teacher and given is not None:
+            raise ValueError(
+                "`y` must not hold teacher_logits beside a teacher: build the "
+                "Distiller with teacher=None to learn from stored ones. "
+                f"Received: y with the keys {sorted(y)}"
+            )
         return Targets(y.get("labels"), given, given)
     if isinstance(y, (list, tuple)):
         raise ValueError(
@@ -47,6 +57,34 @@ def from_data(y):
             f"{list(KEYS)}. Received: a {type(y).__name__} of {len(y)}"
         )
     return Targets(labels=y)
+
+
+def require(batch, *, soft, awaits_teacher):
+    """Raises where a batch lacks what `fit` is to learn from.
+
+    Args:
+      batch: `Targets`.
+      soft: whether soft targets are learned from, and not labels alone.
+      awaits_teacher: whether a Distiller was loaded without its teacher.
+
+    Raises:
+      ValueError: says what is missing and how to give it.
+    """
+    if soft and batch.tempered_logits is None:
+        if awaits_teacher:
+            raise ValueError(
+                "This Distiller was saved without its teacher: call "
+                "`set_teacher(teacher)` before `fit`. Received: no teacher"
+            )
+        raise ValueError(
+            "`y` must be {'labels': ..., 'teacher_logits': ...} for a "
+            "Distiller without a teacher, or `soft_weight` must be 0. "
+            "Received: y without teacher_logits"
+        )
+    if not soft and batch.labels is None:
+        raise ValueError(
+            "`y` must hold labels where `soft_weight` is 0. Received: no labels"
+        )
 
 
 def fit_labels(labels, logits):
@@ -62,3 +100,21 @@ def fit_labels(labels, logits):
     if same_rank and labels.shape[-1] == 1 and logits.shape[-1] != 1:
         labels = tf.squeeze(labels, axis=-1)
     return labels
+
+
+def weights_beside(y, sample_weight):
+    """Sample weights in the structure of y, as Keras wants them.
+
+    Beside a dict it would else refuse weights of more than one axis, since it
+    takes every key for an output of its own.
+    """
+    if not isinstance(y, dict) or isinstance(sample_weight, (dict, type(None))):
+        return sample_weight
+    return dict.fromkeys(y, np.asarray(sample_weight))
+
+
+def entry_weights(logits, sample_weight):
+    """`numerics.entry_weights`, also for weights in the structure of y."""
+    if isinstance(sample_weight, dict):  # the same for every key
+        sample_weight = next(iter(sample_weight.values()))
+    return numerics.entry_weights(logits, sample_weight)
