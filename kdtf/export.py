@@ -8,6 +8,8 @@ import tensorflow as tf
 from kdtf import files, numerics
 from kdtf.distiller import Distiller
 
+_SIGNATURE = "serving_default"
+
 
 def export_student(
     distiller_or_student, directory, *, class_names=None, overwrite=False
@@ -52,16 +54,16 @@ def export_student(
     specs = _input_specs(student)
     _check_class_names(class_names, numerics.class_count(student))
     _check_directory(directory, overwrite)
-    archive = keras.export.ExportArchive()
-    archive.track(student)
-    archive.add_endpoint(
-        "serving_default",
-        _serving_function(student, class_names),
-        input_signature=[specs],
+    serve = tf.function(
+        _serving_function(student, class_names), input_signature=[specs]
     )
+    # Not `keras.export.ExportArchive`, which writes every variable twice.
+    module = tf.Module()
+    module.serve = serve
+    module.student_variables = serve.get_concrete_function().variables
     try:
         with files.whole_directory(directory, replace=overwrite) as scratch:
-            archive.write_out(scratch, verbose=False)
+            tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
     except OSError as error:
         raise ValueError(
             "`directory` must be a place that can be written. "
@@ -86,7 +88,7 @@ def _serving_function(student, class_names):
 
 
 def _input_specs(student):
-    """`keras.InputSpec`s of the student's input, in the input's structure."""
+    """`tf.TensorSpec`s of the student's input, in the input's structure."""
     if not (isinstance(student, keras.Model) and student.built):
         raise ValueError(
             "`distiller_or_student` must be a Distiller or a keras.Model that "
@@ -105,7 +107,7 @@ def _input_specs(student):
 
 
 def _input_spec(shape, dtype="float32", name=None):
-    return keras.InputSpec(dtype=dtype, shape=(None, *shape[1:]), name=name)
+    return tf.TensorSpec((None, *shape[1:]), dtype, name)
 
 
 def _check_class_names(class_names, classes):

@@ -1,0 +1,187 @@
+"""export_student: a SavedModel that needs TensorFlow alone."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from tests import nets, reference
+
+NAMES = ["a", "b", "c", "d"]
+
+
+def serve(directory, **inputs):
+    """The signature's outputs as arrays."""
+    loaded = tf.saved_model.load(str(directory))
+    signature = loaded.signatures["serving_default"]
+    return {k: v.numpy() for k, v in signature(**inputs).items()}
+
+
+@pytest.mark.parametrize("dropout", (0.0, 0.5))
+def test_the_four_outputs(tmp_path, dropout):
+    student, x = nets.deep(0, dropout=dropout), nets.inputs()
+    logits = np.asarray(student(x, training=False))
+    kdtf.export_student(student, tmp_path / "export", class_names=NAMES)
+    name = student.inputs[0].name
+    for rows in (1, 12):  # the batch size is free
+        served = serve(tmp_path / "export", **{name: x[:rows]})
+        assert set(served) == {"logits", "probabilities", "class", "class_name"}
+        expected = logits[:rows]
+        np.testing.assert_allclose(
+            served["logits"], expected, rtol=1e-5, atol=1e-6
+        )
+        np.testing.assert_allclose(
+            served["probabilities"], reference.softmax(expected), rtol=1e-5
+        )
+        choices = expected.argmax(-1)
+        np.testing.assert_array_equal(served["class"], choices)
+        by_name = [name.decode() for name in served["class_name"]]
+        assert by_name == [NAMES[choice] for choice in choices]
+
+
+LOAD_ALONE = """
+import sys
+sys.modules["keras"] = sys.modules["kdtf"] = None
+import numpy as np
+import tensorflow as tf
+serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+[name] = serve.structured_input_signature[1]
+outputs = serve(**{name: tf.constant(np.load(sys.argv[2]))})
+np.save(sys.argv[3], outputs["logits"].numpy())
+"""
+
+
+def test_loads_where_keras_and_kdtf_cannot_be_imported(tmp_path):
+    student, x = nets.deep(0), nets.inputs()
+    distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)
+    distiller.compile("adam")
+    distiller.fit(x, nets.labels(), verbose=0)
+    kdtf.export_student(distiller, tmp_path / "export")
+    np.save(tmp_path / "x.npy", x)
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            LOAD_ALONE,
+            *(str(tmp_path / n) for n in ("export", "x.npy", "logits.npy")),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    np.testing.assert_allclose(
+        np.load(tmp_path / "logits.npy"),
+        student(x, training=False),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_holds_the_students_variables_and_no_others(tmp_path):
+    student = nets.deep(0)
+    distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)
+    distiller.compile("adam")
+    distiller.fit(nets.inputs(), nets.labels(), verbose=0)
+    kdtf.export_student(distiller, tmp_path / "export")
+    reader = tf.train.load_checkpoint(
+        str(tmp_path / "export" / "variables" / "variables")
+    )
+    shapes = [
+        shape
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    ]
+    expected = [list(weight.shape) for weight in student.weights]
+    assert sorted(shapes) == sorted(expected)
+
+
+def test_several_inputs_and_time_frames(tmp_path):
+    first = keras.Input((None, 3), name="first")
+    second = keras.Input((None, 2), name="second")
+    joined = keras.layers.Concatenate()([first, second])
+    student = keras.Model(
+        {"first": first, "second": second}, keras.layers.Dense(4)(joined)
+    )
+    kdtf.export_student(student, tmp_path / "export")
+    x = {"first": np.ones((2, 6, 3), "f"), "second": np.ones((2, 6, 2), "f")}
+    served = serve(tmp_path / "export", **x)
+    assert served["class"].shape == (2, 6)
+    np.testing.assert_allclose(served["logits"], student(x), rtol=1e-5)
+
+
+class Subclass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4, dtype="mixed_bfloat16")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_subclass_and_half_precision(tmp_path):
+    student, x = Subclass(), nets.inputs()
+    logits = student(x)
+    assert logits.dtype == tf.bfloat16
+    kdtf.export_student(student, tmp_path / "export")
+    served = serve(tmp_path / "export", inputs=x)
+    assert served["logits"].dtype == np.float32
+    np.testing.assert_array_equal(served["logits"], tf.cast(logits, "float32"))
+
+
+def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
+    directory, x = tmp_path / "export", nets.inputs()
+    old, new = nets.deep(0), nets.deep(1)
+    kdtf.export_student(old, directory)
+    with pytest.raises(ValueError, match=r"`directory`.*`overwrite` be True"):
+        kdtf.export_student(new, directory)
+    served = serve(directory, **{old.inputs[0].name: x})
+    np.testing.assert_allclose(served["logits"], old(x), rtol=1e-4, atol=1e-5)
+    kdtf.export_student(new, directory, overwrite=True)
+    served = serve(directory, **{new.inputs[0].name: x})
+    np.testing.assert_allclose(served["logits"], new(x), rtol=1e-4, atol=1e-5)
+    assert os.listdir(tmp_path) == ["export"]
+
+
+def test_what_is_no_saved_model_is_never_overwritten(tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("thesis")
+    for directory in (tmp_path, precious):
+        with pytest.raises(ValueError, match=r"no saved_model.pb"):
+            kdtf.export_student(nets.deep(), directory, overwrite=True)
+    assert precious.read_text() == "thesis"
+
+
+def test_a_failure_leaves_the_old_export(tmp_path, monkeypatch):
+    directory = tmp_path / "export"
+    kdtf.export_student(nets.deep(0), directory)
+    before = (directory / "saved_model.pb").read_bytes()
+
+    def fail(module, path, signatures):
+        pathlib.Path(path, "saved_model.pb").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(ValueError, match=r"`directory`.*No space left"):
+        kdtf.export_student(nets.deep(1), directory, overwrite=True)
+    assert (directory / "saved_model.pb").read_bytes() == before
+    assert os.listdir(tmp_path) == ["export"]
+
+
+@pytest.mark.parametrize("names", (["a", "b"], "abcd", [1, 2, 3, 4]))
+def test_class_names_must_be_one_a_class(tmp_path, names):
+    with pytest.raises(ValueError, match=r"`class_names` must be 4.*Received"):
+        kdtf.export_student(nets.deep(), tmp_path / "e", class_names=names)
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unbuilt_student_is_refused(tmp_path):
+    student = keras.Sequential([keras.layers.Dense(4)])
+    for model in (student, "student"):
+        with pytest.raises(ValueError, match=r"was built.*Received: "):
+            kdtf.export_student(model, tmp_path / "e")

@@ -1,0 +1,65 @@
+"""Metrics given to `compile` are fed what they take, and labelled rows."""
+
+import keras
+import numpy as np
+import pytest
+
+import kdtf
+from tests import nets, reference
+
+
+def evaluate(metrics, y, weights=None, **compile_arguments):
+    student, teacher = nets.linear(0), nets.linear(7)
+    distiller = kdtf.Distiller(student, teacher, temperature=3.0)
+    distiller.compile("sgd", metrics=metrics, **compile_arguments)
+    x = nets.inputs()
+    logs = distiller.evaluate(
+        x, y, 5, sample_weight=weights, return_dict=True, verbose=0
+    )
+    z = np.asarray(student(x), np.float64)
+    return logs, z, np.asarray(teacher(x), np.float64)
+
+
+def test_accuracy_skips_unlabelled_rows():
+    y = nets.labels(unlabelled=(0, 4, 9))
+    logs, z, _ = evaluate(["accuracy"], y)
+    right = (z.argmax(-1) == y)[y >= 0]
+    assert logs["accuracy"] == pytest.approx(right.mean())
+
+
+def test_dense_labels_skip_unlabelled_rows_too():
+    y = nets.labels(unlabelled=(3,))
+    dense = np.where(y[:, None] < 0, -1.0, np.eye(4)[y])
+    logs, z, _ = evaluate([keras.metrics.CategoricalAccuracy(name="a")], dense)
+    assert logs["a"] == pytest.approx((z.argmax(-1) == y)[y >= 0].mean())
+
+
+def test_fidelity_is_fed_the_teachers_logits():
+    y = nets.labels()
+    logs, z, v = evaluate([kdtf.metrics.FidelityKL()], y)
+    expected = reference.soft_loss(z, v, 1.0).mean()
+    assert logs["fidelity_kl"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_only_weighted_metrics_are_weighted():
+    y, weights = nets.labels(), np.arange(12.0)
+    logs, z, v = evaluate(
+        [kdtf.metrics.NegativeLogLikelihood(name="plain")],
+        y,
+        weights,
+        weighted_metrics=[
+            kdtf.metrics.NegativeLogLikelihood(name="weighted"),
+            kdtf.metrics.FidelityKL(name="kl"),
+        ],
+    )
+    hard, soft = reference.hard_loss(z, y), reference.soft_loss(z, v, 1.0)
+    assert logs["plain"] == pytest.approx(hard.mean(), rel=1e-5)
+    expected = np.average(hard, weights=weights)
+    assert logs["weighted"] == pytest.approx(expected, rel=1e-5)
+    expected = np.average(soft, weights=weights)
+    assert logs["kl"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_metrics_without_data_are_not_reported():
+    logs, _, _ = evaluate(["accuracy", kdtf.metrics.FidelityKL()], None)
+    assert set(logs) == {"loss", "soft_loss", "agreement", "fidelity_kl"}
