@@ -10,7 +10,6 @@ PYTHON ?= python3
 # checkout's path does no harm.
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check install --quiet
-export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: demo test quick lint wheel tables clean
 

@@ -165,6 +165,7 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         steps_per_epoch=steps,
         initial_epoch=state["epoch"],
         epochs=arm.epochs,
+        shuffle=False,  # `training_batches` has shuffled
         verbose=0,
         callbacks=[
             checkpoints.Checkpoints(
@@ -194,7 +195,8 @@ def _compiled_distiller(arm, net, steps):
         keras.optimizers.Adam(schedule),
         # XLA compiles dropout badly for the CPU; without it, it pays.
         jit_compile=not (arm.input_dropout or arm.hidden_dropout),
-        steps_per_execution=min(steps, 25),
+        # Keras rounds an epoch up to whole executions; a divisor needs none.
+        steps_per_execution=max(n for n in range(1, 26) if steps % n == 0),
     )
     distiller.optimizer.build(distiller.trainable_variables)
     return distiller

@@ -1,12 +1,12 @@
 """The run directory, which belongs to one set of flags, and what is in it."""
 
-import contextlib
 import json
 import os
 import pathlib
 import subprocess
 from importlib import metadata
 
+import kdtf
 from kdtf import files
 
 _FLAGS_FILE = "flags.txt"
@@ -85,12 +85,9 @@ def _require_same_flags(run_dir, before, now):
 
 def versions():
     """Dict of the versions that figures depend on."""
-    names = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "kdtf")
-    found = {}
-    for name in names:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+    names = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    found = {name: metadata.version(name) for name in names}
+    return {"kdtf": kdtf.__version__, **found}
 
 
 def commit():

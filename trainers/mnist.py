@@ -26,7 +26,7 @@ settings, hold out training cases (--held_out=10000): the test set stays unseen.
 import dataclasses
 import pathlib
 
-from absl import app, flags
+from absl import app, flags, logging
 
 import kdtf
 from trainers import arms, common, evaluation, report
@@ -253,12 +253,14 @@ def main(argv):
     if len(argv) > 1:
         raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
     values = flags.FLAGS
+    if not values["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
     settings = _settings(values)
     try:
+        data = _load_data(values)
         run_dir = common.open_run_directory(
             pathlib.Path(values.run_dir), dataclasses.asdict(settings)
         )
-        data = _load_data(values)
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error
     metrics = train_and_evaluate(

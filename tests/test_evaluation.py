@@ -1,0 +1,136 @@
+"""trainers.evaluation and trainers.report, on results made up here."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+import kdtf
+from tests import reference
+from trainers import arms, evaluation, report
+from trainers.data import ImageData
+
+CASES, CLASSES = 30, 3
+LABELS = (np.arange(CASES) % CLASSES).astype(np.int32)
+ARMS = {
+    name: arms.Arm(name, units, 0.01, 2, 8)
+    for name, units in (("teacher", 6), ("student", 4), ("distilled", 4))
+}
+# Errors of each arm, one a seed.
+ERRORS = {"teacher": (2, 4), "student": (10, 12), "distilled": (4, 5)}
+
+
+def logits_with(errors, seed):
+    """`[CASES, CLASSES]` whose choice is wrong on the first `errors` cases."""
+    logits = np.random.default_rng(seed).uniform(0, 1, (CASES, CLASSES))
+    wrong = np.arange(CASES) < errors
+    logits[np.arange(CASES), (LABELS + wrong) % CLASSES] = 3.0
+    return logits.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def logits():
+    return {
+        name: [logits_with(e, 10 * i + e) for i, e in enumerate(errors)]
+        for name, errors in ERRORS.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def metrics(logits):
+    data = ImageData(
+        np.zeros((4, 2, 2), np.uint8),
+        np.zeros(4, np.int32),
+        np.zeros((CASES, 2, 2), np.uint8),
+        LABELS,
+        CLASSES,
+        255,
+    )
+    curve = [{"epoch": e, "loss": 1 / e, "errors": 20 // e} for e in (1, 2)]
+    results = {
+        name: [
+            arms.Result(
+                arms.build_net(ARMS[name], 4, CLASSES, 0), v, curve, 0.5
+            )
+            for v in logits[name]
+        ]
+        for name in ARMS
+    }
+    return evaluation.summarise(results, data, ARMS, "digits")
+
+
+def test_figures_of_the_arms(metrics, logits):
+    for name, arm in metrics["arms"].items():
+        assert arm["test_errors"] == list(ERRORS[name])
+        assert arm["mean"] == np.mean(ERRORS[name])
+        assert arm["ci95"][0] < arm["mean"] < arm["ci95"][1]
+        assert arm["units"] == ARMS[name].units
+        assert arm["seconds_per_epoch"] == 0.5
+        teachers = logits["teacher"]
+        kl = [
+            reference.soft_loss(z, v, 1.0).mean()
+            for z, v in zip(logits[name], teachers, strict=True)
+        ]
+        assert arm["fidelity_kl"] == pytest.approx(np.mean(kl), abs=1e-6)
+        same = [
+            (z.argmax(-1) == v.argmax(-1)).mean()
+            for z, v in zip(logits[name], teachers, strict=True)
+        ]
+        assert arm["agreement"] == pytest.approx(np.mean(same))
+        nll = [reference.hard_loss(z, LABELS).mean() for z in logits[name]]
+        assert arm["nll"] == pytest.approx(np.mean(nll), rel=1e-5)
+    # 4 x 6 + 6 + 6 x 6 + 6 + 6 x 3 + 3.
+    assert metrics["arms"]["teacher"]["parameters"] == 93
+
+
+def test_comparisons(metrics):
+    pairs = metrics["mcnemar"]
+    assert set(pairs) == {"student_and_distilled", "teacher_and_distilled"}
+    first = pairs["student_and_distilled"][0]
+    assert (first["only_first_wrong"], first["only_second_wrong"]) == (6, 0)
+    # Of 22 - 6 errors 22 - 9 are gone.
+    assert metrics["gain_transferred"]["mean"] == pytest.approx(13 / 16)
+
+
+def test_metrics_are_json(metrics):
+    assert json.loads(json.dumps(metrics)) == metrics
+    assert metrics["versions"]["kdtf"] == kdtf.__version__
+
+
+def test_report_and_plots(metrics, tmp_path):
+    paths = report.write(tmp_path, metrics)
+    assert sorted(p.name for p in paths) == sorted(
+        p.name for p in tmp_path.iterdir()
+    )
+    text = (tmp_path / "report.md").read_text()
+    for line in report.table(metrics):
+        assert line in text
+    assert "2, 4" in text and "81%" in text and "test cases, 2 seed(s)" in text
+    for path in paths[1:]:
+        assert f"]({path.name})" in text
+        picture = image.imread(path)
+        assert picture.shape[0] > 300 and picture.std() > 0.05
+
+
+def test_a_single_seed_has_no_interval(metrics, tmp_path):
+    single = json.loads(json.dumps(metrics))
+    for arm in single["arms"].values():
+        arm["ci95"] = [None, None]
+        arm["test_errors"] = arm["test_errors"][:1]
+        arm["curves"] = arm["curves"][:1]
+    single["gain_transferred"] = {"mean": None, "ci95": [None, None]}
+    report.write(tmp_path, single)
+    text = (tmp_path / "report.md").read_text()
+    assert (
+        "One seed says nothing" in text and "None" not in text.split("Comm")[0]
+    )
+
+
+def test_the_papers_figures_stand_beside_mnist_only(metrics):
+    assert "paper" not in report.table(metrics)[0]
+    mnist = {**metrics, "dataset": "mnist"}
+    assert report.table(mnist)[0].endswith("paper |")
+    assert report.table(mnist)[3].endswith("| 146 |")
+    held_out = {**mnist, "evaluated_on": "held-out"}
+    assert "paper" not in report.table(held_out)[0]
