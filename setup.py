@@ -34,14 +34,14 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",
-        "importlib_resources>=6.4",  # TFDS imports it and does not declare it
-        "keras>=3.8",
+        "importlib_resources>=6.0",  # TFDS imports it and does not declare it
+        "keras>=3.12",
         "numpy>=1.26",
-        "tensorflow>=2.18",
+        "tensorflow>=2.19",
         "tensorflow-datasets>=4.9.7",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.18"],
+        "gpu": ["tensorflow[and-cuda]>=2.19"],
         "trainers": TRAINERS,
         "dev": [
             *TRAINERS,

@@ -151,7 +151,7 @@ def _plot_errors(metrics):
         ],
     )
     axes.set_xlim(-0.6, len(metrics["arms"]) - 0.2)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
     axes.set_ylabel(_errors_label(metrics))
     axes.set_title(
         f"{metrics['dataset']}: errors of the three nets (bar: mean)"
@@ -173,8 +173,9 @@ def _plot_curves(metrics):
                 label=f"{name}: {_MEANING[name]}" if i == 0 else None,
             )
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
-    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("epoch")
     axes.set_ylabel(_errors_label(metrics) + " (log scale)")
     axes.set_title(f"{metrics['dataset']}: learning curves, one line a seed")
