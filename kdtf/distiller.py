@@ -6,6 +6,7 @@ import tensorflow as tf
 from kdtf import (
     arguments,
     losses,
+    many_steps,
     metric_routing,
     numerics,
     targets,
@@ -147,14 +148,24 @@ class Distiller(SavedWithoutTeacher, keras.Model):
 
     def train_step(self, data):
         """One update of the student; returns the running metrics."""
+        return self.update(*self.with_targets(data))
+
+    def with_targets(self, data):
+        """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
+
+        Outside of any tape, which else would record the teacher's pass.
+        """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        # Outside the tape, which else would record the teacher's pass as well.
         batch = self._targets(x, y)
         targets.require(
             batch,
             soft=self._wants_soft_targets,
             awaits_teacher=self._awaits_teacher,
         )
+        return x, batch, sample_weight
+
+    def update(self, x, batch, sample_weight):
+        """The part of `train_step` that trains; see `kdtf.many_steps`."""
         with tf.GradientTape() as tape:
             logits = self(x, training=True)
             batch = self._fit_to_logits(batch, logits)
@@ -336,6 +347,16 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
         self._set_class_weight(class_weight)
         return super().train_on_batch(x, y, *args, **kwargs)
+
+    def make_train_function(self, force=False):
+        """As in Keras; under XLA an execution of many steps is one program."""
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=True)
+        if many_steps.applies(self):
+            self.train_function = many_steps.train_function(
+                self, self.train_function
+            )
 
     def _set_class_weight(self, class_weight):
         if class_weight != self._class_weight:
