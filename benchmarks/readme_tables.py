@@ -62,9 +62,9 @@ def _experiment(name):
         lines = [*report.table(metrics), ""]
         if gain["mean"] is not None:
             lines.append(
-                f"Share of the teacher's advantage that the distilled student "
+                "Share of the teacher's advantage that the distilled student "
                 f"keeps: {gain['mean']:.0%} (95 % interval "
-                f"{report.interval(gain['ci95'], '.0%')}). "
+                f"{report.interval(gain['ci95'], '.0%')})."
             )
         lines.append(
             "McNemar's test of student against distilled student, each seed: "

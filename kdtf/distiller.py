@@ -285,7 +285,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
           metrics: as in Keras; they skip unlabelled rows.
           **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
             `jit_compile` and the rest, as in Keras. `jit_compile` is False
-            under `check_inputs=True`.
+            under `check_inputs=True`; where it is True, the steps of an
+            execution are the loop of one XLA program.
 
         Raises:
           ValueError: where a loss is given.
