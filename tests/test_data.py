@@ -49,10 +49,11 @@ def test_as_many_held_out_as_there_are_is_refused(count):
 
 
 def test_mnist_that_cannot_be_had_names_the_flags(tmp_path, monkeypatch):
-    def fail(self, **kwargs):
-        raise ConnectionError("no network")
+    class Unreachable:
+        def download_and_prepare(self, download_config):
+            raise ConnectionError("no network")
 
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Unreachable())
     expected = "--manual_dir=.*--data_dir=.*--dataset=digits.*no network"
     with pytest.raises(RuntimeError, match=expected):
         mnist.load(str(tmp_path))

@@ -75,7 +75,9 @@ def test_evaluate_without_soft_targets_reports_the_hard_loss():
     student, x, y = nets.linear(), nets.inputs(), nets.labels()
     logs = compiled(student).evaluate(x, y, return_dict=True, verbose=0)
     hard = reference.hard_loss(np.asarray(student(x)), y).mean()
-    assert logs == pytest.approx({"loss": hard, "hard_loss": hard}, rel=1e-5)
+    assert set(logs) == {"loss", "hard_loss"}
+    for value in logs.values():
+        assert float(value) == pytest.approx(hard, rel=1e-5)
 
 
 def test_fit_without_soft_targets_needs_soft_weight_0():

@@ -245,7 +245,9 @@ class _ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         curve = self._state["curve"]
         errors = curve[-1]["errors"] if curve else "-"
-        self._bar.set_postfix(loss=f"{logs['loss']:.4f}", errors=errors)
+        self._bar.set_postfix(
+            loss=f"{logs['loss']:.4f}", errors=errors, refresh=False
+        )
         self._bar.update()
 
     def on_train_end(self, logs=None):

@@ -174,7 +174,7 @@ def _plot_curves(metrics):
             )
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel("epoch")
     axes.set_ylabel(_errors_label(metrics) + " (log scale)")
