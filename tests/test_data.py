@@ -1,6 +1,7 @@
 """trainers.data: the two data sets and the split for choosing settings."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -53,7 +54,11 @@ def test_mnist_that_cannot_be_had_names_the_flags(tmp_path, monkeypatch):
         def download_and_prepare(self, download_config):
             raise ConnectionError("no network")
 
-    monkeypatch.setattr(tfds, "builder", lambda *_, **__: Unreachable())
+    # The whole name, since older versions of TFDS load their attributes late.
+    unreachable = types.SimpleNamespace(
+        builder=lambda *_, **__: Unreachable(), download=tfds.download
+    )
+    monkeypatch.setattr(mnist, "tfds", unreachable)
     expected = "--manual_dir=.*--data_dir=.*--dataset=digits.*no network"
     with pytest.raises(RuntimeError, match=expected):
         mnist.load(str(tmp_path))
