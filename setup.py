@@ -19,7 +19,7 @@ TRAINERS = [
     "matplotlib>=3.8",
     "scikit-learn>=1.4",
     "scipy>=1.11",
-    "tensorboard>=2.18",
+    "tensorboard>=2.20",
     "tqdm>=4.66",
 ]
 
@@ -37,11 +37,11 @@ setup(
         "importlib_resources>=6.0",  # TFDS imports it and does not declare it
         "keras>=3.12",
         "numpy>=1.26",
-        "tensorflow>=2.19",
+        "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.7",
     ],
     extras_require={
-        "gpu": ["tensorflow[and-cuda]>=2.19"],
+        "gpu": ["tensorflow[and-cuda]>=2.20"],
         "trainers": TRAINERS,
         "dev": [
             *TRAINERS,

@@ -6,6 +6,8 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing import event_accumulator
 
 from trainers import arms
 from trainers.data import ImageData
@@ -68,7 +70,22 @@ def test_killed_and_resumed_ends_with_the_same_weights(
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(whole.eval_logits, resumed.eval_logits)
     assert whole.curve == resumed.curve
-    assert os.listdir(directory) == ["result"]
+    assert sorted(os.listdir(directory)) == ["result", "tensorboard"]
+
+
+def test_tensorboard_logs_the_curve(tmp_path):
+    curve = arms.train(ARM, data(), 0, tmp_path).curve
+    logs = event_accumulator.EventAccumulator(
+        str(tmp_path / "tensorboard" / "train")
+    ).Reload()
+    for key in ("loss", "errors"):
+        events = logs.Tensors(f"epoch_{key}")
+        assert [e.step + 1 for e in events] == [c["epoch"] for c in curve]
+        np.testing.assert_allclose(
+            [tf.make_ndarray(e.tensor_proto) for e in events],
+            [c[key] for c in curve],
+            rtol=1e-6,
+        )
 
 
 def test_a_finished_arm_is_loaded_and_not_trained(tmp_path, monkeypatch):

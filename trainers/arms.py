@@ -176,6 +176,9 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
                 epochs=arm.epochs,
             ),
             _ProgressBar(f"seed {seed} {arm.name}", state),
+            keras.callbacks.TensorBoard(
+                directory / "tensorboard", write_graph=False
+            ),
         ],
     )
     _save_result(net, predict(net, eval_inputs), state, directory / _RESULT)

@@ -70,11 +70,12 @@ class Checkpoints(keras.callbacks.Callback):
         self._state["epoch"] = done
         self._state["seconds"] += time.monotonic() - self._began
         if done % self._curve_every == 0 or done == self._epochs:
+            logs["errors"] = self._evaluate()  # for the callbacks that follow
             self._state["curve"].append(
                 {
                     "epoch": done,
                     "loss": float(logs["loss"]),
-                    "errors": self._evaluate(),
+                    "errors": logs["errors"],
                 }
             )
         if done % self._every == 0 and done < self._epochs:

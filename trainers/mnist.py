@@ -19,8 +19,9 @@ settings that are not flags of yours are those of `--dataset`:
 
 Killed at any moment and run again, it goes on and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.md with its
-plots, and export/ with the distilled student as a SavedModel. To choose
-settings, hold out training cases (--held_out=10000): the test set stays unseen.
+plots, TensorBoard's logs, and export/ with the distilled student as a
+SavedModel. To choose settings, hold out training cases (--held_out=10000): the
+test set stays unseen.
 """
 
 import dataclasses
@@ -277,6 +278,7 @@ def main(argv):
     print(f"            {run_dir / 'learning_curves.png'}")
     print(f"Figures:    {run_dir / 'metrics.json'}")
     print(f"SavedModel: {run_dir / 'export'}")
+    print(f"Curves:     tensorboard --logdir={run_dir}")
 
 
 if __name__ == "__main__":
