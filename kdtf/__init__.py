@@ -35,11 +35,15 @@ from kdtf import losses, metrics
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 from kdtf.export import export_student
+from kdtf.soft_targets import SoftTargets
+from kdtf.top_logits import TopLogits
 from kdtf.version import __version__
 
 __all__ = [
     "Distiller",
     "Ensemble",
+    "SoftTargets",
+    "TopLogits",
     "__version__",
     "export_student",
     "losses",

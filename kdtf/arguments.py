@@ -63,6 +63,28 @@ def check_same_shape(student_logits, teacher_logits):
         )
 
 
+def check_top_logits(student_logits, top_logits, classes, tail):
+    """Raises ValueError where the parts of a `TopLogits` do not fit."""
+    rows = student_logits.shape[:-1]
+    count, k = student_logits.shape[-1], top_logits.shape[-1]
+    fits = (
+        top_logits.shape.is_compatible_with(classes.shape)
+        and rows.is_compatible_with(top_logits.shape[:-1])
+        and rows.is_compatible_with(tail.shape)
+        and (None in (count, k) or k < count)
+        and classes.dtype.is_integer
+    )
+    if not fits:
+        raise ValueError(
+            "`teacher_logits` must be TopLogits of logits [..., k], integer "
+            "classes [..., k] and tail [...], with k below the number of "
+            f"classes. Received: logits of shape {top_logits.shape}, "
+            f"{classes.dtype.name} classes of shape {classes.shape}, tail of "
+            f"shape {tail.shape}, for student_logits of shape "
+            f"{student_logits.shape}"
+        )
+
+
 def check_labels_shape(student_logits, labels):
     """Raises ValueError where labels fit neither [...] nor [..., classes]."""
     logits_shape, labels_shape = student_logits.shape, labels.shape

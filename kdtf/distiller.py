@@ -31,7 +31,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, where y is
 
     - with a teacher: None, or labels `[...]` or `[..., classes]`;
-    - without one: `{"labels": ..., "teacher_logits": [..., classes]}`.
+    - without one: `{"labels": ..., "teacher_logits": [..., classes]}`, or what
+      `kdtf.SoftTargets.join` gives.
 
     A label of -1 means unlabelled: such a row has no hard term. The student's
     output is one tensor of logits, `[batch, classes]` or, for time frames,
@@ -205,6 +206,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     def _fit_to_logits(self, batch, logits):
         """The batch with its labels in shape and, if asked for, checked."""
         batch = batch._replace(labels=targets.fit_labels(batch.labels, logits))
+        batch = targets.fill_in(batch, logits.shape[-1], self.temperature)
         if self._checker is not None:
             self._checker(batch.labels, batch.teacher_logits, logits.shape[-1])
         return batch
@@ -232,8 +234,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(logits)[0])
         if soft is not None:
             self._soft_tracker.update_state(soft, weights)
-            choices = (tf.argmax(v, -1) for v in (logits, batch.teacher_logits))
-            agree = tf.equal(*choices)
+            agree = tf.argmax(logits, -1) == targets.teacher_choices(batch)
             self._agreement_tracker.update_state(agree, weights)
         if hard is not None:
             labelled = weighting.labelled_weights(weights, batch.labels, logits)

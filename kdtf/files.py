@@ -45,6 +45,21 @@ def whole_directory(path, *, replace=False):
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def whole_file(path):
+    """Yields a scratch file's path, which becomes `path` when the block ends.
+
+    Args:
+      path: path of the file, in a folder that exists; an older one is replaced.
+    """
+    scratch = _fresh_scratch(pathlib.Path(path))
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def write_whole(path, content):
     """Writes a file of text or bytes, in place of an older one.
 
@@ -52,10 +67,9 @@ def write_whole(path, content):
       path: path of the file, in a folder that exists.
       content: str (written as UTF-8) or bytes.
     """
-    scratch = _fresh_scratch(pathlib.Path(path))
     content = content.encode() if isinstance(content, str) else content
-    scratch.write_bytes(content)
-    os.replace(scratch, path)
+    with whole_file(path) as scratch:
+        scratch.write_bytes(content)
 
 
 def _fresh_scratch(path):

@@ -37,7 +37,7 @@ def divergence(student_logits, teacher_logits, temperature):
     log_p, log_q, log_ratio = _soft_log_probabilities(
         student_logits, teacher_logits, temperature, rows
     )
-    loss = tf.reduce_sum(_divergence_terms(log_p, log_q, log_ratio), axis=-1)
+    loss = tf.reduce_sum(divergence_terms(log_p, log_q, log_ratio), axis=-1)
 
     def gradient(upstream):
         unit = _soft_gradient(student_logits, teacher_logits, temperature, rows)
@@ -48,20 +48,20 @@ def divergence(student_logits, teacher_logits, temperature):
 
 def _soft_rows(student_logits, teacher_logits, temperature):
     """What the backward pass keeps: four numbers a row, `[..., 1]` each."""
-    z, v = _at_working_precision(student_logits, teacher_logits)
+    z, v = at_working_precision(student_logits, teacher_logits)
     z_peak = tf.reduce_max(z, axis=-1, keepdims=True)
     v_peak = tf.reduce_max(v, axis=-1, keepdims=True)
     z = (z - z_peak) / temperature
     v = (v - v_peak) / temperature
     v_sum = tf.reduce_sum(tf.exp(v), axis=-1, keepdims=True)
-    excess = tf.reduce_sum(_exp_difference(v, z, v - z), axis=-1, keepdims=True)
+    excess = tf.reduce_sum(exp_difference(v, z, v - z), axis=-1, keepdims=True)
     return z_peak, v_peak, tf.math.log(v_sum), tf.math.log1p(excess / v_sum)
 
 
 def _soft_log_probabilities(student_logits, teacher_logits, temperature, rows):
     """log p, log q and d = log p - log q, `[..., classes]`, from the rows."""
     z_peak, v_peak, v_log_sum, log_sum_difference = rows
-    z, v = _at_working_precision(student_logits, teacher_logits)
+    z, v = at_working_precision(student_logits, teacher_logits)
     z = (z - z_peak) / temperature
     v = (v - v_peak) / temperature
     log_p = v - v_log_sum
@@ -77,12 +77,12 @@ def _soft_gradient(student_logits, teacher_logits, temperature, rows):
         log_p, log_q, log_ratio = _soft_log_probabilities(
             student_logits, teacher_logits, temperature, rows
         )
-        residual = _exp_difference(log_p, log_q, log_ratio) / temperature
+        residual = exp_difference(log_p, log_q, log_ratio) / temperature
         result = tf.cast(upstream[..., None] * residual, student_logits.dtype)
 
         def second(direction):
-            z, v = _at_working_precision(student_logits, teacher_logits)
-            return _second_derivative(
+            z, v = at_working_precision(student_logits, teacher_logits)
+            return second_derivative(
                 student_logits,
                 upstream,
                 direction,
@@ -96,7 +96,7 @@ def _soft_gradient(student_logits, teacher_logits, temperature, rows):
     return lambda upstream: logit_gradient(student_logits, upstream)
 
 
-def _exp_difference(log_p, log_q, log_ratio):
+def exp_difference(log_p, log_q, log_ratio):
     """exp(log_q) - exp(log_p), given log_ratio = log_p - log_q.
 
     Where the two are close, p (exp(-d) - 1) keeps the digits that the
@@ -110,7 +110,7 @@ def _exp_difference(log_p, log_q, log_ratio):
     )
 
 
-def _divergence_terms(log_p, log_q, log_ratio):
+def divergence_terms(log_p, log_q, log_ratio):
     """p (d - 1 + exp(-d)) with d = log_ratio: the terms of the divergence."""
     p = tf.exp(log_p)
     return tf.where(
@@ -205,7 +205,7 @@ def _hard_gradient(student_logits, target, mass, rows):
 
         def second(direction):
             z = numerics.at_least_float32(student_logits)
-            return _second_derivative(
+            return second_derivative(
                 student_logits,
                 upstream,
                 direction,
@@ -219,7 +219,7 @@ def _hard_gradient(student_logits, target, mass, rows):
     return lambda upstream: logit_gradient(student_logits, upstream)
 
 
-def _second_derivative(
+def second_derivative(
     student_logits,
     upstream,
     direction,
@@ -243,7 +243,7 @@ def _second_derivative(
     return tf.cast(by_logits, student_logits.dtype), by_upstream
 
 
-def _at_working_precision(student_logits, teacher_logits):
+def at_working_precision(student_logits, teacher_logits):
     """Both in float32, or in float64 where the student's are."""
     student_logits = numerics.at_least_float32(student_logits)
     return student_logits, tf.cast(teacher_logits, student_logits.dtype)

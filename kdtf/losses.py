@@ -12,7 +12,8 @@ Network*, arXiv 1503.02531, section 2.
 
 import tensorflow as tf
 
-from kdtf import arguments, gradients, numerics
+from kdtf import arguments, gradients, numerics, top_logits
+from kdtf.top_logits import TopLogits
 
 
 def soft_loss(student_logits, teacher_logits, *, temperature):
@@ -25,7 +26,8 @@ def soft_loss(student_logits, teacher_logits, *, temperature):
 
     Args:
       student_logits: `[..., classes]`, any floating dtype.
-      teacher_logits: `[..., classes]`, any floating dtype, not differentiated.
+      teacher_logits: `[..., classes]`, any floating dtype, not differentiated;
+        or `kdtf.TopLogits`, which were taken at this temperature.
       temperature: scalar T > 0; a Python float, tensor or variable.
 
     Returns:
@@ -40,12 +42,15 @@ def soft_loss(student_logits, teacher_logits, *, temperature):
       <tf.Tensor: shape=(1,), dtype=float32, numpy=array([0.462117], ...)>
     """
     student_logits = tf.convert_to_tensor(student_logits)
+    arguments.check_temperature(temperature)
+    temperature = _scalar(temperature, student_logits)
+    if isinstance(teacher_logits, TopLogits):
+        top = TopLogits(*(tf.convert_to_tensor(t) for t in teacher_logits))
+        arguments.check_top_logits(student_logits, *top)
+        return top_logits.divergence(student_logits, *top, temperature)
     teacher_logits = tf.convert_to_tensor(teacher_logits)
     arguments.check_same_shape(student_logits, teacher_logits)
-    arguments.check_temperature(temperature)
-    return gradients.divergence(
-        student_logits, teacher_logits, _scalar(temperature, student_logits)
-    )
+    return gradients.divergence(student_logits, teacher_logits, temperature)
 
 
 def hard_loss(student_logits, labels):
@@ -126,7 +131,7 @@ def distillation_loss(
 
     Args:
       student_logits: `[..., classes]`, any floating dtype.
-      teacher_logits: `[..., classes]`, any floating dtype, not differentiated.
+      teacher_logits: as in `soft_loss`.
       labels: as in `hard_loss`; None means that every row is unlabelled. The
         divisor does not depend on it.
       temperature: scalar T > 0; a Python float, tensor or variable.

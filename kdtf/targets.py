@@ -6,8 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import numerics
+from kdtf.top_logits import TopLogits
 
-KEYS = ("labels", "teacher_logits")
+# The fields of a `TopLogits`, as a data set names them.
+TOP_KEYS = ("teacher_top_logits", "teacher_top_classes", "teacher_tail")
+KEYS = ("labels", "teacher_logits", *TOP_KEYS)
 
 
 class Targets(NamedTuple):
@@ -17,7 +20,8 @@ class Targets(NamedTuple):
       labels: `[...]` classes or `[..., classes]` distributions.
       teacher_logits: `[..., classes]`, the teacher's answer at T = 1.
       tempered_logits: `[..., classes]`, u such that softmax(u / T) is the soft
-        target. Differs from `teacher_logits` for an arithmetic `Ensemble` only.
+        target; or `TopLogits`, which stand for them. Differs from
+        `teacher_logits` for an arithmetic `Ensemble` otherwise.
     """
 
     labels: Any = None
@@ -30,7 +34,7 @@ def from_data(y, *, beside_teacher=False):
 
     Args:
       y: None, labels, or a dict with the keys "labels" and "teacher_logits",
-        either of which may be missing.
+        either of which may be missing; `TOP_KEYS` may stand for the latter.
       beside_teacher: whether a teacher runs, whose logits y must not hold.
 
     Raises:
@@ -44,19 +48,57 @@ def from_data(y, *, beside_teacher=False):
                 f"Received: y with the keys {sorted(y)}"
             )
         given = y.get("teacher_logits")
-        if beside_teacher and given is not None:
+        top = _top_logits(y)
+        if given is not None and top is not None:
+            raise ValueError(
+                "`y` must hold teacher_logits or the parts of TopLogits, not "
+                f"both. Received: y with the keys {sorted(y)}"
+            )
+        if beside_teacher and (given is not None or top is not None):
             raise ValueError(
                 "`y` must not hold teacher_logits beside a teacher: build the "
                 "Distiller with teacher=None to learn from stored ones. "
                 f"Received: y with the keys {sorted(y)}"
             )
-        return Targets(y.get("labels"), given, given)
+        tempered = given if top is None else top
+        return Targets(y.get("labels"), given, tempered)
     if isinstance(y, (list, tuple)):
         raise ValueError(
             "`y` must be labels or a dict with the keys "
             f"{list(KEYS)}. Received: a {type(y).__name__} of {len(y)}"
         )
     return Targets(labels=y)
+
+
+def _top_logits(y):
+    """The `TopLogits` in a dict, or None where it holds no part of them."""
+    parts = [key for key in TOP_KEYS if y.get(key) is not None]
+    if not parts:
+        return None
+    if len(parts) < len(TOP_KEYS):
+        raise ValueError(
+            f"`y` must hold all of {list(TOP_KEYS)} or none of them. "
+            f"Received: y with the keys {sorted(y)}"
+        )
+    return TopLogits(*(y[key] for key in TOP_KEYS))
+
+
+def fill_in(batch, classes, temperature):
+    """A batch with the teacher's logits, where it holds their top only.
+
+    Metrics may want them; where none does, the graph drops them again.
+    """
+    top = batch.tempered_logits
+    if not isinstance(top, TopLogits):
+        return batch
+    return batch._replace(teacher_logits=top.dense(classes, temperature))
+
+
+def teacher_choices(batch):
+    """`[...]`, the class that the teacher holds most probable."""
+    if isinstance(batch.tempered_logits, TopLogits):
+        return tf.cast(batch.tempered_logits.classes[..., 0], tf.int64)
+    return tf.argmax(batch.teacher_logits, axis=-1)
 
 
 def require(batch, *, soft, awaits_teacher):

@@ -62,3 +62,16 @@ def distillation_loss(
     hard = hard_loss(student_logits, labels)
     total = soft_weight * temperature**2 * soft + hard_weight * hard
     return total / (soft_weight + hard_weight)
+
+
+def top_probabilities(top_logits, top_classes, tail, classes, temperature):
+    """`[rows, classes]`: k classes share 1 - e^tail, all others e^tail evenly.
+
+    From the definition: by probabilities, one row after another.
+    """
+    rows = []
+    for u, chosen, t in zip(top_logits, top_classes, tail, strict=True):
+        row = np.full(classes, np.exp(np.float64(t)) / (classes - len(u)))
+        row[chosen] = -np.expm1(np.float64(t)) * softmax(u, temperature)
+        rows.append(row)
+    return np.array(rows)
