@@ -136,7 +136,7 @@ def test_a_distilled_arm_learns_its_soft_targets(tmp_path):
         hard_weight=0.0,
     )
     result = arms.train(
-        arm, given, 0, tmp_path / "arm", soft_targets=8 * confused
+        arm, given, 0, tmp_path / "arm", soft_targets=8 * confused[None]
     )
     choices = arms.predict(result.net, given.inputs(given.train_images))
     choices = choices.argmax(-1)

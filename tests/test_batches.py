@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainers import batches
+from trainers import batches, transfer_set
 
 CASES, SIZE = 10, 5
 # Every image is one bright pixel in the middle, as bright as its row number.
@@ -12,16 +13,16 @@ IMAGES[:, 2, 2] = np.arange(1, CASES + 1)
 LABELS = np.arange(1, CASES + 1, dtype=np.int32)
 
 
-def take(first_step, last_step, *, seed=0, jitter=0, targets=LABELS):
+def take(first_step, last_step, *, soft_targets=None, **options):
     dataset = batches.training_batches(
         IMAGES,
-        targets,
+        LABELS,
+        soft_targets,
         white=10,
         batch_size=3,
-        seed=seed,
-        jitter=jitter,
         first_step=first_step,
         last_step=last_step,
+        **{"seed": 0, "jitter": 0, **options},
     )
     return list(dataset.as_numpy_iterator())
 
@@ -45,10 +46,26 @@ def test_inputs_belong_to_their_targets_and_lie_in_0_to_1():
         np.testing.assert_allclose(x.max(1), y / 10, rtol=1e-6)
 
 
-def test_dict_targets():
+def test_soft_targets_stand_beside_their_labels():
     logits = LABELS[:, None] * np.ones((1, 4), np.float32)
-    [(_, y)] = take(0, 1, targets={"labels": LABELS, "teacher_logits": logits})
+    [(_, y)] = take(0, 1, soft_targets=logits[None])
     np.testing.assert_array_equal(y["teacher_logits"][:, 0], y["labels"])
+
+
+def test_an_epoch_shows_one_view_of_every_image():
+    augment = transfer_set.jittered((SIZE, SIZE), 2)
+    views = np.arange(1, 4)[:, None] * LABELS  # [views, cases]
+    taken = take(0, 15, soft_targets=views[..., None], jitter=2, views=3)
+    for step, (x, y) in enumerate(taken):
+        view = step // 3 % 3
+        np.testing.assert_array_equal(
+            y["teacher_logits"][:, 0], (view + 1) * y["labels"]
+        )
+        for image, label in zip(x, y["labels"], strict=True):
+            case = label - 1
+            whole = tf.constant(IMAGES[case].reshape(-1) / np.float32(10))
+            expected = augment(whole, tf.constant([case, view]))
+            np.testing.assert_array_equal(image, expected)
 
 
 @pytest.mark.parametrize("jitter", (0, 2))

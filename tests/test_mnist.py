@@ -11,6 +11,7 @@ import time
 import pytest
 import tensorflow as tf
 
+import kdtf
 from trainers.data import digits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -144,6 +145,18 @@ def test_held_out_cases_replace_the_test_set(tmp_path):
     assert metrics["evaluated_on"] == "held-out" and metrics["cases"] == 100
     text = (tmp_path / "run" / "report.md").read_text()
     assert "the test set was not looked at" in text
+
+
+@pytest.mark.slow
+def test_views_teach_what_the_student_sees(tmp_path):
+    arguments = ("--dataset=digits", "--tiny", f"--run_dir={tmp_path / 'run'}")
+    result = run(*arguments, "--views=2")
+    assert result.returncode == 0, result.stderr
+    store = kdtf.SoftTargets(tmp_path / "run" / "seed0" / "soft_targets")
+    images = len(digits.load().train_labels)
+    assert len(store) == images
+    on_disk = 2 * images * (10 * 2 + 4)  # views x (logits and a checksum)
+    assert on_disk <= store.nbytes < 1.05 * on_disk
 
 
 def test_bad_flags_are_flag_errors(tmp_path):

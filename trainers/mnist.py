@@ -30,7 +30,7 @@ import pathlib
 from absl import app, flags, logging
 
 import kdtf
-from trainers import arms, common, evaluation, report
+from trainers import arms, common, evaluation, report, transfer_set
 from trainers.data import digits, mnist
 
 
@@ -54,6 +54,7 @@ class Settings:
     hidden_dropout: float
     max_norm: float
     jitter: int
+    views: int = 0
     held_out: int = 0
 
 
@@ -121,6 +122,9 @@ _HELP = {
     "max_norm": "bound on the norm of the weights into a unit of the teacher; "
     "0 for none",
     "jitter": "pixels by which the teacher's images move, in either direction",
+    "views": "show the distilled student that many jittered views of every "
+    "image, one an epoch, with the teacher's soft targets of that very view; "
+    "0 for the images as they are",
 }
 
 _RANGES = {
@@ -128,6 +132,7 @@ _RANGES = {
     "hidden_dropout": {"lower_bound": 0.0, "upper_bound": 0.95},
     "temperature": {"lower_bound": 1e-3, "upper_bound": 1e6},
     "jitter": {"lower_bound": 0},
+    "views": {"lower_bound": 0},
     "soft_weight": {"lower_bound": 1e-6},
     "hard_weight": {"lower_bound": 0.0},
     "max_norm": {"lower_bound": 0.0},
@@ -162,8 +167,13 @@ def train_and_evaluate(settings, data, run_dir, *, seeds, checkpoint_every):
             )
             results[name].append(result)
             if name == "teacher":
-                inputs = data.inputs(data.train_images)
-                soft_targets = arms.predict(result.net, inputs)
+                soft_targets = transfer_set.soft_targets(
+                    result.net,
+                    data,
+                    run_dir / f"seed{seed}" / "soft_targets",
+                    views=settings.views,
+                    jitter=settings.jitter,
+                )
     metrics = evaluation.summarise(results, data, all_arms, settings.dataset)
     common.write_json(run_dir / "metrics.json", metrics)
     report.write(run_dir, metrics)
@@ -192,6 +202,8 @@ def _arms(settings):
         temperature=settings.temperature,
         soft_weight=settings.soft_weight,
         hard_weight=settings.hard_weight,
+        jitter=settings.jitter if settings.views else 0,
+        views=settings.views,
     )
     teacher = arms.Arm(
         name="teacher",

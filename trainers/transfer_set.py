@@ -1,0 +1,56 @@
+"""The transfer set: training images with the teacher's soft targets.
+
+The teacher runs once a seed, over the images as they are or over a number of
+jittered views of each, and what it says is kept in a `kdtf.SoftTargets`.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+import kdtf
+from trainers import batches
+
+_BATCH = 2000
+
+
+def soft_targets(teacher, data, directory, *, views, jitter):
+    """The teacher's logits on the training images, written once.
+
+    Args:
+      teacher: the trained `keras.Model`, `[batch, inputs]` to logits.
+      data: a `trainers.data.ImageData`.
+      directory: where the `kdtf.SoftTargets` are, or go.
+      views: int, number of jittered views; 0 for the images as they are.
+      jitter: int, pixels by which a view may move.
+
+    Returns:
+      `[max(views, 1), cases, classes]` float32 array.
+    """
+    augment = jittered(data.train_images.shape[1:], jitter) if views else None
+    dataset = tf.data.Dataset.from_tensor_slices(
+        data.inputs(data.train_images)
+    ).batch(_BATCH)
+    store = kdtf.SoftTargets.write(
+        directory,
+        teacher,
+        dataset,
+        views=max(views, 1),
+        augment=augment,
+        verbose=int(views > 0),
+    )
+    # Ten numbers an image: few enough to keep in memory.
+    joined = store.join(dataset, augment=augment)
+    logits = np.concatenate([y["teacher_logits"] for _, y in joined])
+    return logits.reshape(max(views, 1), len(store), -1)
+
+
+def jittered(size, jitter):
+    """Function (x, seed) that moves a flat image of `size` (height, width)."""
+
+    def augment(x, seed):
+        padding = ((jitter, jitter), (jitter, jitter))
+        padded = tf.pad(tf.reshape(x, size), padding)
+        place = batches.offset(seed, jitter)
+        return tf.reshape(tf.slice(padded, place, size), x.shape)
+
+    return augment
