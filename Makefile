@@ -30,7 +30,7 @@ wheel: .venv/dev.installed
 	$(RUN) pip wheel --quiet --no-deps --wheel-dir dist .
 
 tables: .venv/dev.installed
-	$(RUN) benchmarks.readme_tables
+	$(RUN) benchmarks.tables
 
 clean:
 	rm -rf .venv build dist runs *.egg-info

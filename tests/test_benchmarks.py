@@ -1,4 +1,4 @@
-"""benchmarks: what they make of what they measured, and README's tables."""
+"""benchmarks: what they make of what they measured, and the tables of it."""
 
 import json
 import pathlib
@@ -8,24 +8,25 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import libraries, peer_comparison, readme_tables, train_step
+from benchmarks import libraries, peer_comparison, tables, train_step
 from tests import reference
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def test_readme_is_made_of_the_committed_figures():
-    text = (ROOT / "README.md").read_text()
-    assert readme_tables.render(text, ROOT / "results") == text
-    for name in readme_tables.TABLES:
-        assert f"<!-- table: {name} -->\n| " in text
+def test_the_pages_are_made_of_the_committed_figures():
+    pages = [(ROOT / name).read_text() for name in tables.PAGES]
+    for page in pages:
+        assert tables.render(page, ROOT / "results") == page
+    for name in tables.TABLES:
+        assert f"<!-- table: {name} -->\n" in "".join(pages)
 
 
 def test_a_stale_table_is_replaced_and_the_text_kept(tmp_path):
     rows = [{"what": "loss", "right": "1", "measured": {"ours": "1.5"}}]
     (tmp_path / "peer_comparison.json").write_text(json.dumps({"rows": rows}))
     text = "before\n<!-- table: peers -->\n| old |\n<!-- end -->\nafter\n"
-    new = readme_tables.render(text, tmp_path)
+    new = tables.render(text, tmp_path)
     assert new.startswith("before\n") and new.endswith("<!-- end -->\nafter\n")
     assert "| loss | 1 | 1.5 |" in new and "old" not in new
 
@@ -33,13 +34,13 @@ def test_a_stale_table_is_replaced_and_the_text_kept(tmp_path):
 def test_an_unknown_table_is_named():
     text = "<!-- table: nothing -->\n<!-- end -->"
     with pytest.raises(ValueError, match=r"one of \['digits'.*'nothing'"):
-        readme_tables.render(text, ROOT / "results")
+        tables.render(text, ROOT / "results")
 
 
 @pytest.mark.slow
-def test_stale_readme_is_found_out():
+def test_a_stale_page_is_found_out():
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.readme_tables", "--check"],
+        [sys.executable, "-m", "benchmarks.tables", "--check"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,29 @@ def test_views_teach_what_the_student_sees(tmp_path):
     assert len(store) == images
     on_disk = 2 * images * (10 * 2 + 4)  # views x (logits and a checksum)
     assert on_disk <= store.nbytes < 1.05 * on_disk
+
+
+@pytest.mark.slow
+def test_published_teachers_need_no_weights(tiny_run, tmp_path):
+    run_dir, _ = tiny_run
+    published = tmp_path / "published"
+    shutil.copytree(
+        run_dir, published, ignore=shutil.ignore_patterns("*.h5", "student")
+    )
+    arguments = (*TINY, f"--teachers_from={published}")
+    result = run(*arguments, f"--run_dir={tmp_path / 'again'}")
+    assert result.returncode == 0, result.stderr
+    assert figures(tmp_path / "again") == figures(run_dir)
+    assert not (tmp_path / "again" / "seed0" / "teacher").exists()
+
+    for more, message in (
+        ("--seeds=3", "without that of seed 2"),
+        ("--jitter=2", "--jitter=1 before and --jitter=2 now"),
+        (f"--teachers_from={tmp_path}", "--teachers_from must be a run"),
+    ):
+        refused = run(*arguments, f"--run_dir={tmp_path / 'new'}", more)
+        assert refused.returncode == 1 and message in refused.stderr
+        assert not (tmp_path / "new").exists()
 
 
 def test_bad_flags_are_flag_errors(tmp_path):

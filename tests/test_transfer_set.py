@@ -16,9 +16,9 @@ def teacher():
 def test_soft_targets_are_the_teachers_answers(tmp_path, views):
     images = data().inputs(data().train_images)
     net = teacher()
-    stored = transfer_set.soft_targets(
-        net, data(), tmp_path / "store", views=views, jitter=1
-    )
+    options = {"views": views, "jitter": 1}
+    transfer_set.write(net, data(), tmp_path / "store", **options)
+    stored = transfer_set.read(data(), tmp_path / "store", **options)
     assert stored.shape == (max(views, 1), len(images), 3)
     augment = transfer_set.jittered((4, 4), 1)
     for view, logits in enumerate(stored):
@@ -35,19 +35,9 @@ def test_soft_targets_are_the_teachers_answers(tmp_path, views):
         np.testing.assert_allclose(logits, expected, atol=2e-3)
 
 
-def test_they_are_computed_once(tmp_path):
-    first, again = (
-        transfer_set.soft_targets(
-            teacher(), data(), tmp_path, views=0, jitter=1
-        )
-        for _ in range(2)
-    )
-    np.testing.assert_array_equal(first, again)
+def test_those_of_another_teacher_are_not_taken_for_them(tmp_path):
+    options = {"views": 0, "jitter": 1}
+    transfer_set.write(teacher(), data(), tmp_path, **options)
+    other = arms.build_net(ARM, 16, 3, seed=1)
     with pytest.raises(ValueError, match="teacher"):
-        transfer_set.soft_targets(
-            arms.build_net(ARM, 16, 3, seed=1),
-            data(),
-            tmp_path,
-            views=0,
-            jitter=1,
-        )
+        transfer_set.write(other, data(), tmp_path, **options)

@@ -61,7 +61,8 @@ class Result:
     """What came of an arm and a seed.
 
     Attributes:
-      net: the trained `keras.Model`.
+      net: the trained `keras.Model`; untrained where a published result holds
+        its logits alone.
       eval_logits: `[cases, classes]` float32 on the evaluation cases.
       curve: list of {"epoch", "loss", "errors"}.
       seconds_per_epoch: float.
@@ -132,13 +133,18 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
     net = build_net(arm, inputs, data.classes, seed)
-    if not (directory / _RESULT).exists():
+    if not is_finished(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
     checkpoints_dir = directory / "checkpoints"
     if checkpoints_dir.exists():
         shutil.rmtree(checkpoints_dir)
     return _load_result(net, directory / _RESULT)
+
+
+def is_finished(directory):
+    """Whether an arm's directory holds its result."""
+    return (directory / _RESULT).exists()
 
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
@@ -221,7 +227,9 @@ def _save_result(net, eval_logits, state, directory):
 
 
 def _load_result(net, directory):
-    net.load_weights(directory / _WEIGHTS)
+    weights = directory / _WEIGHTS
+    if weights.exists():  # a published teacher is there without them
+        net.load_weights(weights)
     state = json.loads((directory / "state.json").read_text())
     return Result(
         net=net,

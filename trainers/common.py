@@ -44,7 +44,7 @@ def open_run_directory(run_dir, settings):
             "--run_dir must be a directory that can be written. "
             f"Received: --run_dir={run_dir} ({error.strerror})"
         ) from error
-    _require_same_flags(run_dir, flags_file.read_text().splitlines(), lines)
+    require_same_flags("run_dir", run_dir, settings, all_of_them=True)
     if not os.access(run_dir, os.W_OK):
         raise ValueError(
             "--run_dir must be a directory that can be written. "
@@ -64,22 +64,39 @@ def _require_empty(run_dir):
         )
 
 
-def _require_same_flags(run_dir, before, now):
-    before, now = (
-        dict(line.removeprefix("--").split("=", 1) for line in lines)
-        for lines in (before, now)
-    )
-    names = sorted(
-        n for n in before.keys() | now.keys() if before.get(n) != now.get(n)
-    )
-    if names:
-        changes = ", ".join(
-            f"--{n}={before.get(n)} before and --{n}={now.get(n)} now"
-            for n in names
-        )
+def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
+    """Raises where a run directory was made with other flags.
+
+    Args:
+      flag: name of the flag that gave the directory.
+      run_dir: `pathlib.Path` of the directory.
+      settings: dict from flag to value, those that must be the same.
+      all_of_them: whether the run must have no others.
+
+    Raises:
+      ValueError: where it is no run directory, or a flag differs (names it and
+        both values).
+    """
+    flags_file = run_dir / _FLAGS_FILE
+    if not flags_file.exists():
         raise ValueError(
-            "--run_dir must be a new directory for a run with other flags. "
-            f"Received: --run_dir={run_dir} with {changes}"
+            f"--{flag} must be a run directory. "
+            f"Received: --{flag}={run_dir}, without {_FLAGS_FILE}"
+        )
+    lines = flags_file.read_text().splitlines()
+    before = dict(line.removeprefix("--").split("=", 1) for line in lines)
+    now = {name: str(value) for name, value in settings.items()}
+    names = before.keys() | now.keys() if all_of_them else now.keys()
+    changes = [
+        f"--{n}={before.get(n)} before and --{n}={now.get(n)} now"
+        for n in sorted(names)
+        if before.get(n) != now.get(n)
+    ]
+    if changes:
+        raise ValueError(
+            f"--{flag} must be a directory of a run with the same flags; a run "
+            f"with other flags wants another one. Received: --{flag}={run_dir} "
+            f"with {', '.join(changes)}"
         )
 
 

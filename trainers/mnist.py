@@ -14,6 +14,11 @@ settings that are not flags of yours are those of `--dataset`:
         half on two cores. Without network, add --manual_dir=FOLDER with the
         four original files, or --data_dir=FOLDER with a prepared data set.
 
+    python -m trainers.mnist --run_dir=runs/t4 --teachers_from=runs/mnist \
+            --temperature=4
+        Other students of the teachers of an earlier run: minutes. Those of the
+        published one are in results/mnist.
+
     python -m trainers.mnist --dataset=digits --run_dir=runs/tiny --tiny
         Seconds: shows that all is installed; the figures mean nothing.
 
@@ -127,6 +132,21 @@ _HELP = {
     "0 for the images as they are",
 }
 
+# The settings that a teacher and its soft targets depend on.
+_TEACHER = {
+    "dataset",
+    "teacher_units",
+    "teacher_epochs",
+    "teacher_learning_rate",
+    "batch_size",
+    "input_dropout",
+    "hidden_dropout",
+    "max_norm",
+    "jitter",
+    "views",
+    "held_out",
+}
+
 _RANGES = {
     "input_dropout": {"lower_bound": 0.0, "upper_bound": 0.95},
     "hidden_dropout": {"lower_bound": 0.0, "upper_bound": 0.95},
@@ -139,7 +159,9 @@ _RANGES = {
 }
 
 
-def train_and_evaluate(settings, data, run_dir, *, seeds, checkpoint_every):
+def train_and_evaluate(
+    settings, data, run_dir, *, seeds, checkpoint_every, teachers_from=None
+):
     """Runs the experiment, or what is left of it, and writes its results.
 
     Args:
@@ -148,32 +170,20 @@ def train_and_evaluate(settings, data, run_dir, *, seeds, checkpoint_every):
       run_dir: `pathlib.Path` of an opened run directory.
       seeds: int; seeds 0 to seeds - 1 are run.
       checkpoint_every: int, epochs between two checkpoints.
+      teachers_from: `pathlib.Path` of another run directory, whose teachers
+        and soft targets are taken; None to train and store them here.
 
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    all_arms = _arms(settings)
-    results = {name: [] for name in evaluation.ARMS}
-    for seed in range(seeds):
-        soft_targets = None
-        for name in evaluation.ARMS:
-            result = arms.train(
-                all_arms[name],
-                data,
-                seed,
-                run_dir / f"seed{seed}" / name,
-                soft_targets=soft_targets,
-                checkpoint_every=checkpoint_every,
-            )
-            results[name].append(result)
-            if name == "teacher":
-                soft_targets = transfer_set.soft_targets(
-                    result.net,
-                    data,
-                    run_dir / f"seed{seed}" / "soft_targets",
-                    views=settings.views,
-                    jitter=settings.jitter,
-                )
+    all_arms = arms_of(settings)
+    by_seed = [
+        _train_seed(
+            settings, data, run_dir, seed, checkpoint_every, teachers_from
+        )
+        for seed in range(seeds)
+    ]
+    results = {name: [r[name] for r in by_seed] for name in evaluation.ARMS}
     metrics = evaluation.summarise(results, data, all_arms, settings.dataset)
     common.write_json(run_dir / "metrics.json", metrics)
     report.write(run_dir, metrics)
@@ -186,7 +196,35 @@ def train_and_evaluate(settings, data, run_dir, *, seeds, checkpoint_every):
     return metrics
 
 
-def _arms(settings):
+def _train_seed(settings, data, run_dir, seed, checkpoint_every, teachers_from):
+    """Dict from arm name to its `arms.Result` of one seed."""
+    all_arms = arms_of(settings)
+    views = {"views": settings.views, "jitter": settings.jitter}
+
+    def train(name, root, soft_targets=None):
+        return arms.train(
+            all_arms[name],
+            data,
+            seed,
+            root / f"seed{seed}" / name,
+            soft_targets=soft_targets,
+            checkpoint_every=checkpoint_every,
+        )
+
+    source = teachers_from or run_dir
+    stored = source / f"seed{seed}" / "soft_targets"
+    teacher = train("teacher", source)
+    if teachers_from is None:
+        transfer_set.write(teacher.net, data, stored, **views)
+    soft_targets = transfer_set.read(data, stored, **views)
+    return {
+        "teacher": teacher,
+        "student": train("student", run_dir),
+        "distilled": train("distilled", run_dir, soft_targets),
+    }
+
+
+def arms_of(settings):
     """Dict from name to `arms.Arm`."""
     student = arms.Arm(
         name="student",
@@ -234,6 +272,12 @@ def _define_flags():
     flags.DEFINE_integer(
         "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
     )
+    flags.DEFINE_string(
+        "teachers_from",
+        None,
+        "run directory whose teachers and soft targets are taken, of the same "
+        "data, teacher and views; results/mnist has those of the published run",
+    )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
     for name, text in _HELP.items():
@@ -262,6 +306,30 @@ def _load_data(values):
     return data.hold_out(values.held_out) if values.held_out else data
 
 
+def _teachers_from(values, settings):
+    """Path of the run with all the teachers that are wanted, or None."""
+    if values.teachers_from is None:
+        return None
+    directory = pathlib.Path(values.teachers_from)
+    common.require_same_flags(
+        "teachers_from",
+        directory,
+        {
+            n: v
+            for n, v in dataclasses.asdict(settings).items()
+            if n in _TEACHER
+        },
+    )
+    for seed in range(values.seeds):
+        if not arms.is_finished(directory / f"seed{seed}" / "teacher"):
+            raise ValueError(
+                "--teachers_from must hold a finished teacher for each of the "
+                f"{values.seeds} seeds. Received: --teachers_from={directory}, "
+                f"without that of seed {seed}"
+            )
+    return directory
+
+
 def main(argv):
     """Runs the experiment that the flags describe."""
     if len(argv) > 1:
@@ -272,6 +340,7 @@ def main(argv):
     settings = _settings(values)
     try:
         data = _load_data(values)
+        teachers_from = _teachers_from(values, settings)
         run_dir = common.open_run_directory(
             pathlib.Path(values.run_dir), dataclasses.asdict(settings)
         )
@@ -283,6 +352,7 @@ def main(argv):
         run_dir,
         seeds=values.seeds,
         checkpoint_every=values.checkpoint_every,
+        teachers_from=teachers_from,
     )
     print("\n".join(report.table(metrics)))
     print(f"\nReport:     {run_dir / 'report.md'}")

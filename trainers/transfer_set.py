@@ -13,35 +13,57 @@ from trainers import batches
 _BATCH = 2000
 
 
-def soft_targets(teacher, data, directory, *, views, jitter):
-    """The teacher's logits on the training images, written once.
+def write(teacher, data, directory, *, views, jitter):
+    """Stores the teacher's logits on the training images, once.
 
     Args:
       teacher: the trained `keras.Model`, `[batch, inputs]` to logits.
       data: a `trainers.data.ImageData`.
-      directory: where the `kdtf.SoftTargets` are, or go.
+      directory: where the `kdtf.SoftTargets` go, or are.
       views: int, number of jittered views; 0 for the images as they are.
       jitter: int, pixels by which a view may move.
+    """
+    kdtf.SoftTargets.write(
+        directory,
+        teacher,
+        _dataset(data),
+        views=max(views, 1),
+        augment=_augment(data, views, jitter),
+        verbose=int(views > 0),
+    )
+
+
+def read(data, directory, *, views, jitter):
+    """The teacher's logits on the training images.
+
+    Args:
+      data: a `trainers.data.ImageData`.
+      directory: where the `kdtf.SoftTargets` are.
+      views: int, as they were written.
+      jitter: int, as they were written.
 
     Returns:
       `[max(views, 1), cases, classes]` float32 array.
+
+    Raises:
+      tf.errors.InvalidArgumentError: where they are of other images or views.
     """
-    augment = jittered(data.train_images.shape[1:], jitter) if views else None
-    dataset = tf.data.Dataset.from_tensor_slices(
-        data.inputs(data.train_images)
-    ).batch(_BATCH)
-    store = kdtf.SoftTargets.write(
-        directory,
-        teacher,
-        dataset,
-        views=max(views, 1),
-        augment=augment,
-        verbose=int(views > 0),
+    joined = kdtf.SoftTargets(directory).join(
+        _dataset(data), augment=_augment(data, views, jitter)
     )
     # Ten numbers an image: few enough to keep in memory.
-    joined = store.join(dataset, augment=augment)
     logits = np.concatenate([y["teacher_logits"] for _, y in joined])
-    return logits.reshape(max(views, 1), len(store), -1)
+    return logits.reshape(max(views, 1), len(data.train_images), -1)
+
+
+def _dataset(data):
+    return tf.data.Dataset.from_tensor_slices(
+        data.inputs(data.train_images)
+    ).batch(_BATCH)
+
+
+def _augment(data, views, jitter):
+    return jittered(data.train_images.shape[1:], jitter) if views else None
 
 
 def jittered(size, jitter):

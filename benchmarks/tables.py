@@ -1,0 +1,232 @@
+"""The tables of README.md and BENCHMARKS.md, from the figures under results/.
+
+    python -m benchmarks.tables           # writes them
+    python -m benchmarks.tables --check   # fails where they are stale
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; no figure in
+it is typed by hand.
+"""
+
+import json
+import pathlib
+import re
+import statistics
+import sys
+
+from absl import app, flags
+
+from kdtf import files
+from trainers import report
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def render(text, results):
+    """`text` with every table made anew.
+
+    Args:
+      text: str, Markdown with table marks.
+      results: `pathlib.Path` of the folder of result files.
+
+    Returns:
+      str.
+
+    Raises:
+      ValueError: where a mark names a table that does not exist.
+    """
+
+    def fill(match):
+        name = match[2]
+        if name not in TABLES:
+            raise ValueError(
+                f"A table mark must name one of {sorted(TABLES)}. "
+                f"Received: {name!r}"
+            )
+        return match[1] + "\n".join(TABLES[name](results)) + "\n" + match[3]
+
+    return _TABLE.sub(fill, text)
+
+
+def _load(results, name):
+    return json.loads((results / name).read_text(encoding="utf-8"))
+
+
+def _experiment(name):
+    def table(results):
+        metrics = _load(results, f"{name}/metrics.json")
+        gain = metrics["gain_transferred"]
+        p_values = [
+            f"{test['p_value']:.1g}"
+            for test in metrics["mcnemar"]["student_and_distilled"]
+        ]
+        lines = [*report.table(metrics), ""]
+        if gain["mean"] is not None:
+            lines.append(
+                "Share of the teacher's advantage that the distilled student "
+                f"keeps: {gain['mean']:.0%} (95 % interval "
+                f"{report.interval(gain['ci95'], '.0%')})."
+            )
+        lines.append(
+            "McNemar's test of student against distilled student, each seed: "
+            f"p = {', '.join(p_values)}."
+        )
+        return lines
+
+    return table
+
+
+def _peers(results):
+    rows = _load(results, "peer_comparison.json")["rows"]
+    names = list(rows[0]["measured"])
+    lines = [_row(["", "right", *names]), _row(["---"] * (len(names) + 2))]
+    for row in rows:
+        cells = [row["measured"][name] for name in names]
+        lines.append(_row([row["what"], row["right"], *cells]))
+    return lines
+
+
+def _train_step(results):
+    figures = _load(results, "train_step.json")
+    lines = [
+        _row(["ms a step", "XLA", "steps an execution", "median", "best"]),
+        _row(["---"] * 5),
+    ]
+    for name, runs in figures["contenders"].items():
+        for run in runs:
+            lines.append(
+                _row(
+                    [
+                        name,
+                        "yes" if run["jit_compile"] else "no",
+                        str(run["steps_per_execution"]),
+                        f"{run['milliseconds']:.2f}",
+                        "best" if run["best"] else "",
+                    ]
+                )
+            )
+    lines.append("")
+    for ratio in figures["ratios"].values():
+        low, high = ratio["quartiles"]
+        lines.append(
+            f"- {ratio['ours']} / {ratio['against']}, each at its best: "
+            f"**{ratio['median']:.2f}** (quartiles {low:.2f} to {high:.2f})"
+        )
+    return lines
+
+
+def _soft_targets_size(results):
+    figures = _load(results, "soft_targets.json")["size"]
+    lines = [
+        _row(
+            [
+                "teacher",
+                "T",
+                "top k",
+                "bytes an example",
+                "of all logits'",
+                "mass of the tail",
+                "KL, nats",
+            ]
+        ),
+        _row(["---"] * 7),
+    ]
+    for name, task in figures.items():
+        for row in task["rows"]:
+            kept = row["top_k"]
+            lines.append(
+                _row(
+                    [
+                        f"{name}, {task['classes']:,} classes",
+                        f"{task['temperature']:g}",
+                        str(kept or "all"),
+                        f"{row['bytes_per_example']:.1f}",
+                        f"{row['share_of_bytes']:.1%}",
+                        f"{row['tail_mass']:.1%}" if kept else "",
+                        f"{row['kl']:.2g}" if kept else "",
+                    ]
+                )
+            )
+    return lines
+
+
+def _soft_targets_accuracy(results):
+    figures = _load(results, "soft_targets.json")
+    lines = [
+        _row(["data", "learned from", "test errors, mean", "a seed"]),
+        _row(["---"] * 4),
+    ]
+    for name, task in figures["accuracy"].items():
+        size = figures["size"][name]
+        where = f"{name}, {size['test_cases']:,} test cases"
+        lines.append(
+            _row([where, "(teacher)", str(size["teacher_errors"]), ""])
+        )
+        for source, errors in task["errors"].items():
+            mean = statistics.mean(errors)
+            each = ", ".join(str(e) for e in errors)
+            lines.append(_row([where, source, f"{mean:.1f}", each]))
+    return lines
+
+
+def _soft_targets_speed(results):
+    speed = _load(results, "soft_targets.json")["speed"]
+    writing = speed["writing"]
+    lines = [
+        f"- Writing runs at **{writing['speed_ratio']:.2f}** of the speed of "
+        f"the teacher's bare inference ({writing['teacher']}; "
+        f"{writing['writing_seconds']:.2f} s against "
+        f"{writing['bare_inference_seconds']:.2f} s).",
+    ]
+    for name, reading in speed["reading"].items():
+        each = reading["milliseconds_a_batch"]
+        ratio = reading["train_from_store_over_memory"]
+        lines.append(
+            f"- Student {name}, batch {reading['batch']}: a step from the "
+            f"store takes **{ratio:.2f}** of one from memory "
+            f"({each['train_from_store']:.3f} ms against "
+            f"{each['train_from_memory']:.3f} ms; reading alone "
+            f"{each['read']:.3f} ms)."
+        )
+    megabytes = ", ".join(
+        f"{m:.0f} MB for {int(n):,}" for n, m in speed["memory"].items()
+    )
+    lines.append(
+        "- Peak memory of a process that writes and reads, against the number "
+        f"of examples: {megabytes}."
+    )
+    return lines
+
+
+def _row(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+TABLES = {
+    "mnist": _experiment("mnist"),
+    "digits": _experiment("digits"),
+    "peers": _peers,
+    "train_step": _train_step,
+    "soft_targets_size": _soft_targets_size,
+    "soft_targets_accuracy": _soft_targets_accuracy,
+    "soft_targets_speed": _soft_targets_speed,
+}
+PAGES = ("README.md", "BENCHMARKS.md")
+
+
+def main(argv):
+    """Writes or checks the pages."""
+    del argv
+    for name in PAGES:
+        page = ROOT / name
+        before = page.read_text(encoding="utf-8")
+        after = render(before, ROOT / "results")
+        if flags.FLAGS.check and before != after:
+            sys.exit(f"{name} is stale: run python -m benchmarks.tables")
+        if not flags.FLAGS.check:
+            files.write_whole(page, after)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_boolean("check", False, "fail where a page is stale")
+    app.run(main)
