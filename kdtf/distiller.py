@@ -1,10 +1,13 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
+import inspect
+
 import keras
 import tensorflow as tf
 
 from kdtf import (
     arguments,
+    grouping,
     losses,
     many_steps,
     metric_routing,
@@ -151,13 +154,15 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         """One update of the student; returns the running metrics."""
         return self.update(*self.with_targets(data))
 
-    def with_targets(self, data):
+    def with_targets(self, data, among=None):
         """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
 
-        Outside of any tape, which else would record the teacher's pass.
+        Outside of any tape, which else would record the teacher's pass. The
+        data may be stacked batches; the teacher then runs on those from `first`
+        to `last`, where `among` is (first, last).
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = self._targets(x, y)
+        batch = self._targets(x, y, among)
         targets.require(
             batch,
             soft=self._wants_soft_targets,
@@ -194,13 +199,21 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         self._track(loss, soft, hard, batch, logits, weights)
         return self.compute_metrics(x, batch, logits, weights)
 
-    def _targets(self, x, y):
+    def _targets(self, x, y, among=None):
         """The `Targets` of a batch, from the data and from the teacher."""
         runs_teacher = self._wants_soft_targets and self._teacher_logits
         batch = targets.from_data(y, beside_teacher=bool(runs_teacher))
         if not runs_teacher:
             return batch
-        now, tempered = self._teacher_logits(x, self.temperature)
+
+        def logits(x):
+            return self._teacher_logits(x, self.temperature)
+
+        now, tempered = (
+            logits(x)
+            if among is None
+            else teachers.batch_by_batch(logits, x, among)
+        )
         return batch._replace(teacher_logits=now, tempered_logits=tempered)
 
     def _fit_to_logits(self, batch, logits):
@@ -329,9 +342,13 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         """
         self._set_class_weight(class_weight)
         sample_weight = targets.weights_beside(y, sample_weight)
-        history = super().fit(
+        named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
+        given = named.arguments
+        if many_steps.applies(self):
+            given = grouping.regroup(given, self.steps_per_execution)
+        history = super().fit(**given)
         if history.epoch and "loss" not in history.history:
             raise ValueError(
                 "`x` must hold at least one batch. Received: no data"

@@ -1,8 +1,9 @@
 """Many training steps in one XLA program.
 
 Under `jit_compile=True` Keras launches one compiled step after another, also
-within an execution of many: a small student spends a good part of its time
-between its steps. Here the steps of an execution are the loop of one program.
+within an execution of many: a small student spends most of its time between
+its steps. Here the steps of an execution are the loop of one program, over
+batches that the input pipeline has grouped (`kdtf.grouping`).
 
 The teacher runs before the program, batch by batch: it is the same at every
 step, and on a CPU TensorFlow's own kernels run it faster than XLA's do.
@@ -10,18 +11,20 @@ step, and on a CPU TensorFlow's own kernels run it faster than XLA's do.
 
 import tensorflow as tf
 
-# Batches wait in memory until their program runs; an execution of many big
-# ones becomes several programs.
-_BYTES_A_PROGRAM = 2**26
+from kdtf import grouping
 
 
 def applies(distiller):
     """Whether a compiled Distiller trains many steps in one program."""
+    has_strategy = (
+        tf.distribute.has_strategy()
+        or distiller.distribute_strategy is not tf.distribute.get_strategy()
+    )
     return (
         distiller.jit_compile
         and not distiller.run_eagerly
         and distiller.steps_per_execution > 1
-        and distiller.distribute_strategy.num_replicas_in_sync == 1
+        and not has_strategy
     )
 
 
@@ -30,53 +33,27 @@ def train_function(distiller, one_by_one):
 
     Args:
       distiller: a compiled `Distiller`, with K as its `steps_per_execution`.
-      one_by_one: Keras's own such function, for data that cannot be stacked.
+      one_by_one: Keras's own such function, for data that are not grouped.
 
     Returns:
-      Function from an iterator over batches to the logs of the last step, as
-      Keras's own; it raises StopIteration where the iterator has no batch.
+      Function from an iterator over groups (or batches) to the logs of the last
+      step, as Keras's own; it raises StopIteration where there is no batch.
     """
-    prepare = tf.function(distiller.with_targets, autograph=False)
     names = []
 
     @tf.function(reduce_retracing=True)
     def execute(iterator):
         """Trains up to K steps; returns how many there were batches for."""
-        template = prepare.get_concrete_function(
-            iterator.element_spec
-        ).structured_outputs
-        program = _program(distiller, template, names)
-        step, batch = tf.constant(0), iterator.get_next_as_optional()
-        # Mostly one group: a program takes batches of one shape.
-        while step < distiller.steps_per_execution and batch.has_value():
-            group = [
-                tf.TensorArray(spec.dtype, 0, True, element_shape=spec.shape)
-                for spec in _leaves(template)
-            ]
-            first = tf.nest.flatten(batch.get_value())
-            shapes = [tf.shape(tensor) for tensor in first]
-            room = _BYTES_A_PROGRAM // tf.maximum(_bytes(first), 1)
-            size, goes_on = tf.constant(0, tf.int64), tf.constant(True)
-            while goes_on:
-                leaves = _leaves(prepare(batch.get_value()))
-                group = [
-                    array.write(tf.cast(size, tf.int32), leaf)
-                    for array, leaf in zip(group, leaves, strict=True)
-                ]
-                size, step = size + 1, step + 1
-                goes_on = tf.constant(False)
-                if step < distiller.steps_per_execution:
-                    batch = iterator.get_next_as_optional()
-                    if batch.has_value():
-                        goes_on = size < room and _have_shapes(
-                            batch.get_value(), shapes
-                        )
-            program([array.stack() for array in group])
+        step, group = tf.constant(0), iterator.get_next_as_optional()
+        while step < distiller.steps_per_execution and group.has_value():
+            step += _train_on_group(distiller, group.get_value(), names)
+            if step < distiller.steps_per_execution:
+                group = iterator.get_next_as_optional()
         results = distiller.get_metrics_result()
         return step, {name: results[name] for name in names}
 
     def function(iterator):
-        if not _can_be_stacked(iterator):
+        if not grouping.is_grouped(iterator):
             return one_by_one(iterator)
         steps, logs = execute(iterator)
         if not int(steps):
@@ -86,51 +63,66 @@ def train_function(distiller, one_by_one):
     return function
 
 
+def _train_on_group(distiller, group, names):
+    """Trains on the batches of a `Group`; returns how many they are."""
+    first = tf.constant(0)
+    while first < group.count:
+        # A program takes batches of one shape; mostly that is all of them.
+        last = _end_of_run(group, first)
+        stacked = distiller.with_targets(
+            _cut_to_shape(group, first), among=(first, last)
+        )
+        _program(distiller, stacked, names)(_leaves(stacked), first, last)
+        first = last
+    return group.count
+
+
+def _end_of_run(group, first):
+    """The first batch after `first` that has another shape, or their count."""
+    same = tf.range(tf.shape(group.shapes[0])[0]) < group.count
+    for shapes in group.shapes:
+        same &= tf.reduce_all(shapes == shapes[first], axis=-1)
+    return first + tf.argmin(
+        tf.concat([same[first:], [False]], 0), output_type=tf.int32
+    )
+
+
+def _cut_to_shape(group, index):
+    """The data, with all batches cut to the shape of one of them."""
+    leaves = []
+    for stack, shapes in zip(
+        tf.nest.flatten(group.data), group.shapes, strict=True
+    ):
+        shape = tf.concat([tf.shape(stack)[:1], shapes[index]], 0)
+        cut = tf.slice(stack, tf.zeros_like(shape), shape)
+        leaves.append(tf.ensure_shape(cut, stack.shape))
+    return tf.nest.pack_sequence_as(group.data, leaves)
+
+
 def _program(distiller, template, names):
-    """The compiled loop over batches that are stacked to `[steps, ...]`.
+    """The compiled loop over batches that are stacked to `[batches, ...]`.
 
     Args:
       distiller: the `Distiller`.
-      template: what `Distiller.update` takes, with a spec or None for every
+      template: what `Distiller.update` takes, with a stack or None for every
         tensor.
       names: list; gets the names of a step's logs when it is traced.
     """
 
     @tf.function(jit_compile=True, autograph=False)
-    def program(stacks):
+    def program(stacks, first, last):
         def step(i):
             leaves = iter([stack[i] for stack in stacks])
             batch = tf.nest.map_structure(
-                lambda spec: None if spec is None else next(leaves), template
+                lambda stack: None if stack is None else next(leaves), template
             )
             names[:] = distiller.update(*batch)
             return [i + 1]
 
-        steps = tf.shape(stacks[0])[0]
-        tf.while_loop(lambda i: i < steps, step, [tf.constant(0)])
+        tf.while_loop(lambda i: i < last, step, [first])
 
     return program
 
 
 def _leaves(structure):
     return [leaf for leaf in tf.nest.flatten(structure) if leaf is not None]
-
-
-def _bytes(tensors):
-    return sum(tf.size(t, tf.int64) * t.dtype.size for t in tensors)
-
-
-def _have_shapes(batch, shapes):
-    """Whether the tensors of a batch have these shapes."""
-    same = tf.constant(True)
-    for tensor, shape in zip(tf.nest.flatten(batch), shapes, strict=True):
-        same &= tf.reduce_all(tf.shape(tensor) == shape)
-    return same
-
-
-def _can_be_stacked(iterator):
-    """Whether it iterates over batches of dense tensors of known rank."""
-    return isinstance(iterator, tf.data.Iterator) and all(
-        isinstance(spec, tf.TensorSpec) and spec.shape.rank is not None
-        for spec in tf.nest.flatten(iterator.element_spec)
-    )

@@ -31,6 +31,39 @@ def logits_function(teacher):
     return single_logits
 
 
+def batch_by_batch(logits, x, among):
+    """What a teacher says of stacked batches.
+
+    Args:
+      logits: function from a batch to a structure of tensors `[batch, ...]`.
+      x: structure of tensors `[batches, batch, ...]`.
+      among: (first, last), the batches that are wanted.
+
+    Returns:
+      That structure of `[batches, batch, ...]`, 0 where it was not wanted.
+    """
+    first, last = among
+    one = tf.nest.map_structure(
+        lambda t: tf.TensorSpec(t.shape[1:], t.dtype), x
+    )
+    signature = tf.function(logits).get_concrete_function(one)
+    size = tf.shape(tf.nest.flatten(x)[0])[0]
+
+    def in_place(said):
+        around = [[first, size - last]] + [[0, 0]] * (said.shape.rank - 1)
+        return tf.pad(said, around)
+
+    said = tf.map_fn(
+        logits,
+        tf.nest.map_structure(lambda t: t[first:last], x),
+        fn_output_signature=tf.nest.map_structure(
+            lambda t: tf.TensorSpec(t.shape, t.dtype),
+            signature.structured_outputs,
+        ),
+    )
+    return tf.nest.map_structure(in_place, said)
+
+
 def check_class_counts(student, teacher):
     """Raises where both models say how many classes they have, and differ."""
     counts = [numerics.class_count(model) for model in (student, teacher)]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf import many_steps
+from kdtf import grouping, many_steps
 from tests import nets
 
 STEPS = 3
@@ -46,11 +46,22 @@ def train(distiller, *data, **fit):
     return state, history.history, record.told
 
 
+def forbid_keras_own_loop(monkeypatch):
+    original = many_steps.train_function
+    monkeypatch.setattr(
+        many_steps,
+        "train_function",
+        lambda distiller, one_by_one: original(distiller, None),
+    )
+
+
 def assert_trains_alike(monkeypatch, make, *data, **fit):
     """One program an execution against Keras's own loop."""
     together = make()
     assert many_steps.applies(together)
-    ours = train(together, *data, **fit)
+    with monkeypatch.context() as patch:
+        forbid_keras_own_loop(patch)
+        ours = train(together, *data, **fit)
     with monkeypatch.context() as patch:
         patch.setattr(many_steps, "applies", lambda distiller: False)
         theirs = train(make(), *data, **fit)
@@ -160,7 +171,7 @@ def test_batches_of_changing_shape(monkeypatch):
 
 def test_big_batches_become_several_programs(monkeypatch):
     batch_bytes = 4 * (4 * nets.FEATURES + 4)
-    monkeypatch.setattr(many_steps, "_BYTES_A_PROGRAM", 2 * batch_bytes)
+    monkeypatch.setattr(grouping, "_BYTES_A_GROUP", 2 * batch_bytes)
     assert_trains_alike(
         monkeypatch,
         lambda: new_distiller(nets.deep(7), steps=5),
@@ -183,13 +194,8 @@ def test_data_that_end_before_the_epoch_does(monkeypatch):
     )
 
 
-def test_keras_own_loop_is_not_used(monkeypatch):
-    original = many_steps.train_function
-
-    def without_fallback(distiller, one_by_one):
-        return original(distiller, None)
-
-    monkeypatch.setattr(many_steps, "train_function", without_fallback)
+def test_every_batch_is_one_step(monkeypatch):
+    forbid_keras_own_loop(monkeypatch)
     distiller = new_distiller(nets.deep(7))
     distiller.fit(nets.inputs(), nets.labels(), batch_size=4, verbose=0)
     assert int(distiller.optimizer.iterations) == 3

@@ -1,0 +1,185 @@
+"""Batches in groups, made in the input pipeline.
+
+A program of many steps takes its batches stacked. Stacking them in TensorFlow
+operations costs a small student more time than its arithmetic; `tf.data` does
+it in its own threads. So `fit` is given a data adapter whose data set holds
+groups, and Keras counts steps, epochs and the end of the data as ever.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+try:
+    # Not of Keras's public interface, which has no way to give `fit` another
+    # iterator. Where it is not there, Keras's own loop runs.
+    from keras.src.trainers import data_adapters
+    from keras.src.trainers.data_adapters.array_slicing import (
+        train_validation_split,
+    )
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+except ImportError:
+    DataAdapter = None
+
+# A group, and the one that waits behind it, take so much memory at most.
+_BYTES_A_GROUP = 2**26
+_ROWS = 256  # of a batch, where the data set does not say
+
+
+class Group(NamedTuple):
+    """Some batches in a row, `count` of them in room for `size`.
+
+    Attributes:
+      data: structure of a batch, each leaf `[size, ...]`, padded with zeros
+        where batches are missing or differ in shape.
+      shapes: tuple of int32 `[size, rank]`, what each leaf's shape is in each
+        batch.
+      count: int32 scalar.
+    """
+
+    data: Any
+    shapes: Any
+    count: Any
+
+
+def regroup(arguments, steps):
+    """The arguments of a `fit` that runs over groups of batches.
+
+    Args:
+      arguments: dict of the arguments of `keras.Model.fit`.
+      steps: int, the steps of an execution.
+
+    Returns:
+      Dict of arguments that give the same training; with the data as they were
+      where they cannot be grouped.
+    """
+    if DataAdapter is None:
+        return arguments
+    arguments = _with_validation_data(dict(arguments))
+    data = {name: arguments.pop(name, None) for name in ("x", "y")}
+    data["sample_weight"] = arguments.pop("sample_weight", None)
+    adapter = data_adapters.get_data_adapter(
+        **data,
+        batch_size=arguments.get("batch_size"),
+        steps_per_epoch=arguments.get("steps_per_epoch"),
+        shuffle=arguments.get("shuffle", True),
+    )
+    return {**arguments, "x": _GroupedAdapter(adapter, steps)}
+
+
+def is_grouped(iterator):
+    """Whether an iterator's elements are groups."""
+    return isinstance(iterator, tf.data.Iterator) and isinstance(
+        iterator.element_spec, Group
+    )
+
+
+def _with_validation_data(arguments):
+    """Splits them off as Keras does, which it could not do any more."""
+    split = arguments.pop("validation_split", 0.0)
+    if split and arguments.get("validation_data") is None:
+        names = ("x", "y", "sample_weight")
+        training, validation = train_validation_split(
+            tuple(arguments.get(name) for name in names), split
+        )
+        arguments.update(zip(names, training, strict=True))
+        arguments["validation_data"] = validation
+    return arguments
+
+
+class _GroupedAdapter(DataAdapter or object):
+    """Another adapter, with its batches in groups."""
+
+    def __init__(self, adapter, steps):
+        self._adapter = adapter
+        self._steps = steps
+
+    def get_tf_dataset(self):
+        dataset = self._adapter.get_tf_dataset()
+        specs = tf.nest.flatten(dataset.element_spec)
+        size = _group_size(specs, self._steps, self._adapter)
+        return _grouped(dataset, size) if _can_be_grouped(specs) else dataset
+
+    @property
+    def num_batches(self):
+        return self._adapter.num_batches
+
+    @property
+    def batch_size(self):
+        return self._adapter.batch_size
+
+    @property
+    def has_partial_batch(self):
+        return self._adapter.has_partial_batch
+
+    @property
+    def partial_batch_size(self):
+        return self._adapter.partial_batch_size
+
+    def on_epoch_begin(self):
+        self._adapter.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._adapter.on_epoch_end()
+
+
+def _can_be_grouped(specs):
+    """Whether they are dense tensors of known rank."""
+    return all(
+        isinstance(spec, tf.TensorSpec) and spec.shape.rank is not None
+        for spec in specs
+    )
+
+
+def _group_size(specs, steps, adapter):
+    """The largest divisor of `steps` whose groups fit into memory.
+
+    A divisor, so that an execution never ends within a group.
+    """
+    rows = adapter.batch_size or _ROWS
+    bytes_a_batch = 1
+    for spec in specs:
+        shape = spec.shape.as_list() or []
+        filled = [
+            size or (rows if i == 0 else 1) for i, size in enumerate(shape)
+        ]
+        bytes_a_batch += int(np.prod(filled)) * spec.dtype.size
+    most = max(1, _BYTES_A_GROUP // bytes_a_batch)
+    if adapter.num_batches is not None and adapter.num_batches <= most:
+        return min(steps, adapter.num_batches)
+    return max(n for n in range(1, min(steps, most) + 1) if steps % n == 0)
+
+
+def _grouped(dataset, size):
+    def with_shapes(*element):
+        # `map` spreads a tuple over its function's arguments.
+        if not isinstance(dataset.element_spec, tuple):
+            [element] = element
+        leaves = tf.nest.flatten(element)
+        return element, tuple(tf.shape(leaf) for leaf in leaves)
+
+    def in_full_size(data, shapes):
+        count = tf.shape(shapes[0])[0]
+        data, shapes = tf.nest.map_structure(
+            lambda leaf: _pad(leaf, size), (data, shapes)
+        )
+        return Group(data, shapes, count)
+
+    return (
+        dataset.map(with_shapes)
+        .padded_batch(size)
+        .map(in_full_size)
+        .prefetch(2)
+    )
+
+
+def _pad(stack, size):
+    """`[batches, ...]` as `[size, ...]`."""
+    missing = size - tf.shape(stack)[0]
+
+    def padded():
+        return tf.pad(stack, [[0, missing]] + [[0, 0]] * (stack.shape.rank - 1))
+
+    full = tf.cond(missing > 0, padded, lambda: tf.identity(stack))
+    return tf.ensure_shape(full, [size, *stack.shape[1:]])
