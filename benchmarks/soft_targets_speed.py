@@ -15,10 +15,14 @@ import tensorflow as tf
 import tqdm
 
 import kdtf
+from kdtf import examples
 
 CLASSES = 10
-# Student: inputs, units of the two hidden layers, batch.
-STUDENTS = {"784-800-800-10": (784, 800, 256), "64-64-64-10": (64, 64, 64)}
+# Student: inputs, units of the two hidden layers, batch, steps an execution.
+STUDENTS = {
+    "784-800-800-10": (784, 800, 256, 20),
+    "64-64-64-10": (64, 64, 64, 128),
+}
 
 
 def measure(rounds):
@@ -39,8 +43,8 @@ def measure(rounds):
                 for name, sizes in STUDENTS.items()
             },
             "memory": {
-                str(examples): _peak_megabytes(examples)
-                for examples in (100_000, 400_000, 1_600_000)
+                str(count): _peak_megabytes(count)
+                for count in (100_000, 400_000, 1_600_000)
             },
         }
     print(json.dumps(results, indent=2))
@@ -58,10 +62,10 @@ def _net(inputs, units):
     )
 
 
-def _data(examples, inputs, batch):
+def _data(count, inputs, batch):
     rng = np.random.default_rng(0)
-    x = rng.uniform(size=(examples, inputs)).astype(np.float32)
-    y = rng.integers(0, CLASSES, examples).astype(np.int32)
+    x = rng.uniform(size=(count, inputs)).astype(np.float32)
+    y = rng.integers(0, CLASSES, count).astype(np.int32)
     return tf.data.Dataset.from_tensor_slices((x, y)).batch(batch)
 
 
@@ -73,11 +77,11 @@ def _seconds(function):
 
 def _writing(directory, rounds):
     """Writing a store beside running the teacher and dropping its logits."""
-    teacher, data = _net(784, 1200), _data(60_000, 784, 256)
+    teacher, data = _net(784, 1200), _data(60_000, 784, 256).repeat(10)
     infer = tf.function(lambda x: teacher(x, training=False))
 
     def bare():
-        for x, _ in data.prefetch(tf.data.AUTOTUNE):
+        for x, _ in examples.prompt(data.prefetch(2)):
             infer(x).numpy()
 
     def write():
@@ -87,16 +91,16 @@ def _writing(directory, rounds):
     bare(), write()
     times = [(_seconds(bare), _seconds(write)) for _ in tqdm.trange(rounds)]
     return {
-        "teacher": "784-1200-1200-10, batch 256, 60,000 examples",
+        "teacher": "784-1200-1200-10, batch 256, 600,000 examples",
         "bare_inference_seconds": statistics.median(b for b, _ in times),
         "writing_seconds": statistics.median(w for _, w in times),
         "speed_ratio": statistics.median(b / w for b, w in times),
     }
 
 
-def _reading(directory, inputs, units, batch, rounds):
+def _reading(directory, inputs, units, batch, execution, rounds):
     """Training from a store, and reading alone, beside training from memory."""
-    steps = 400
+    steps = execution * (100_000 // (batch * execution))
     data = _data(steps * batch, inputs, batch).cache()
     store = kdtf.SoftTargets.write(
         directory, _net(inputs, units), data, verbose=0
@@ -104,13 +108,14 @@ def _reading(directory, inputs, units, batch, rounds):
     joined = store.join(data)
     in_memory = joined.cache()
     student = kdtf.Distiller(_net(inputs, units), temperature=4.0)
-    student.compile("adam", jit_compile=True, steps_per_execution=20)
+    student.compile("adam", jit_compile=True, steps_per_execution=execution)
 
     def train(dataset):
-        student.fit(_prompt(dataset), shuffle=False, verbose=0)
+        student.fit(examples.prompt(dataset), shuffle=False, verbose=0)
 
     def read():
-        for _ in _prompt(joined):
+        # Not batch by batch: Python would take longer than the reading.
+        for _ in examples.prompt(joined.batch(execution)):
             pass
 
     ways = {
@@ -141,15 +146,8 @@ def _reading(directory, inputs, units, batch, rounds):
     }
 
 
-def _prompt(dataset):
-    """Without the thread that tunes buffers: `fit` waits for it at its end."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
-
-
 _CHILD = """
-import pathlib, resource, sys, tempfile
+import pathlib, sys, tempfile
 import tensorflow as tf
 import kdtf
 from benchmarks.soft_targets_speed import _net
@@ -161,14 +159,15 @@ with tempfile.TemporaryDirectory() as directory:
     store = kdtf.SoftTargets.write(directory, _net(64, 64), data, verbose=0)
     for _ in store.join(data):
         pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = pathlib.Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
-def _peak_megabytes(examples):
+def _peak_megabytes(count):
     """Peak memory of a process that writes and reads so many examples."""
     child = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(examples)],
+        [sys.executable, "-c", _CHILD, str(count)],
         capture_output=True,
         text=True,
         check=True,

@@ -7,6 +7,10 @@ x is a tensor or a structure of tensors.
 import keras
 import tensorflow as tf
 
+# An operation costs more than what it does to a small batch.
+_EXAMPLES_AT_ONCE = 1024
+_BYTES_AT_ONCE = 2**22
+
 
 def inputs(element):
     """The x of an element, or of an element spec."""
@@ -90,22 +94,46 @@ def view(dataset, index, augment):
     )
 
 
+def prompt(dataset):
+    """The data set without the thread that tunes its buffers.
+
+    It sleeps, up to half a second at a time, and an iterator that ends waits
+    until it wakes up.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def first_inputs(dataset):
+    """The x of a data set's first batch."""
+    return inputs(next(iter(prompt(dataset.take(1)))))
+
+
 def batch_size(dataset):
     """How many examples the first batch of a data set has."""
     static = _specs(dataset)[0].shape[0]
-    if static is not None:
-        return static
-    return int(_size(inputs(next(iter(dataset.take(1))))))
+    return int(_size(first_inputs(dataset))) if static is None else static
 
 
-def in_batches(dataset, size):
-    """An unbatched data set in batches; of 1 where examples differ in shape."""
-    specs = tf.nest.flatten(dataset.element_spec)
-    alike = all(
-        isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined()
-        for s in specs
-    )
-    return dataset.batch(size if alike else 1)
+def at_once(dataset, *, batched):
+    """How many examples are best handled by one operation.
+
+    Args:
+      dataset: a `tf.data.Dataset`.
+      batched: whether it holds batches.
+
+    Returns:
+      int; 1 where examples may differ in shape, and cannot be stacked.
+    """
+    bytes_an_example = 1
+    for spec in tf.nest.flatten(dataset.element_spec):
+        shape = getattr(spec, "shape", tf.TensorShape(None))
+        shape = shape[1:] if batched else shape
+        if not (isinstance(spec, tf.TensorSpec) and shape.is_fully_defined()):
+            return 1
+        bytes_an_example += shape.num_elements() * (spec.dtype.size or 1)
+    return max(1, min(_EXAMPLES_AT_ONCE, _BYTES_AT_ONCE // bytes_an_example))
 
 
 def _size(x):

@@ -28,19 +28,17 @@ _ROWS = 256  # of a batch, where the data set does not say
 
 
 class Group(NamedTuple):
-    """Some batches in a row, `count` of them in room for `size`.
+    """Some batches in a row.
 
     Attributes:
-      data: structure of a batch, each leaf `[size, ...]`, padded with zeros
-        where batches are missing or differ in shape.
-      shapes: tuple of int32 `[size, rank]`, what each leaf's shape is in each
-        batch.
-      count: int32 scalar.
+      data: structure of a batch, each leaf `[batches, ...]`, padded with zeros
+        where batches differ in shape.
+      shapes: tuple of int32 `[batches, rank]`, what each leaf's shape is in
+        each batch; empty where it is the same in all.
     """
 
     data: Any
     shapes: Any
-    count: Any
 
 
 def regroup(arguments, steps):
@@ -152,34 +150,23 @@ def _group_size(specs, steps, adapter):
 
 
 def _grouped(dataset, size):
+    specs = tf.nest.flatten(dataset.element_spec)
+    if all(spec.shape.is_fully_defined() for spec in specs):
+        groups = tf.data.Dataset.zip(Group(dataset.batch(size), ()))
+    else:
+        groups = dataset.map(_with_shapes_of(dataset)).padded_batch(size)
+    return groups.prefetch(2)
+
+
+def _with_shapes_of(dataset):
+    """Function from an element's parts to a `Group` of that one batch."""
+
+    @tf.autograph.experimental.do_not_convert
     def with_shapes(*element):
         # `map` spreads a tuple over its function's arguments.
         if not isinstance(dataset.element_spec, tuple):
             [element] = element
         leaves = tf.nest.flatten(element)
-        return element, tuple(tf.shape(leaf) for leaf in leaves)
+        return Group(element, tuple(tf.shape(leaf) for leaf in leaves))
 
-    def in_full_size(data, shapes):
-        count = tf.shape(shapes[0])[0]
-        data, shapes = tf.nest.map_structure(
-            lambda leaf: _pad(leaf, size), (data, shapes)
-        )
-        return Group(data, shapes, count)
-
-    return (
-        dataset.map(with_shapes)
-        .padded_batch(size)
-        .map(in_full_size)
-        .prefetch(2)
-    )
-
-
-def _pad(stack, size):
-    """`[batches, ...]` as `[size, ...]`."""
-    missing = size - tf.shape(stack)[0]
-
-    def padded():
-        return tf.pad(stack, [[0, missing]] + [[0, 0]] * (stack.shape.rank - 1))
-
-    full = tf.cond(missing > 0, padded, lambda: tf.identity(stack))
-    return tf.ensure_shape(full, [size, *stack.shape[1:]])
+    return with_shapes

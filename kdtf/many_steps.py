@@ -65,23 +65,24 @@ def train_function(distiller, one_by_one):
 
 def _train_on_group(distiller, group, names):
     """Trains on the batches of a `Group`; returns how many they are."""
+    count = tf.shape(tf.nest.flatten(group.data)[0])[0]
     first = tf.constant(0)
-    while first < group.count:
+    while first < count:
         # A program takes batches of one shape; mostly that is all of them.
-        last = _end_of_run(group, first)
+        last = _end_of_run(group.shapes, first, count)
         stacked = distiller.with_targets(
             _cut_to_shape(group, first), among=(first, last)
         )
         _program(distiller, stacked, names)(_leaves(stacked), first, last)
         first = last
-    return group.count
+    return count
 
 
-def _end_of_run(group, first):
+def _end_of_run(shapes, first, count):
     """The first batch after `first` that has another shape, or their count."""
-    same = tf.range(tf.shape(group.shapes[0])[0]) < group.count
-    for shapes in group.shapes:
-        same &= tf.reduce_all(shapes == shapes[first], axis=-1)
+    same = tf.fill([count], True)
+    for each in shapes:
+        same &= tf.reduce_all(each == each[first], axis=-1)
     return first + tf.argmin(
         tf.concat([same[first:], [False]], 0), output_type=tf.int32
     )
@@ -89,6 +90,8 @@ def _end_of_run(group, first):
 
 def _cut_to_shape(group, index):
     """The data, with all batches cut to the shape of one of them."""
+    if not group.shapes:
+        return group.data
     leaves = []
     for stack, shapes in zip(
         tf.nest.flatten(group.data), group.shapes, strict=True

@@ -10,9 +10,6 @@ import tensorflow as tf
 from kdtf import examples, soft_targets_writer
 from kdtf import soft_targets_format as store_format
 
-# Unbatched data are joined in batches of so many, which costs far less.
-_CHUNK = 256
-
 
 class SoftTargets:
     """What a teacher said of a data set, stored once and read many times.
@@ -177,7 +174,7 @@ class SoftTargets:
 
         Args:
           dataset: the `tf.data.Dataset` that was written, in the same order,
-            unbatched or in batches of any one size.
+            unbatched or in batches, which come out in the size of the first.
           temperature: float, that of the `Distiller`; required where the
             targets depend on it.
           augment: what `write` was given.
@@ -211,7 +208,7 @@ class SoftTargets:
             joined = self._join_batches(dataset, augment)
         else:
             self._require_length(dataset, len(self), "examples")
-            batches = examples.in_batches(dataset, _CHUNK)
+            batches = dataset.batch(examples.at_once(dataset, batched=False))
             joined = _with_length(
                 self._join_batches(batches, augment).unbatch(),
                 identity.views * len(self),
@@ -228,34 +225,37 @@ class SoftTargets:
         size = examples.batch_size(dataset)
         length = math.ceil(len(self) / size)
         self._require_length(dataset, length, f"batches of {size}")
+        chunk = size * max(1, examples.at_once(dataset, batched=True) // size)
         views = []
         for view in range(self._manifest.identity.views):
             shown = examples.view(dataset, view, augment)
-            stored = self._stored(view).rebatch(size)
+            shown = _in_chunks(_with_length(shown, length), size, chunk)
+            stored = self._stored(view).rebatch(chunk)
+            stored = _with_length(stored, math.ceil(len(self) / chunk))
             # In this order: the first one's end or excess is seen.
-            pairs = (_with_length(shown, length), _with_length(stored, length))
-            views.append(
-                tf.data.Dataset.zip(pairs).map(
-                    _attach,
-                    num_parallel_calls=tf.data.AUTOTUNE,
-                    deterministic=True,
-                )
+            joined = tf.data.Dataset.zip((shown, stored)).map(
+                _attach,
+                num_parallel_calls=tf.data.AUTOTUNE,
+                deterministic=True,
             )
-        return functools.reduce(tf.data.Dataset.concatenate, views)
+            whole = len(self) % size == 0  # then the batch axis is static
+            views.append(_in_chunks(joined, chunk, size, whole))
+        joined = functools.reduce(tf.data.Dataset.concatenate, views)
+        return _with_length(joined, len(views) * length)
 
     def _stored(self, view):
-        """What is stored of a view, in the batches of its records."""
+        """What is stored of a view, in batches of some records."""
         identity = self._manifest.identity
-        return self._records(
-            [identity.shard(view, i) for i in range(identity.shards)]
-        )
+        names = [identity.shard(view, i) for i in range(identity.shards)]
+        return self._records(names, together=16)
 
-    def _records(self, names):
-        """The records of shards, decoded."""
-        fields = self._manifest.fields()
-        return tf.data.TFRecordDataset(
-            [str(self._directory / name) for name in names]
-        ).map(functools.partial(store_format.decode, fields=fields))
+    def _records(self, names, together=1):
+        """The records of shards, decoded, some of them together."""
+        paths = [str(self._directory / name) for name in names]
+        decode = functools.partial(
+            store_format.decode, fields=self._manifest.fields()
+        )
+        return tf.data.TFRecordDataset(paths).batch(together).map(decode)
 
     def _require_temperature(self, temperature):
         stored = self._manifest.identity.temperature
@@ -276,6 +276,13 @@ class SoftTargets:
                 f"{len(self)} examples, which is {length} {unit}. "
                 f"Received: {received} {unit}"
             )
+
+
+def _in_chunks(dataset, size, chunk, drop_remainder=False):
+    """Batches of `size` as batches of `chunk`."""
+    if size == chunk:
+        return dataset
+    return dataset.rebatch(chunk, drop_remainder=drop_remainder)
 
 
 def _with_length(dataset, length):
@@ -312,10 +319,10 @@ def _require_checksums(found, stored):
     same_size = tf.debugging.Assert(
         sizes[0] == sizes[1],
         [
-            "`dataset` must have batches of one size, but for the last. "
-            "Received: a batch of",
+            "`dataset` must have the examples that were written, in batches of "
+            "one size. Received: a batch of",
             sizes[0],
-            "where the soft targets have",
+            "where the soft targets are",
             sizes[1],
         ],
     )

@@ -112,18 +112,21 @@ def encode(arrays):
     return example.SerializeToString(deterministic=True)
 
 
-def decode(record, fields):
-    """The batch of a record: dict from feature to tensor `[batch, ...]`.
+def decode(records, fields):
+    """The batches of records as one: dict from feature to `[batch, ...]`.
 
     Args:
-      record: scalar string tensor.
+      records: `[records]` string tensor.
       fields: what `fields` returned.
     """
-    parsed = tf.io.parse_single_example(
-        record, {name: tf.io.FixedLenFeature([], tf.string) for name in fields}
+    parsed = tf.io.parse_example(
+        records, {name: tf.io.FixedLenFeature([], tf.string) for name in fields}
     )
     return {
-        name: tf.reshape(tf.io.decode_raw(parsed[name], dtype), [-1, *shape])
+        name: tf.reshape(
+            tf.io.decode_raw(tf.strings.reduce_join(parsed[name]), dtype),
+            [-1, *shape],
+        )
         for name, (dtype, shape) in fields.items()
     }
 

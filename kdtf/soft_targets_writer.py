@@ -34,7 +34,7 @@ def write(
     _check_teacher(teacher, temperature, top_k)
     batches = _count_batches(dataset)
     shown = [examples.view(dataset, v, augment) for v in range(views)]
-    x = examples.inputs(next(iter(shown[0])))
+    x = examples.first_inputs(shown[0])
     if not teacher.built:
         teacher(x)
     depends_on_t = top_k is not None or _is_arithmetic(teacher)
@@ -93,15 +93,28 @@ def _write_shards(directory, identity, infer, shown, verbose):
         if not missing:
             continue
         batch = identity.first_batch_of(missing[0])
-        batches = iter(dataset.skip(batch).prefetch(tf.data.AUTOTUNE))
+        inputs = _inputs(dataset, batch, identity.batches)
         for shard in range(missing[0], identity.shards):
             with _shard_writer(directory / identity.shard(view, shard)) as put:
                 while batch < identity.first_batch_of(shard + 1):
-                    arrays = infer(_next(batches, batch, identity))
+                    arrays = infer(next(inputs))
                     _require_finite(arrays, batch, identity.dtype)
                     put(store_format.encode(arrays))
                     batch += 1
                     bar.update(view * identity.batches + batch)
+
+
+def _inputs(dataset, first, batches):
+    """Yields the x of every batch from `first` on."""
+    found = first
+    for element in examples.prompt(dataset.skip(first).prefetch(2)):
+        yield examples.inputs(element)
+        found += 1
+    if found != batches:
+        raise ValueError(
+            "`dataset` must yield as many batches as its cardinality says, "
+            f"{batches}. Received: a data set of {found}"
+        )
 
 
 def _inference(teacher, fields, temperature, top_k):
@@ -135,16 +148,6 @@ def _require_finite(arrays, batch, dtype):
             f"largest of their row {dtype} can hold. Received: others, first "
             f"in batch {batch}, row {int(np.argmin(finite))}"
         )
-
-
-def _next(batches, batch, identity):
-    try:
-        return examples.inputs(next(batches))
-    except StopIteration:
-        raise ValueError(
-            f"`dataset` must yield as many batches as its cardinality says, "
-            f"{identity.batches}. Received: a data set of {batch}"
-        ) from None
 
 
 @contextlib.contextmanager
@@ -295,12 +298,13 @@ def _output_shape(teacher, x, top_k):
 def _count_examples(paths, fields):
     only = {"checksum": fields["checksum"]}
 
-    def add(count, record):
-        rows = tf.size(store_format.decode(record, only)["checksum"])
+    def add(count, some):
+        rows = tf.size(store_format.decode(some, only)["checksum"])
         return count + tf.cast(rows, tf.int64)
 
-    records = tf.data.TFRecordDataset([str(path) for path in paths])
-    return int(records.reduce(tf.constant(0, tf.int64), add))
+    records = tf.data.TFRecordDataset([str(path) for path in paths]).batch(16)
+    counted = examples.prompt(records).reduce(tf.constant(0, tf.int64), add)
+    return int(counted)
 
 
 def _count_batches(dataset):
