@@ -37,7 +37,10 @@ def measure(rounds):
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         results = {
-            "writing": _writing(directory, rounds),
+            "writing": {
+                str(batch): _writing(directory, batch, rounds)
+                for batch in (256, 2000)
+            },
             "reading": {
                 name: _reading(directory / name, *sizes, rounds)
                 for name, sizes in STUDENTS.items()
@@ -75,9 +78,9 @@ def _seconds(function):
     return time.perf_counter() - began
 
 
-def _writing(directory, rounds):
+def _writing(directory, batch, rounds):
     """Writing a store beside running the teacher and dropping its logits."""
-    teacher, data = _net(784, 1200), _data(60_000, 784, 256).repeat(10)
+    teacher, data = _net(784, 1200), _data(60_000, 784, batch).repeat(5)
     infer = tf.function(lambda x: teacher(x, training=False))
 
     def bare():
@@ -91,7 +94,7 @@ def _writing(directory, rounds):
     bare(), write()
     times = [(_seconds(bare), _seconds(write)) for _ in tqdm.trange(rounds)]
     return {
-        "teacher": "784-1200-1200-10, batch 256, 600,000 examples",
+        "teacher": f"784-1200-1200-10, batch {batch:,}, 300,000 examples",
         "bare_inference_seconds": statistics.median(b for b, _ in times),
         "writing_seconds": statistics.median(w for _, w in times),
         "speed_ratio": statistics.median(b / w for b, w in times),

@@ -171,12 +171,12 @@ def _soft_targets_accuracy(results):
 
 def _soft_targets_speed(results):
     speed = _load(results, "soft_targets.json")["speed"]
-    writing = speed["writing"]
     lines = [
         f"- Writing runs at **{writing['speed_ratio']:.2f}** of the speed of "
         f"the teacher's bare inference ({writing['teacher']}; "
         f"{writing['writing_seconds']:.2f} s against "
-        f"{writing['bare_inference_seconds']:.2f} s).",
+        f"{writing['bare_inference_seconds']:.2f} s)."
+        for writing in speed["writing"].values()
     ]
     for name, reading in speed["reading"].items():
         each = reading["milliseconds_a_batch"]
