@@ -233,7 +233,9 @@ class SoftTargets:
             stored = self._stored(view).rebatch(chunk)
             stored = _with_length(stored, math.ceil(len(self) / chunk))
             # In this order: the first one's end or excess is seen.
-            joined = tf.data.Dataset.zip((shown, stored)).map(
+            joined = tf.data.Dataset.zip(
+                (shown, stored, tf.data.Dataset.range(0, len(self), chunk))
+            ).map(
                 _attach,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
@@ -289,11 +291,18 @@ def _with_length(dataset, length):
     return dataset.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _attach(element, stored):
-    """A batch with its soft targets, once it is known to be the one."""
+def _attach(element, stored, position):
+    """A batch with its soft targets, once it is known to be the one.
+
+    Args:
+      element: the batch, as the data set gives it.
+      stored: dict, what the store has for it.
+      position: int64, of its first example in the data set.
+    """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
     stored = dict(stored)
-    _require_checksums(examples.checksums(x), stored.pop("checksum"))
+    found = examples.checksums(x)
+    _require_checksums(found, stored.pop("checksum"), position)
     targets = _targets(stored)
     if isinstance(y, dict):
         targets = {**y, **targets}
@@ -313,7 +322,7 @@ def _targets(stored):
     }
 
 
-def _require_checksums(found, stored):
+def _require_checksums(found, stored, position):
     """Fails where an example is not the one that the teacher saw."""
     sizes = (tf.size(found), tf.size(stored))
     same_size = tf.debugging.Assert(
@@ -333,10 +342,9 @@ def _require_checksums(found, stored):
         tf.reduce_all(same),
         [
             "`dataset` must be the one that was written, in the same order "
-            "(and with the same `augment`). Received: an example, in its batch "
-            "number",
-            first,
-            "of checksum",
+            "(and with the same `augment`). Received: as example",
+            position + first,
+            "one of checksum",
             found[first],
             "where the soft targets' is",
             stored[first],

@@ -208,7 +208,8 @@ def _opened(directory, identity):
         if not any(directory.glob("*.tfrecord")):
             (directory / store_format.UNFINISHED).unlink(missing_ok=True)
             if is_new:
-                directory.rmdir()
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
         raise
     finally:
         os.close(lock)
