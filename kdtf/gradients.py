@@ -1,9 +1,10 @@
 """Soft and hard loss with analytic gradients, in as few bytes as they need.
 
-The backward pass keeps a few numbers a row and computes the rest again from
-the logits, which it has anyway: on a GPU every pass fuses into one kernel that
-reads both logits and writes nothing of full size but the gradient. Row maximum
-and row log-sum are kept apart: their sum would lose digits on large logits.
+The value takes two passes over the logits, one for the row maxima and one for
+all sums; the backward pass takes a third, since it keeps a few numbers a row
+and computes the rest again. On a GPU every pass is one kernel that writes
+nothing of full size but the gradient. Row maximum and row log-sum are kept
+apart: their sum would lose digits on large logits.
 
 Arguments are checked in `kdtf.losses`.
 """
@@ -16,57 +17,95 @@ from kdtf import numerics
 
 # --- the soft term -----------------------------------------------------------
 #
-# With row maxima removed, z' = (z - max z) / T and v' = (v - max v) / T, and
-# log-sums lz = log sum exp z', lv = log sum exp v':
+# With row maxima removed, z' = (z - max z) / T and v' = (v - max v) / T, gaps
+# g = v' - z', sums S = sum exp v', Z = sum exp z', and L = log Z - log S:
 #
-#   log p = v' - lv,  log q = z' - lz,  d = log p - log q = v' - z' + (lz - lv).
+#   log p = v' - log S,  log q = log p - d,  d = g + L,  KL = sum p d.
 #
-# At high temperatures p and q agree in most of their digits, and so do lz and
-# lv; what counts is their difference. So nothing here is the difference of two
-# rounded numbers of size 1: lz - lv is computed as one number, log(1 +
-# sum(exp z' - exp v') / sum exp v'), q - p as p (exp(-d) - 1), and the
-# divergence as sum_i p_i (d_i - 1 + exp(-d_i)), no term of which is negative.
+# At high temperatures p and q agree in most of their digits, and so do S and
+# Z; what counts is their difference. So nothing here is the difference of two
+# rounded numbers of size 1. With r(g) = exp(-g) - 1 + g, M = sum p g and
+# R = sum p r(g), which has no negative term,
+#
+#   u = (Z - S) / S = R - M,  L = log(1 + u),  KL = M + L = R - (u - log(1 + u))
+#
+# where u and R are small; where not, KL = M + L and L = log(Z / S). q - p is
+# p (exp(-d) - 1).
 
-_CLOSE = 0.25  # log-ratios below which digits would be lost
+CLOSE = 0.25  # below: sizes of u, R and log-ratios where digits would be lost
 
 
 @tf.custom_gradient
 def divergence(student_logits, teacher_logits, temperature):
     """KL(teacher || student) at T, `[...]`; see `kdtf.losses.soft_loss`."""
-    rows = _soft_rows(student_logits, teacher_logits, temperature)
-    log_p, log_q, log_ratio = _soft_log_probabilities(
-        student_logits, teacher_logits, temperature, rows
+    peaks = _peaks(student_logits, teacher_logits)
+    loss, log_sums = _soft_sums(
+        student_logits, teacher_logits, temperature, peaks
     )
-    loss = tf.reduce_sum(divergence_terms(log_p, log_q, log_ratio), axis=-1)
 
     def gradient(upstream):
+        rows = (*peaks, *log_sums)
         unit = _soft_gradient(student_logits, teacher_logits, temperature, rows)
         return unit(upstream), None, None
 
-    return loss, gradient
+    return loss[..., 0], gradient
 
 
-def _soft_rows(student_logits, teacher_logits, temperature):
-    """What the backward pass keeps: four numbers a row, `[..., 1]` each."""
+def _peaks(*logits):
+    """The row maxima of each, `[..., 1]`."""
+    return tuple(_peak(numerics.at_least_float32(each)) for each in logits)
+
+
+def _peak(values):
+    """Row maximum `[..., 1]`, or 0 where that is not finite.
+
+    Without the condition XLA:GPU takes it and the subtraction that follows for
+    a softmax of its own, and every sum gets a pass over the logits to itself.
+    """
+    peak = tf.reduce_max(values, axis=-1, keepdims=True)
+    return tf.where(tf.math.is_finite(peak), peak, tf.zeros_like(peak))
+
+
+def _soft_sums(student_logits, teacher_logits, temperature, peaks):
+    """KL, `[..., 1]`, and log S and L, which the backward pass keeps."""
+    z, v, gap = _scaled(student_logits, teacher_logits, temperature, peaks)
+    p, close = tf.exp(v), tf.abs(gap) < CLOSE  # p times S
+
+    def total(values):
+        return tf.reduce_sum(values, axis=-1, keepdims=True)
+
+    v_sum, z_sum = total(p), total(tf.exp(z))
+    mean_gap = total(p * gap) / v_sum
+    remainder = total(
+        p * tf.where(close, exp_remainder(gap), gap - 1.0)
+        + tf.where(close, tf.zeros_like(z), tf.exp(z))
+    )
+    remainder /= v_sum
+    u = remainder - mean_gap
+    small = tf.maximum(remainder, tf.abs(u)) < CLOSE
+    log_ratio = tf.math.log(z_sum / v_sum)
+    loss = tf.where(small, remainder - _log_remainder(u), mean_gap + log_ratio)
+    log_ratio = tf.where(small, tf.math.log1p(u), log_ratio)
+    return loss, (tf.math.log(v_sum), log_ratio)
+
+
+def _scaled(student_logits, teacher_logits, temperature, peaks):
+    """z', v' and g = v' - z', `[..., classes]`."""
     z, v = at_working_precision(student_logits, teacher_logits)
-    z_peak = tf.reduce_max(z, axis=-1, keepdims=True)
-    v_peak = tf.reduce_max(v, axis=-1, keepdims=True)
-    z = (z - z_peak) / temperature
-    v = (v - v_peak) / temperature
-    v_sum = tf.reduce_sum(tf.exp(v), axis=-1, keepdims=True)
-    excess = tf.reduce_sum(exp_difference(v, z, v - z), axis=-1, keepdims=True)
-    return z_peak, v_peak, tf.math.log(v_sum), tf.math.log1p(excess / v_sum)
+    # XLA:GPU repeats a product in every sum; quotients it would store.
+    coldness = 1.0 / temperature
+    z = (z - peaks[0]) * coldness
+    v = (v - tf.cast(peaks[1], z.dtype)) * coldness
+    # Finite, so that a class which the teacher excludes by -inf adds 0 x gap.
+    low = z.dtype.min
+    return z, v, tf.maximum(v, low / 4) - tf.maximum(z, low / 2)
 
 
 def _soft_log_probabilities(student_logits, teacher_logits, temperature, rows):
     """log p, log q and d = log p - log q, `[..., classes]`, from the rows."""
-    z_peak, v_peak, v_log_sum, log_sum_difference = rows
-    z, v = at_working_precision(student_logits, teacher_logits)
-    z = (z - z_peak) / temperature
-    v = (v - v_peak) / temperature
-    log_p = v - v_log_sum
-    log_q = z - v_log_sum - log_sum_difference
-    return log_p, log_q, (v - z) + log_sum_difference
+    *peaks, v_log_sum, log_ratio = rows
+    z, v, gap = _scaled(student_logits, teacher_logits, temperature, peaks)
+    return v - v_log_sum, z - v_log_sum - log_ratio, gap + log_ratio
 
 
 def _soft_gradient(student_logits, teacher_logits, temperature, rows):
@@ -104,33 +143,32 @@ def exp_difference(log_p, log_q, log_ratio):
     """
     p = tf.exp(log_p)
     return tf.where(
-        tf.abs(log_ratio) < _CLOSE,
-        p * (_remainder(log_ratio) - log_ratio),
+        tf.abs(log_ratio) < CLOSE,
+        p * (exp_remainder(log_ratio) - log_ratio),
         tf.exp(log_q) - p,
     )
 
 
-def divergence_terms(log_p, log_q, log_ratio):
-    """p (d - 1 + exp(-d)) with d = log_ratio: the terms of the divergence."""
-    p = tf.exp(log_p)
-    return tf.where(
-        tf.abs(log_ratio) < _CLOSE,
-        p * _remainder(log_ratio),
-        p * (log_ratio - 1.0) + tf.exp(log_q),
-    )
-
-
-def _remainder(d):
-    """exp(-d) - 1 + d = d^2/2 - d^3/6 + ... for |d| < _CLOSE.
+def exp_remainder(d):
+    """exp(-d) - 1 + d = d^2/2 - d^3/6 + ... for |d| < CLOSE.
 
     The series, since the sum as written has lost half its digits there. Faster
     than `expm1`, too, which compilers do not vectorise.
     """
-    d = tf.clip_by_value(d, -_CLOSE, _CLOSE)
+    d = tf.clip_by_value(d, -CLOSE, CLOSE)
     series = tf.zeros_like(d)
     for n in range(8, 1, -1):  # Horner's scheme, down to the term d^2 / 2!
         series = series * d + (-1) ** n / math.factorial(n)
     return tf.square(d) * series
+
+
+def _log_remainder(u):
+    """u - log(1 + u) = u^2/2 - u^3/3 + ... for |u| < CLOSE."""
+    u = tf.clip_by_value(u, -CLOSE, CLOSE)
+    series = tf.zeros_like(u)
+    for n in range(24, 1, -1):
+        series = series * u + (-1) ** n / n
+    return tf.square(u) * series
 
 
 # --- the hard term -----------------------------------------------------------
@@ -141,24 +179,20 @@ def sparse_cross_entropy(student_logits, labels):
     """Cross-entropy `[...]` with classes `[...]`; -1 contributes nothing."""
     rows = _hard_rows(student_logits)
     peak, log_sum = rows
-    classes = tf.shape(student_logits, labels.dtype)[-1]
-    safe_labels = tf.clip_by_value(labels, 0, classes - 1)
+    classes = tf.shape(student_logits)[-1]
     # 1 where labelled, 0 where not, NaN where the label is out of range: an
     # error that shows, where a clipped label would train on a wrong class.
     zero, one, nan = (tf.constant(c, peak.dtype) for c in (0, 1, math.nan))
-    mass = tf.where(labels == safe_labels, one, nan)
-    mass = tf.where(labels == -1, zero, mass)
-    picked = tf.gather(
-        student_logits, safe_labels, batch_dims=labels.shape.rank, axis=-1
-    )
-    picked = numerics.at_least_float32(picked) - peak[..., 0]
+    in_range = (labels >= 0) & (labels < tf.cast(classes, labels.dtype))
+    mass = tf.where(labels == -1, zero, tf.where(in_range, one, nan))
+    # A sum, and not `tf.gather`, since it joins the pass that sums the rest.
+    is_label = tf.one_hot(labels, classes, True, False, dtype=tf.bool)
+    z = numerics.at_least_float32(student_logits) - peak
+    picked = tf.reduce_sum(tf.where(is_label, z, tf.zeros_like(z)), axis=-1)
     loss = tf.math.multiply_no_nan(log_sum[..., 0] - picked, mass)
 
     def gradient(upstream):
-        target = tf.one_hot(
-            safe_labels, tf.shape(student_logits)[-1], dtype=mass.dtype
-        )
-        target *= mass[..., None]
+        target = tf.one_hot(labels, classes, dtype=mass.dtype)
         unit = _hard_gradient(student_logits, target, mass, rows)
         return unit(upstream), None
 
@@ -187,10 +221,9 @@ def dense_cross_entropy(student_logits, labels):
 def _hard_rows(student_logits):
     """Row maximum and row log-sum, `[..., 1]` each."""
     z = numerics.at_least_float32(student_logits)
-    peak = tf.reduce_max(z, axis=-1, keepdims=True)
-    return peak, tf.math.log(
-        tf.reduce_sum(tf.exp(z - peak), axis=-1, keepdims=True)
-    )
+    peak = _peak(z)
+    total = tf.reduce_sum(tf.exp(z - peak), axis=-1, keepdims=True)
+    return peak, tf.math.log(total)
 
 
 def _hard_gradient(student_logits, target, mass, rows):

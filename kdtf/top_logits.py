@@ -148,7 +148,17 @@ def _log_probabilities(v, z, rows):
 
 
 def _terms(v, z, rows):
-    return gradients.divergence_terms(*_log_probabilities(v, z, rows))
+    return _divergence_terms(*_log_probabilities(v, z, rows))
+
+
+def _divergence_terms(log_p, log_q, log_ratio):
+    """p (d - 1 + exp(-d)) with d = log_ratio: the terms of the divergence."""
+    p = tf.exp(log_p)
+    return tf.where(
+        tf.abs(log_ratio) < gradients.CLOSE,
+        p * gradients.exp_remainder(log_ratio),
+        p * (log_ratio - 1.0) + tf.exp(log_q),
+    )
 
 
 def _gradient(student_logits, top, temperature, rows):

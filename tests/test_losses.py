@@ -126,7 +126,7 @@ def test_students_close_to_their_teacher_at_high_temperature(mode):
     approximate = (gap**2).mean(-1) / 2 / 1000.0**2
     np.testing.assert_allclose(value, approximate, rtol=2e-2)
     np.testing.assert_allclose(
-        value, reference.soft_loss(z64, v64, 1000.0), rtol=1e-3
+        value, reference.soft_loss(z64, v64, 1000.0), rtol=1e-4
     )
     assert_close(gradient, reference.soft_gradient(z64, v64, 1000.0), 1e-4)
 
@@ -154,6 +154,56 @@ def test_two_classes_far_apart_stay_finite():
     # p is one-hot, so KL = -log q of its class = the gap 2e4 / T, 0, log 2.
     np.testing.assert_allclose(value, [4e4, 0.0, math.log(2)], rtol=1e-6)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("temperature", (0.5, 20.0))
+def test_excluded_classes_count_for_nothing(mode, temperature):
+    """Logits of -inf: as if the classes were not there."""
+    z, v = random_logits(29), random_logits(30)
+    infinite = tf.fill((6, 3), -math.inf)
+    both = tf.concat([z, infinite], -1), tf.concat([v, infinite], -1)
+    by_teacher = z, tf.concat([v[:, :7], infinite], -1)
+    for student, teacher in (both, by_teacher):
+        value, gradient = value_and_gradient(
+            lambda z, v=teacher: losses.soft_loss(
+                z, v, temperature=temperature
+            ),
+            mode,
+            student,
+        )
+        p = reference.softmax(as_float64(teacher), temperature)
+        log_q = reference.log_softmax(as_float64(student), temperature)
+        kept = p > 0
+        terms = p[kept] * (np.log(p[kept]) - log_q[kept])
+        expected = terms.reshape(6, -1).sum(-1)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        assert_close(gradient, (np.exp(log_q) - p) / temperature, 1e-5)
+
+
+def test_a_class_that_only_the_student_excludes_costs_without_bound():
+    z = tf.constant([[0.0, -math.inf]])
+    value, gradient = value_and_gradient(
+        lambda z: losses.soft_loss(z, [[0.0, 0.0]], temperature=1.0), "xla", z
+    )
+    assert value[0] > 1e30
+    np.testing.assert_allclose(gradient, [[0.5, -0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("peaked", ("student", "teacher"))
+def test_one_hot_against_flat_over_many_classes(mode, peaked):
+    """Where one sum of exponentials is 14,000 times the other."""
+    flat = random_logits(31, (2, 14_000), scale=0.01)
+    peak = tf.one_hot([5, 9], 14_000, on_value=30.0, dtype=tf.float32)
+    z, v = (flat + peak, flat) if peaked == "student" else (flat, flat + peak)
+    value, gradient = value_and_gradient(
+        lambda z: losses.soft_loss(z, v, temperature=1.0), mode, z
+    )
+    z64, v64 = as_float64(z), as_float64(v)
+    expected = reference.soft_loss(z64, v64, 1.0)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    assert_close(gradient, reference.soft_gradient(z64, v64, 1.0), 1e-6)
 
 
 def test_high_temperature_limit_is_logit_matching():
