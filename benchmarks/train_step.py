@@ -1,216 +1,296 @@
-"""Time of a training step: kdtf beside keras.distillation and plain Keras.
+"""Time of a training step: kdtf beside plain Keras, its distiller and PyTorch.
 
     python -m benchmarks.train_step
 
-trains nets of the paper's MNIST sizes (teacher 2 x 1200, student 2 x 800, batch
-256, Adam) on random images, about five minutes on two cores. Each contender
-runs in every setting of `jit_compile` and `steps_per_execution`, turn and turn
-about, so that a slow moment of the machine meets all of them; its time is the
-median over the rounds, its best setting the one with the smallest. Printed:
+trains students of two sizes on random data that stay in memory, about ten
+minutes on two cores. Each contender runs in every setting of `jit_compile` and
+`steps_per_execution`, turn and turn about; its time is the median over the
+rounds, its best setting the one with the smallest. Let nothing else run.
 
-    online teacher:       kdtf / keras.distillation.Distiller
-    given teacher logits: kdtf / plain Keras `fit` of the student alone
+The floor is the same arithmetic in one XLA loop, without `fit`, metrics,
+callbacks or an input pipeline.
 """
 
+import dataclasses
+import functools
 import itertools
 import pathlib
 import statistics
-import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 from absl import app, flags
 
 import kdtf
-from benchmarks import libraries
+from benchmarks import libraries, pytorch, timing
 from trainers import common
 
-FEATURES, CLASSES, BATCH = 784, 10, 256
-TEMPERATURE = 4.0
+CLASSES = 10
+HYPERPARAMETERS = {"temperature": 4.0, "soft_weight": 0.5, "hard_weight": 0.5}
+DISTINCT = 4  # batches, over and over
+
+DEFAULT = {"jit_compile": "auto", "steps_per_execution": 1}
+PLAIN = "plain Keras `fit`, student alone"
+KERAS = "`keras.distillation`, online teacher"
+ONLINE = "kdtf, online teacher"
+GIVEN = "kdtf, given teacher logits"
+LABELS = "kdtf, labels alone"
+FLOOR = "floor: one XLA loop"
+TORCH = "PyTorch, eager loop, given teacher logits"
 
 
-def _net(units):
-    return keras.Sequential(
-        [
-            keras.Input((FEATURES,)),
-            keras.layers.Dense(units, "relu"),
-            keras.layers.Dense(units, "relu"),
-            keras.layers.Dense(CLASSES),
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """What is trained, and how long a timing is."""
+
+    student: tuple
+    teacher: tuple | None
+    batch: int
+    steps: int
+    execution: int
+
+    @property
+    def settings(self):
+        """Keras's default, and with and without XLA, one step and many."""
+        steps = (1, self.execution)
+        return [DEFAULT] + [
+            {"jit_compile": jit, "steps_per_execution": many}
+            for jit, many in itertools.product((False, True), steps)
+            if jit or many > 1  # the default, on a CPU, is neither
         ]
+
+    @property
+    def operations(self):
+        """Float operations of the matrix products of a student's step."""
+        products = [a * b for a, b in itertools.pairwise(self.student)]
+        # Forward, by weights and by inputs; by the first inputs, none.
+        return 2 * self.batch * (3 * sum(products) - products[0])
+
+
+SIZES = {
+    "784-800-800-10, batch 256": Size(
+        (784, 800, 800, CLASSES), (784, 1200, 1200, CLASSES), 256, 200, 20
+    ),
+    "64-64-10, batch 64": Size((64, 64, CLASSES), None, 64, 2048, 128),
+}
+# (size, ours, against, against its default setting instead of its best)
+RATIOS = [
+    ("784-800-800-10, batch 256", GIVEN, PLAIN, False),
+    ("784-800-800-10, batch 256", GIVEN, KERAS, False),
+    ("784-800-800-10, batch 256", ONLINE, KERAS, False),
+    ("784-800-800-10, batch 256", GIVEN, TORCH, False),
+    ("64-64-10, batch 64", GIVEN, PLAIN, False),
+    ("64-64-10, batch 64", GIVEN, PLAIN, True),
+    ("64-64-10, batch 64", FLOOR, PLAIN, False),
+    ("64-64-10, batch 64", GIVEN, TORCH, False),
+]
+
+
+def net(layers):
+    """A net of Dense layers with ReLU between them, from its sizes."""
+    inputs, *hidden, classes = layers
+    return keras.Sequential(
+        [keras.Input((inputs,))]
+        + [keras.layers.Dense(units, "relu") for units in hidden]
+        + [keras.layers.Dense(classes)]
     )
 
 
-def _student():
-    return _net(800)
+def contenders(size):
+    """Dict from (name, setting) to a function that trains for an epoch."""
+    batches = random_batches(size)
+    fits = {PLAIN: _plain, LABELS: _labels, GIVEN: _given}
+    if size.teacher:
+        teacher = net(size.teacher)
+        fits[ONLINE] = functools.partial(_online, libraries.KDTF, teacher)
+        fits[KERAS] = functools.partial(_online, libraries.KERAS_BEST, teacher)
+    runs = {}
+    for (name, build), setting in itertools.product(
+        fits.items(), size.settings
+    ):
+        model = build(net(size.student), setting)
+        data = _dataset(batches, size.steps, given=name == GIVEN)
+        runs[name, str(setting)] = functools.partial(
+            model.fit, data, shuffle=False, verbose=0
+        )
+    runs[FLOOR, "{}"] = _floor(net(size.student), batches, size.steps)
+    if pytorch.torch:
+        runs[TORCH, "{}"] = pytorch.loop(
+            size.student, batches, size.steps, **HYPERPARAMETERS
+        )
+    return runs
 
 
-def _online(library):
-    def build(teacher, settings):
-        distiller = library.distiller(_student(), teacher, TEMPERATURE)
-        library.compile(distiller, keras.optimizers.Adam(1e-3), **settings)
-        return distiller
+def random_batches(size):
+    """`DISTINCT` batches of (x, labels, teacher logits), numpy arrays."""
+    rng = np.random.default_rng(0)
+    return [
+        (
+            rng.uniform(size=(size.batch, size.student[0])).astype(np.float32),
+            rng.integers(0, CLASSES, size.batch).astype(np.int32),
+            rng.normal(size=(size.batch, CLASSES)).astype(np.float32),
+        )
+        for _ in range(DISTINCT)
+    ]
 
-    return build
 
-
-def _plain(teacher, settings):
-    del teacher
-    student = _student()
+def _plain(student, setting):
     student.compile(
         keras.optimizers.Adam(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        **settings,
+        **setting,
     )
     return student
 
 
-def _given_logits(teacher, settings):
-    del teacher
-    distiller = kdtf.Distiller(_student(), temperature=TEMPERATURE)
-    distiller.compile(keras.optimizers.Adam(1e-3), **settings)
+def _given(student, setting, **changes):
+    distiller = kdtf.Distiller(student, **{**HYPERPARAMETERS, **changes})
+    distiller.compile(keras.optimizers.Adam(1e-3), **setting)
     return distiller
 
 
-# Contender: how it is built, and whether its data hold the teacher's logits.
-CONTENDERS = {
-    "kdtf, online teacher": (_online(libraries.KDTF), False),
-    "keras.distillation, online teacher": (
-        _online(libraries.KERAS_BEST),
-        False,
-    ),
-    "kdtf, given teacher logits": (_given_logits, True),
-    "plain Keras fit, student alone": (_plain, False),
-}
-RATIOS = {
-    "online_teacher": (
-        "kdtf, online teacher",
-        "keras.distillation, online teacher",
-    ),
-    "given_teacher_logits": (
-        "kdtf, given teacher logits",
-        "plain Keras fit, student alone",
-    ),
-}
-SETTINGS = [
-    {"jit_compile": jit, "steps_per_execution": steps}
-    for jit, steps in itertools.product((False, True), (1, 20))
-]
+_labels = functools.partial(_given, soft_weight=0.0)
 
 
-def measure(rounds, steps):
-    """Milliseconds a step of every contender and setting.
-
-    Args:
-      rounds: int, how often each is timed.
-      steps: int, steps a timing.
-
-    Returns:
-      Dict from contender to a list of (setting, list of milliseconds).
-    """
-    data = {given: _data(steps, given) for given in (False, True)}
-    teacher = _net(1200)
-    runs = [
-        (name, settings, build(teacher, settings), data[given], [])
-        for name, (build, given) in CONTENDERS.items()
-        for settings in SETTINGS
-    ]
-    for _, _, model, dataset, _ in tqdm.tqdm(runs, "compiling"):
-        model.fit(dataset, shuffle=False, verbose=0)
-    for _ in tqdm.trange(rounds, desc="rounds"):
-        for _, _, model, dataset, times in runs:
-            began = time.perf_counter()
-            model.fit(dataset, shuffle=False, verbose=0)
-            times.append(1e3 * (time.perf_counter() - began) / steps)
-    results = {name: [] for name in CONTENDERS}
-    for name, settings, _, _, times in runs:
-        results[name].append((settings, times))
-    return results
+def _online(library, teacher, student, setting):
+    distiller = library.distiller(
+        student, teacher, HYPERPARAMETERS["temperature"]
+    )
+    library.compile(distiller, keras.optimizers.Adam(1e-3), **setting)
+    return distiller
 
 
-def _data(steps, given):
-    """`steps` batches in memory; a few distinct ones, over and over."""
-    rng = np.random.default_rng(0)
-    cases = 4 * BATCH
-    x = rng.uniform(size=(cases, FEATURES)).astype(np.float32)
-    y = rng.integers(0, CLASSES, cases).astype(np.int32)
+def _dataset(batches, steps, given):
+    x, y, v = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if given:
-        v = rng.normal(size=(cases, CLASSES)).astype(np.float32)
         y = {"labels": y, "teacher_logits": v}
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH, True)
+    data = tf.data.Dataset.from_tensor_slices((x, y))
+    data = data.batch(len(batches[0][0]), drop_remainder=True).cache()
     options = tf.data.Options()
     # Its thread sleeps for 10, 20, 40 ... ms, and `fit` ends when it wakes up.
     options.autotune.enabled = False
-    dataset = batches.cache().repeat(steps // 4).prefetch(4)
-    return dataset.with_options(options)
+    return data.repeat(steps // DISTINCT).prefetch(4).with_options(options)
 
 
-def summarise(results):
-    """Best setting of each contender, and the two ratios."""
-    best = {
-        name: min(runs, key=lambda run: statistics.median(run[1]))
-        for name, runs in results.items()
-    }
-    ratios = {}
-    for name, (ours, theirs) in RATIOS.items():
-        # Round by round, since a slow moment slows neighbours alike.
-        each = [
-            a / b for a, b in zip(best[ours][1], best[theirs][1], strict=True)
-        ]
-        ratios[name] = {
-            "median": statistics.median(each),
-            "quartiles": [float(q) for q in np.percentile(each, [25, 75])],
-            "ours": ours,
-            "against": theirs,
+def _floor(student, batches, steps):
+    stacks = [tf.stack(parts) for parts in zip(*batches, strict=True)]
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(student.trainable_variables)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def loop():
+        def step(i, _):
+            x, y, v = (stack[i % DISTINCT] for stack in stacks)
+            with tf.GradientTape() as tape:
+                z = student(x, training=True)
+                rows = kdtf.losses.distillation_loss(z, v, y, **HYPERPARAMETERS)
+                loss = tf.reduce_mean(rows)
+            slopes = tape.gradient(loss, student.trainable_variables)
+            optimizer.apply(slopes, student.trainable_variables)
+            return i + 1, loss
+
+        return tf.while_loop(lambda i, _: i < steps, step, (0, 0.0))[1]
+
+    return lambda: loop().numpy()
+
+
+def summarise(seconds, size, peak):
+    """The table of one size.
+
+    Args:
+      seconds: dict from (name, setting) to seconds, one a round.
+      size: `Size`.
+      peak: float operations a second of a matrix product.
+
+    Returns:
+      List of dicts, one a contender and setting.
+    """
+    rows = []
+    for (name, setting), each in seconds.items():
+        step = statistics.median(each) / size.steps
+        rows.append(
+            {
+                "contender": name,
+                "setting": setting,
+                "microseconds": 1e6 * step,
+                "share_of_peak": size.operations / step / peak,
+            }
+        )
+    for name in {row["contender"] for row in rows}:
+        mine = [row for row in rows if row["contender"] == name]
+        for row in mine:
+            row["best"] = row is min(mine, key=lambda r: r["microseconds"])
+    return rows
+
+
+def ratio_rows(tables, seconds):
+    """The ratios that can be had from these contenders, as dicts."""
+    rows = []
+    for size, ours, against, by_default in RATIOS:
+        best = {
+            row["contender"]: row["setting"]
+            for row in tables[size]
+            if row["best"]
         }
-    return {
-        "contenders": {
-            name: [
-                {
-                    **settings,
-                    "milliseconds": statistics.median(times),
-                    "best": settings == best[name][0],
-                }
-                for settings, times in runs
-            ]
-            for name, runs in results.items()
-        },
-        "ratios": ratios,
-    }
+        if not {ours, against} <= set(best):
+            continue  # without PyTorch
+        setting = str(DEFAULT) if by_default else best[against]
+        rows.append(
+            {
+                "size": size,
+                "ours": ours,
+                "against": against,
+                "its_setting": "default" if by_default else "best",
+                **timing.ratio(
+                    seconds[size][ours, best[ours]],
+                    seconds[size][against, setting],
+                ),
+            }
+        )
+    return rows
 
 
 def main(argv):
     """Measures, prints and writes the figures."""
     del argv
     values = flags.FLAGS
-    summary = summarise(measure(values.rounds, values.steps))
-    for name, runs in summary["contenders"].items():
+    peak = timing.matmul_peak()
+    seconds = {
+        name: timing.interleaved(contenders(size), values.rounds)
+        for name, size in SIZES.items()
+    }
+    tables = {
+        name: summarise(seconds[name], size, peak)
+        for name, size in SIZES.items()
+    }
+    ratios = ratio_rows(tables, seconds)
+    for name, rows in tables.items():
         print(name)
-        for run in runs:
+        for row in rows:
             print(
-                f"  jit_compile={run['jit_compile']!s:5} "
-                f"steps_per_execution={run['steps_per_execution']:<3} "
-                f"{run['milliseconds']:6.2f} ms a step"
-                f"{'  <- best' if run['best'] else ''}"
+                f"  {row['contender']:42} {row['setting']:52}"
+                f"{row['microseconds']:9.1f} us  {row['share_of_peak']:5.0%}"
+                f"{'  <- best' if row['best'] else ''}"
             )
-    for name, ratio in summary["ratios"].items():
-        low, high = ratio["quartiles"]
-        print(f"{name}: {ratio['median']:.3f} (quartiles {low:.3f}-{high:.3f})")
+    for row in ratios:
+        print(
+            f"{row['size']}: {row['ours']} / {row['against']} "
+            f"({row['its_setting']}): {row['median']:.3f} {row['quartiles']}"
+        )
     common.write_json(
         pathlib.Path(values.output),
         {
-            "benchmark": "train_step",
-            "commit": common.commit(),
-            "versions": common.versions(),
-            **summary,
+            **timing.conditions("train_step"),
+            "gigaflops_of_a_matrix_product": peak / 1e9,
+            "sizes": tables,
+            "ratios": ratios,
         },
     )
 
 
 if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 9, "timings of each", lower_bound=1)
-    flags.DEFINE_integer("steps", 200, "steps a timing", lower_bound=20)
     flags.DEFINE_string(
         "output", "results/train_step.json", "where the figures go"
     )

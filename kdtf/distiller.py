@@ -15,6 +15,7 @@ from kdtf import (
     targets,
     teachers,
     weighting,
+    xla,
 )
 from kdtf.input_checks import InputChecker
 from kdtf.saving import HYPERPARAMETERS, SavedWithoutTeacher
@@ -118,7 +119,6 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         self._soft_tracker = keras.metrics.Mean("soft_loss")
         self._hard_tracker = keras.metrics.Mean("hard_loss")
         self._agreement_tracker = keras.metrics.Mean("agreement")
-        self._on_gpu = bool(tf.config.list_physical_devices("GPU"))
         self.built = student.built
         if teacher is not None:
             self.set_teacher(teacher)
@@ -227,7 +227,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     def _batch_loss(self, batch, logits, weights):
         """The batch's loss, and soft and hard loss `[...]`, None if absent."""
         terms = losses.entry_losses
-        if self._on_gpu:
+        if xla.compiles_loss(logits):
             terms = losses.compiled_entry_losses
         total, soft, hard = terms(
             logits,
@@ -298,9 +298,10 @@ class Distiller(SavedWithoutTeacher, keras.Model):
           loss: must stay None.
           metrics: as in Keras; they skip unlabelled rows.
           **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
-            `jit_compile` and the rest, as in Keras. `jit_compile` is False
-            under `check_inputs=True`; where it is True, the steps of an
-            execution are the loop of one XLA program.
+            `jit_compile` and the rest, as in Keras, but for `jit_compile`: it
+            is False under `check_inputs=True`; where it is True, the steps of
+            an execution are the loop of one XLA program; and "auto" turns it
+            on for students that XLA trains faster on a CPU (`kdtf.xla`), too.
 
         Raises:
           ValueError: where a loss is given.
@@ -313,6 +314,10 @@ class Distiller(SavedWithoutTeacher, keras.Model):
             )
         if self._checker is not None:
             kwargs["jit_compile"] = False
+        if kwargs.get("jit_compile", "auto") == "auto" and xla.is_faster(
+            self, metrics=metrics, **kwargs
+        ):
+            kwargs["jit_compile"] = True
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 

@@ -11,20 +11,17 @@ step, and on a CPU TensorFlow's own kernels run it faster than XLA's do.
 
 import tensorflow as tf
 
-from kdtf import grouping
+from kdtf import grouping, xla
 
 
 def applies(distiller):
     """Whether a compiled Distiller trains many steps in one program."""
-    has_strategy = (
-        tf.distribute.has_strategy()
-        or distiller.distribute_strategy is not tf.distribute.get_strategy()
-    )
     return (
         distiller.jit_compile
         and not distiller.run_eagerly
         and distiller.steps_per_execution > 1
-        and not has_strategy
+        and not xla.has_strategy(distiller)
+        and xla.loops_fast(distiller.student)
     )
 
 

@@ -130,12 +130,6 @@ def test_mixed_precision_follows_the_student(policy, tolerance):
         np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * scale)
 
 
-def test_jit_compile_is_auto_as_in_keras(mirrored_strategy):
-    assert compiled(nets.linear()).jit_compile is False  # no accelerator here
-    with mirrored_strategy.scope():
-        assert compiled(nets.linear()).jit_compile is False
-
-
 @pytest.mark.parametrize("temperature", (0.0, -2.0, float("inf")))
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match=r"`temperature`.*Received: temp"):

@@ -178,7 +178,8 @@ def trained(student_seed, data, teacher=None, **options):
     distiller = kdtf.Distiller(
         nets.deep(student_seed), teacher, temperature=3.0, hard_weight=0.4
     )
-    distiller.compile(keras.optimizers.Adam(0.01), **options)
+    options = {"optimizer": keras.optimizers.Adam(0.01), **options}
+    distiller.compile(**options)
     distiller.fit(data, epochs=3, shuffle=False, verbose=0)
     return nets.values(distiller.student)
 
@@ -207,8 +208,12 @@ def test_top_k_trains_as_the_dense_row_does(tmp_path):
             "teacher_logits": top.dense(nets.CLASSES, 3.0),
         }
 
+    # Not Adam, which makes much of gradients that are 0 but for rounding.
+    sgd = {"optimizer": "sgd"}
     for a, b in zip(
-        trained(0, joined), trained(0, joined.map(dense)), strict=True
+        trained(0, joined, **sgd),
+        trained(0, joined.map(dense), **sgd),
+        strict=True,
     ):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 

@@ -1,0 +1,81 @@
+"""Timing turn and turn about, and what a figure has to be read with."""
+
+import os
+import pathlib
+import platform
+import statistics
+import time
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from trainers import common
+
+
+def interleaved(contenders, rounds):
+    """Times contenders in turn, so that a slow moment meets all of them.
+
+    Args:
+      contenders: dict from a name to a function without arguments; each is
+        called once more at the start, to compile.
+      rounds: int, timings of each.
+
+    Returns:
+      Dict from the name to a list of seconds, one a round.
+    """
+    for train in tqdm.tqdm(contenders.values(), "compiling"):
+        train()
+    seconds = {name: [] for name in contenders}
+    for _ in tqdm.trange(rounds, desc="rounds"):
+        for name, train in contenders.items():
+            began = time.perf_counter()
+            train()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+def ratio(ours, theirs):
+    """Median and quartiles of ours / theirs, round by round.
+
+    A slow moment of the machine slows neighbours alike.
+
+    Args:
+      ours: list of seconds, one a round.
+      theirs: likewise.
+
+    Returns:
+      Dict of "median" and "quartiles".
+    """
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return {
+        "median": statistics.median(each),
+        "quartiles": [float(q) for q in np.percentile(each, [25, 75])],
+    }
+
+
+def conditions(benchmark):
+    """What every result file starts with: machine, versions, commit."""
+    return {
+        "benchmark": benchmark,
+        "commit": common.commit(),
+        "versions": common.versions(),
+        "machine": f"{os.cpu_count()} cores of {_processor()}",
+    }
+
+
+def matmul_peak(size=2048, repetitions=15):
+    """The float32 operations a second of a square matrix product."""
+    a = tf.random.stateless_normal((size, size), (0, 0))
+    product = tf.function(lambda: tf.matmul(a, a)[0, 0])
+    seconds = interleaved({"": lambda: product().numpy()}, repetitions)[""]
+    return 2 * size**3 / statistics.median(seconds)
+
+
+def _processor():
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line for line in lines if line.startswith("model name")]
+    return names[0].split(":", 1)[1].strip() if names else platform.machine()
