@@ -7,6 +7,8 @@ and as a graph of TensorFlow's own operations, two minutes on two cores. Let
 nothing else run.
 """
 
+import itertools
+import multiprocessing
 import pathlib
 import statistics
 
@@ -85,27 +87,10 @@ def measure(shape, rounds):
     Returns:
       List of dicts.
     """
-    rng = np.random.default_rng(0)
-    z, v = (
-        tf.constant(5 * rng.standard_normal(shape, np.float32))
-        for _ in range(2)
-    )
-    labels = tf.constant(rng.integers(0, shape[1], shape[0]), tf.int32)
     calls = max(1, 10**6 // (shape[0] * shape[1]))
-
-    def runner(function):
-        def run():
-            for _ in range(calls):
-                value, gradient = function(z, v, labels)
-            assert np.isfinite(value.numpy()) and gradient.shape == z.shape
-
-        return run
-
-    contenders = {
-        (name, compiled): runner(value_and_gradient(loss, compiled))
-        for name, loss in LOSSES.items()
-        for compiled in (True, False)
-    }
+    inputs = random_inputs(shape)
+    ways = list(itertools.product(LOSSES, (True, False)))
+    contenders = {way: runner(*way, inputs, calls) for way in ways}
     seconds = timing.interleaved(contenders, rounds)
     ours = seconds["kdtf", True]
     return [
@@ -114,22 +99,49 @@ def measure(shape, rounds):
             "compiled": compiled,
             "milliseconds": 1e3 * statistics.median(each) / calls,
             "kdtf_over_this": timing.ratio(ours, each),
-            # Of what a call takes beyond its inputs; the gradient is in it.
-            "megabytes": peak_megabytes(contenders[name, compiled]),
+            "megabytes": peak_megabytes(name, compiled, shape),
         }
         for (name, compiled), each in seconds.items()
     ]
 
 
-def peak_megabytes(function):
-    """How much more memory the process has while a function runs (Linux)."""
+def random_inputs(shape):
+    """Logits of student and teacher, and labels."""
+    rng = np.random.default_rng(0)
+    logits = [5 * rng.standard_normal(shape, np.float32) for _ in range(2)]
+    labels = rng.integers(0, shape[1], shape[0]).astype(np.int32)
+    return [tf.constant(each) for each in (*logits, labels)]
+
+
+def runner(name, compiled, inputs, calls):
+    """Function that takes value and gradient of a loss so many times."""
+    function = value_and_gradient(LOSSES[name], compiled)
+
+    def run():
+        for _ in range(calls):
+            value, gradient = function(*inputs)
+        assert np.isfinite(value.numpy()) and gradient.shape == inputs[0].shape
+
+    return run
+
+
+def peak_megabytes(*arguments):
+    """What a call takes beyond its inputs, in a process of its own (Linux)."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_megabytes, arguments)
+
+
+def _peak_megabytes(name, compiled, shape):
+    # What tracing and compiling take is not the loss's.
+    runner(name, compiled, random_inputs((2, 3)), 1)()
+    run = runner(name, compiled, random_inputs(shape), 1)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak, anew
-    before = _resident("VmRSS")
-    function()
-    return max(0, _resident("VmHWM") - before) / 1e3
+    before = _status("VmRSS")
+    run()
+    return (_status("VmHWM") - before) / 1e3
 
 
-def _resident(field):
+def _status(field):
     """A line of the process's status, in kilobytes."""
     status = pathlib.Path("/proc/self/status").read_text().splitlines()
     [line] = [line for line in status if line.startswith(field + ":")]

@@ -1,0 +1,46 @@
+"""Random inputs that both sides draw alike, with NumPy alone."""
+
+import ml_dtypes
+import numpy as np
+
+
+def draw(parameters, seed=0):
+    """The values of a program's parameters, drawn as they say.
+
+    Args:
+      parameters: list of dicts with "shape", "dtype" and "draw", which is
+        ["normal", standard deviation], ["integers", upper bound] or
+        ["constant", value].
+      seed: int.
+
+    Returns:
+      List of arrays.
+
+    Raises:
+      ValueError: where a parameter is drawn in no known way.
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        as_dtype(_draw_one(rng, each["shape"], *each["draw"]), each["dtype"])
+        for each in parameters
+    ]
+
+
+def as_dtype(array, name):
+    """The array in the dtype of that name, "bfloat16" included."""
+    return np.asarray(array).astype(
+        ml_dtypes.bfloat16 if name == "bfloat16" else name
+    )
+
+
+def _draw_one(rng, shape, how, size):
+    if how == "normal":
+        return size * rng.standard_normal(shape, np.float32)
+    if how == "integers":
+        return rng.integers(0, size, shape)
+    if how == "constant":
+        return np.full(shape, size)
+    raise ValueError(
+        "`draw` must start with normal, integers or constant. "
+        f"Received: {[how, size]}"
+    )

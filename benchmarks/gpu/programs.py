@@ -1,0 +1,187 @@
+"""What is exported: losses with their gradients, and a whole training step."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+import kdtf
+
+SIZE = (4096, 14_000)
+SMALL = (128, 1400)
+DTYPES = ("float32", "bfloat16")
+HYPERPARAMETERS = {"temperature": 4.0, "soft_weight": 0.9, "hard_weight": 0.1}
+
+BATCH, LAYERS = 256, (784, 800, 800, 10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled function and what is known about it.
+
+    Attributes:
+      name: str, also of its files.
+      function: a `tf.function(jit_compile=True)`.
+      arguments: list of dicts with "name", "shape", "dtype" and "draw"; see
+        `inputs.draw`.
+      tolerance: largest error of an output, as a part of its largest value.
+      saved: whether inputs and TensorFlow's outputs are saved beside it.
+      soft_term: of a loss, "divergence" or "cross-entropy"; of a step, None.
+    """
+
+    name: str
+    function: Callable
+    arguments: list
+    tolerance: float
+    saved: bool
+    soft_term: str | None = None
+
+
+def everything():
+    """Yields all programs, one after another."""
+    for dtype in DTYPES:
+        for form in FORMS:
+            yield loss(form, dtype, *SIZE)
+            yield loss(form, dtype, *SMALL, saved=True)
+    yield step()
+
+
+def loss(form, dtype, rows, classes, saved=False):
+    """Value and gradient of a mean loss, temperature and weights at run time.
+
+    Args:
+      form: one of `FORMS`.
+      dtype: str, of both logits.
+      rows, classes: ints.
+      saved: whether the small inputs and outputs go into a file.
+
+    Returns:
+      `Program` from (student logits, teacher logits, labels, temperature, soft
+      weight, hard weight) to (scalar, gradient by the student logits).
+    """
+    row_losses, soft_term, bfloat16_tolerance = FORMS[form]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def value_and_gradient(z, v, labels, *hyperparameters):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            value = tf.reduce_mean(row_losses(z, v, labels, *hyperparameters))
+        return value, tape.gradient(value, z)
+
+    logits = {"shape": [rows, classes], "dtype": dtype, "draw": ["normal", 5.0]}
+    labels = {"shape": [rows], "dtype": "int32", "draw": ["integers", classes]}
+    return Program(
+        name=f"loss_{form}_{dtype}_{rows}x{classes}",
+        function=value_and_gradient,
+        arguments=[
+            {"name": "student_logits", **logits},
+            {"name": "teacher_logits", **logits},
+            {"name": "labels", **labels},
+            *(
+                {
+                    "name": name,
+                    "shape": [],
+                    "dtype": "float32",
+                    "draw": ["constant", value],
+                }
+                for name, value in HYPERPARAMETERS.items()
+            ),
+        ],
+        tolerance=1e-5 if dtype == "float32" else bfloat16_tolerance,
+        saved=saved,
+        soft_term=soft_term,
+    )
+
+
+def step():
+    """A Distiller's training step, with teacher logits that are given.
+
+    Returns:
+      `Program` from (x, labels, teacher logits) and the Distiller's variables
+      to the logs, which also writes the variables.
+    """
+    keras.utils.set_random_seed(0)
+    inputs, *hidden, classes = LAYERS
+    student = keras.Sequential(
+        [keras.Input((inputs,))]
+        + [keras.layers.Dense(units, "relu") for units in hidden]
+        + [keras.layers.Dense(classes)]
+    )
+    distiller = kdtf.Distiller(student, **HYPERPARAMETERS)
+    distiller.compile(keras.optimizers.Adam(1e-3), jit_compile=True)
+    distiller.optimizer.build(student.trainable_variables)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def train_step(x, labels, teacher_logits):
+        y = {"labels": labels, "teacher_logits": teacher_logits}
+        return distiller.train_step((x, y))
+
+    def argument(name, shape, dtype, how, size):
+        return {
+            "name": name,
+            "shape": [BATCH, *shape],
+            "dtype": dtype,
+            "draw": [how, size],
+        }
+
+    return Program(
+        name="step",
+        function=train_step,
+        arguments=[
+            argument("x", [inputs], "float32", "normal", 1.0),
+            argument("labels", [], "int32", "integers", classes),
+            argument("teacher_logits", [classes], "float32", "normal", 5.0),
+        ],
+        # Adam divides a gradient by its own size: where that is all but 0,
+        # rounding errors count.
+        tolerance=1e-4,
+        saved=True,
+    )
+
+
+def _kdtf(z, v, labels, temperature, soft_weight, hard_weight):
+    return kdtf.losses.distillation_loss(
+        z,
+        v,
+        labels,
+        temperature=temperature,
+        soft_weight=soft_weight,
+        hard_weight=hard_weight,
+    )
+
+
+def _formula(z, v, labels, *hyperparameters):
+    """As in a textbook, in the dtype of the logits."""
+    temperature = tf.cast(hyperparameters[0], z.dtype)
+    log_p = tf.nn.log_softmax(v / temperature)
+    log_q = tf.nn.log_softmax(z / temperature)
+    p = tf.nn.softmax(v / temperature)
+    soft = tf.reduce_sum(p * (log_p - log_q), axis=-1)
+    return _combined(soft, z, labels, *hyperparameters)
+
+
+def _with_logits(z, v, labels, *hyperparameters):
+    """TensorFlow's operation, whose value has the teacher's entropy in it."""
+    temperature = tf.cast(hyperparameters[0], z.dtype)
+    p = tf.nn.softmax(v / temperature)
+    soft = tf.nn.softmax_cross_entropy_with_logits(p, z / temperature)
+    return _combined(soft, z, labels, *hyperparameters)
+
+
+def _combined(soft, z, labels, *hyperparameters):
+    hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, z)
+    temperature, soft_weight, hard_weight = (
+        tf.cast(each, z.dtype) for each in hyperparameters
+    )
+    total = soft_weight * temperature**2 * soft + hard_weight * hard
+    return total / (soft_weight + hard_weight)
+
+
+# Form: losses of the rows, what the soft term is, and the tolerance of bfloat16
+# logits: kdtf rounds the gradient alone, the others every number on the way.
+FORMS = {
+    "kdtf": (_kdtf, "divergence", 2**-8),
+    "formula": (_formula, "divergence", 0.1),
+    "with_logits": (_with_logits, "cross-entropy", 0.1),
+}
