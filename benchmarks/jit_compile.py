@@ -109,6 +109,7 @@ def contenders(shape, layers):
     }
     data = tf.data.Dataset.from_tensor_slices((x, y))
     data = data.batch(BATCH, drop_remainder=True).cache().prefetch(4)
+    data = timing.without_autotune(data)
 
     def build(jit, execution):
         student = keras.Sequential(

@@ -35,6 +35,16 @@ def interleaved(contenders, rounds):
     return seconds
 
 
+def without_autotune(data):
+    """A data set without the thread that tunes it.
+
+    The thread sleeps for 10, 20, 40 ... ms, and `fit` ends when it wakes up.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
+
+
 def ratio(ours, theirs):
     """Median and quartiles of ours / theirs, round by round.
 

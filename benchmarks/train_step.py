@@ -167,10 +167,8 @@ def _dataset(batches, steps, given):
         y = {"labels": y, "teacher_logits": v}
     data = tf.data.Dataset.from_tensor_slices((x, y))
     data = data.batch(len(batches[0][0]), drop_remainder=True).cache()
-    options = tf.data.Options()
-    # Its thread sleeps for 10, 20, 40 ... ms, and `fit` ends when it wakes up.
-    options.autotune.enabled = False
-    return data.repeat(steps // DISTINCT).prefetch(4).with_options(options)
+    data = data.repeat(steps // DISTINCT).prefetch(4)
+    return timing.without_autotune(data)
 
 
 def _floor(student, batches, steps):

@@ -133,7 +133,10 @@ def test_metrics_of_ones_own_may_do_what_xla_cannot():
         verbose=0,
     )
     assert np.isfinite(logs.history["in_python"]).all()
-    known = [keras.metrics.SparseCategoricalAccuracy(), kdtf.metrics.FidelityKL()]
+    known = [
+        keras.metrics.SparseCategoricalAccuracy(),
+        kdtf.metrics.FidelityKL(),
+    ]
     assert distiller_of(nets.deep(), metrics=known).jit_compile is True
 
 
