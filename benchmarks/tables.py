@@ -15,6 +15,7 @@ import sys
 
 from absl import app, flags
 
+from benchmarks import speed_tables
 from kdtf import files
 from trainers import report
 
@@ -79,72 +80,36 @@ def _experiment(name):
 def _peers(results):
     rows = _load(results, "peer_comparison.json")["rows"]
     names = list(rows[0]["measured"])
-    lines = [_row(["", "right", *names]), _row(["---"] * (len(names) + 2))]
+    lines = speed_tables.header("", "right", *names)
     for row in rows:
         cells = [row["measured"][name] for name in names]
-        lines.append(_row([row["what"], row["right"], *cells]))
-    return lines
-
-
-def _train_step(results):
-    figures = _load(results, "train_step.json")
-    lines = [
-        _row(["ms a step", "XLA", "steps an execution", "median", "best"]),
-        _row(["---"] * 5),
-    ]
-    for name, runs in figures["contenders"].items():
-        for run in runs:
-            lines.append(
-                _row(
-                    [
-                        name,
-                        "yes" if run["jit_compile"] else "no",
-                        str(run["steps_per_execution"]),
-                        f"{run['milliseconds']:.2f}",
-                        "best" if run["best"] else "",
-                    ]
-                )
-            )
-    lines.append("")
-    for ratio in figures["ratios"].values():
-        low, high = ratio["quartiles"]
-        lines.append(
-            f"- {ratio['ours']} / {ratio['against']}, each at its best: "
-            f"**{ratio['median']:.2f}** (quartiles {low:.2f} to {high:.2f})"
-        )
+        lines.append(speed_tables.row(row["what"], row["right"], *cells))
     return lines
 
 
 def _soft_targets_size(results):
     figures = _load(results, "soft_targets.json")["size"]
-    lines = [
-        _row(
-            [
-                "teacher",
-                "T",
-                "top k",
-                "bytes an example",
-                "of all logits'",
-                "mass of the tail",
-                "KL, nats",
-            ]
-        ),
-        _row(["---"] * 7),
-    ]
+    lines = speed_tables.header(
+        "teacher",
+        "T",
+        "top k",
+        "bytes an example",
+        "of all logits'",
+        "mass of the tail",
+        "KL, nats",
+    )
     for name, task in figures.items():
         for row in task["rows"]:
             kept = row["top_k"]
             lines.append(
-                _row(
-                    [
-                        f"{name}, {task['classes']:,} classes",
-                        f"{task['temperature']:g}",
-                        str(kept or "all"),
-                        f"{row['bytes_per_example']:.1f}",
-                        f"{row['share_of_bytes']:.1%}",
-                        f"{row['tail_mass']:.1%}" if kept else "",
-                        f"{row['kl']:.2g}" if kept else "",
-                    ]
+                speed_tables.row(
+                    f"{name}, {task['classes']:,} classes",
+                    f"{task['temperature']:g}",
+                    str(kept or "all"),
+                    f"{row['bytes_per_example']:.1f}",
+                    f"{row['share_of_bytes']:.1%}",
+                    f"{row['tail_mass']:.1%}" if kept else "",
+                    f"{row['kl']:.2g}" if kept else "",
                 )
             )
     return lines
@@ -152,20 +117,21 @@ def _soft_targets_size(results):
 
 def _soft_targets_accuracy(results):
     figures = _load(results, "soft_targets.json")
-    lines = [
-        _row(["data", "learned from", "test errors, mean", "a seed"]),
-        _row(["---"] * 4),
-    ]
+    lines = speed_tables.header(
+        "data", "learned from", "test errors, mean", "a seed"
+    )
     for name, task in figures["accuracy"].items():
         size = figures["size"][name]
         where = f"{name}, {size['test_cases']:,} test cases"
         lines.append(
-            _row([where, "(teacher)", str(size["teacher_errors"]), ""])
+            speed_tables.row(
+                where, "(teacher)", str(size["teacher_errors"]), ""
+            )
         )
         for source, errors in task["errors"].items():
             mean = statistics.mean(errors)
             each = ", ".join(str(e) for e in errors)
-            lines.append(_row([where, source, f"{mean:.1f}", each]))
+            lines.append(speed_tables.row(where, source, f"{mean:.1f}", each))
     return lines
 
 
@@ -198,15 +164,16 @@ def _soft_targets_speed(results):
     return lines
 
 
-def _row(cells):
-    return "| " + " | ".join(cells) + " |"
-
-
 TABLES = {
     "mnist": _experiment("mnist"),
     "digits": _experiment("digits"),
     "peers": _peers,
-    "train_step": _train_step,
+    "train_step": speed_tables.train_step,
+    "train_step_settings": speed_tables.train_step_settings,
+    "loss": speed_tables.loss,
+    "jit_compile": speed_tables.jit_compile,
+    "teacher_step": speed_tables.teacher_step,
+    "gpu_aot": speed_tables.gpu_aot,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,
     "soft_targets_speed": _soft_targets_speed,

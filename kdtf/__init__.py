@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
 if keras.config.backend() != "tensorflow":
     raise ImportError(_REFUSAL + keras.config.backend())
 
-from kdtf import losses, metrics
+from kdtf import losses, metrics, output_bias
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 from kdtf.export import export_student
@@ -48,4 +48,5 @@ __all__ = [
     "export_student",
     "losses",
     "metrics",
+    "output_bias",
 ]

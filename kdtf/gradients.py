@@ -2,9 +2,9 @@
 
 The value takes two passes over the logits, one for the row maxima and one for
 all sums; the backward pass takes a third, since it keeps a few numbers a row
-and computes the rest again. On a GPU every pass is one kernel that writes
-nothing of full size but the gradient. Row maximum and row log-sum are kept
-apart: their sum would lose digits on large logits.
+and computes the rest again. On a GPU, with float32, every pass is a kernel or
+two that write nothing of full size but the gradient. Row maximum and row
+log-sum are kept apart: their sum would lose digits on large logits.
 
 Arguments are checked in `kdtf.losses`.
 """
@@ -209,7 +209,9 @@ def dense_cross_entropy(student_logits, labels):
     target = tf.where(labelled, target, tf.zeros_like(target))
     mass = tf.reduce_sum(target, axis=-1)
     z = numerics.at_least_float32(student_logits) - peak
-    loss = tf.reduce_sum(target * (log_sum - z), axis=-1)
+    # Where a class is excluded by -inf and its target is 0: nothing.
+    terms = tf.math.multiply_no_nan(log_sum - z, target)
+    loss = tf.reduce_sum(terms, axis=-1)
 
     def gradient(upstream):
         unit = _hard_gradient(student_logits, target, mass, rows)

@@ -27,7 +27,9 @@ def soft_loss(student_logits, teacher_logits, *, temperature):
     Args:
       student_logits: `[..., classes]`, any floating dtype.
       teacher_logits: `[..., classes]`, any floating dtype, not differentiated;
-        or `kdtf.TopLogits`, which were taken at this temperature.
+        or `kdtf.TopLogits`, which were taken at this temperature. A class that
+        the teacher excludes by a logit of -inf has p = 0; one that only the
+        student excludes costs without bound.
       temperature: scalar T > 0; a Python float, tensor or variable.
 
     Returns:

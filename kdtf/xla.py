@@ -15,6 +15,7 @@ _FASTER = {
     _LAYERS.BatchNormalization,
     _LAYERS.Dense,
     _LAYERS.Embedding,
+    _LAYERS.LayerNormalization,
 }
 _AS_FAST = {  # nothing but shapes and simple arithmetic
     _LAYERS.Activation,

@@ -8,7 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import libraries, peer_comparison, tables, train_step
+from benchmarks import (
+    jit_compile,
+    libraries,
+    loss,
+    peer_comparison,
+    tables,
+    timing,
+    train_step,
+)
 from tests import reference
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -67,26 +75,93 @@ def test_the_losses_of_all_libraries_are_comparable():
     assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 
-def test_best_settings_and_ratios_round_by_round():
-    fast, slow = {"jit_compile": True}, {"jit_compile": False}
-    results = {
-        "kdtf, online teacher": [(fast, [1.0, 2.0, 3.0]), (slow, [9.0] * 3)],
-        "keras.distillation, online teacher": [(slow, [2.0, 4.0, 4.0])],
-        "kdtf, given teacher logits": [(slow, [3.0, 3.0, 3.0])],
-        "plain Keras fit, student alone": [(fast, [2.0, 3.0, 6.0])],
+SIZE = train_step.Size((4, 8, 2), None, batch=10, steps=5, execution=4)
+
+
+def test_settings_and_operations_of_a_size():
+    """A product of matrices, `[a, b] x [b, c]`, takes 2 a b c operations."""
+    forward = 2 * 10 * (4 * 8 + 8 * 2)
+    by_weights = forward
+    by_inputs = 2 * 10 * (8 * 2)  # of the first layer nobody needs it
+    assert SIZE.operations == forward + by_weights + by_inputs
+    assert {str(setting) for setting in SIZE.settings} == {
+        "{'jit_compile': 'auto', 'steps_per_execution': 1}",
+        "{'jit_compile': True, 'steps_per_execution': 1}",
+        "{'jit_compile': True, 'steps_per_execution': 4}",
+        "{'jit_compile': False, 'steps_per_execution': 4}",
     }
-    summary = train_step.summarise(results)
-    online = summary["ratios"]["online_teacher"]
-    assert online["median"] == 0.5  # of 1/2, 2/4, 3/4
-    assert summary["ratios"]["given_teacher_logits"]["median"] == 1.0
-    runs = summary["contenders"]["kdtf, online teacher"]
-    assert [run["best"] for run in runs] == [True, False]
-    assert runs[0]["milliseconds"] == 2.0
+
+
+def test_best_settings_and_ratios_round_by_round(monkeypatch):
+    by_default = str(train_step.DEFAULT)
+    seconds = {
+        (train_step.GIVEN, "fast"): [1.0, 2.0, 3.0],
+        (train_step.GIVEN, by_default): [9.0] * 3,
+        (train_step.PLAIN, "fast"): [2.0, 4.0, 4.0],
+        (train_step.PLAIN, by_default): [4.0, 20.0, 12.0],
+    }
+    rows = train_step.summarise(seconds, SIZE, peak=1e6)
+    assert [row["best"] for row in rows] == [True, False, True, False]
+    # The median epoch of 5 steps takes 2 s.
+    assert rows[0]["microseconds"] == pytest.approx(1e6 * 2.0 / 5)
+    share = SIZE.operations / (2.0 / 5) / 1e6
+    assert rows[0]["share_of_peak"] == pytest.approx(share)
+    monkeypatch.setattr(
+        train_step,
+        "RATIOS",
+        [
+            ("size", train_step.GIVEN, train_step.PLAIN, False),
+            ("size", train_step.GIVEN, train_step.PLAIN, True),
+            ("size", train_step.GIVEN, train_step.TORCH, False),
+        ],
+    )
+    best, default = train_step.ratio_rows({"size": rows}, {"size": seconds})
+    assert best["median"] == 0.5  # of 1/2, 2/4, 3/4
+    assert default["median"] == 0.25  # of 1/4, 2/20, 3/12
+
+
+def test_a_ratio_has_its_quartiles():
+    ratio = timing.ratio([1.0, 2.0, 3.0, 4.0, 5.0], [1.0] * 5)
+    assert ratio == {"median": 3.0, "quartiles": [2.0, 4.0]}
+
+
+def test_contenders_take_turns():
+    calls = []
+    contenders = {name: lambda n=name: calls.append(n) for name in "ab"}
+    seconds = timing.interleaved(contenders, rounds=2)
+    assert calls == ["a", "b"] * 3  # the first to compile
+    assert [len(each) for each in seconds.values()] == [2, 2]
+
+
+def test_the_benchmarked_losses_are_the_same_loss():
+    """Up to the teacher's entropy, which has no gradient."""
+    inputs = loss.random_inputs((5, 7))
+    values, gradients = zip(
+        *(
+            loss.value_and_gradient(each, compiled=False)(*inputs)
+            for each in loss.LOSSES.values()
+        ),
+        strict=True,
+    )
+    assert float(values[0]) == pytest.approx(float(values[1]), rel=1e-4)
+    for gradient in gradients[1:]:
+        np.testing.assert_allclose(gradients[0], gradient, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_train_step_runs(monkeypatch):
-    monkeypatch.setattr(train_step, "SETTINGS", train_step.SETTINGS[:1])
-    results = train_step.measure(rounds=1, steps=20)
-    assert set(results) == set(train_step.CONTENDERS)
-    assert all(times[0] > 0 for [(_, times)] in results.values())
+def test_train_step_runs():
+    small = train_step.Size((8, 8, 10), (8, 16, 10), 4, steps=8, execution=4)
+    runs = train_step.contenders(small)
+    names = {name for name, _ in runs}
+    assert names >= {train_step.GIVEN, train_step.KERAS, train_step.FLOOR}
+    seconds = timing.interleaved(runs, rounds=1)
+    assert all(each[0] > 0 for each in seconds.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", jit_compile.STUDENTS)
+def test_every_kind_of_student_trains(kind, monkeypatch):
+    monkeypatch.setattr(jit_compile, "STEPS", 2)
+    monkeypatch.setattr(jit_compile, "EXECUTION", 2)
+    for train in jit_compile.contenders(*jit_compile.STUDENTS[kind]).values():
+        assert np.isfinite(train().history["loss"]).all()

@@ -181,6 +181,17 @@ def test_excluded_classes_count_for_nothing(mode, temperature):
         assert_close(gradient, (np.exp(log_q) - p) / temperature, 1e-5)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_excluded_classes_and_dense_labels(mode):
+    z = tf.constant([[1.0, 0.0, -math.inf]])
+    value, gradient = value_and_gradient(
+        lambda z: losses.hard_loss(z, [[0.0, 1.0, 0.0]]), mode, z
+    )
+    q = 1 / (1 + math.exp(-1.0))
+    np.testing.assert_allclose(value, [-math.log(1 - q)], rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[q, -q, 0.0]], rtol=1e-6)
+
+
 def test_a_class_that_only_the_student_excludes_costs_without_bound():
     z = tf.constant([[0.0, -math.inf]])
     value, gradient = value_and_gradient(

@@ -241,15 +241,21 @@ def test_hyperparameters_change_without_a_retrace():
 
 
 class Broken(keras.callbacks.Callback):
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
     def on_train_batch_end(self, batch, logs=None):
-        raise RuntimeError("broken callback")
+        raise self._error("broken callback")
 
 
-def test_an_exception_in_a_callback_passes_and_training_goes_on_after_it():
+@pytest.mark.parametrize("error", (RuntimeError, KeyboardInterrupt))
+def test_an_exception_between_executions_passes_and_training_goes_on(error):
     distiller = new_distiller(nets.deep(7))
     data = nets.inputs(24), nets.labels(24)
-    with pytest.raises(RuntimeError, match="broken callback"):
-        distiller.fit(*data, batch_size=4, callbacks=[Broken()], verbose=0)
+    broken = Broken(error)
+    with pytest.raises(error, match="broken callback"):
+        distiller.fit(*data, batch_size=4, callbacks=[broken], verbose=0)
     assert int(distiller.optimizer.iterations) == STEPS
     distiller.fit(*data, batch_size=4, verbose=0)
     assert int(distiller.optimizer.iterations) == STEPS + 6

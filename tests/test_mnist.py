@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -200,3 +201,33 @@ def test_help_teaches(tmp_path):
         "T, of",
     ):
         assert words in result.stdout
+
+
+@pytest.mark.slow
+def test_an_experiment_of_omitted_digits(tiny_run, tmp_path):
+    """Of the teachers of another run; and again, without training."""
+    arguments = (
+        "--experiment=only_7_8",
+        *TINY,
+        f"--run_dir={tmp_path / 'run'}",
+        f"--teachers_from={tiny_run[0]}",
+    )
+    result = run(*arguments)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "run" / "metrics.json").read_text()
+    metrics = json.loads(text)
+    assert metrics["experiment"] == "only_7_8"
+    labels = digits.load().eval_labels
+    assert metrics["omitted_cases"] == (~np.isin(labels, (7, 8))).sum()
+    assert len(metrics["ways"]["oracle"]["errors"]["seeds"]) == 2
+    again = run(*arguments)
+    assert again.returncode == 0 and "epoch" not in again.stderr
+    assert (tmp_path / "run" / "metrics.json").read_text() == text
+
+
+def test_views_are_refused_where_they_do_not_apply(tmp_path):
+    result = run(
+        "--experiment=omit_3", *TINY, "--views=2", f"--run_dir={tmp_path}"
+    )
+    assert result.returncode == 1
+    assert "--views must be 0 with --experiment=omit_3" in result.stderr

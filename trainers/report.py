@@ -31,14 +31,14 @@ def write(run_dir, metrics):
         "learning_curves.png": _plot_curves(metrics),
     }
     for name, figure in plots.items():
-        _save(figure, run_dir / name)
+        save(figure, run_dir / name)
     files.write_whole(run_dir / "report.md", _markdown(metrics))
     return [run_dir / name for name in ("report.md", *plots)]
 
 
 def table(metrics):
     """The arms' table as lines of Markdown."""
-    with_paper = _is_the_papers(metrics)
+    with_paper = is_the_papers(metrics)
     head = ["net", "hidden units", "errors, mean", "95 % interval", "a seed"]
     head += ["agreement", "NLL", "ECE", "s an epoch"]
     head += ["paper"] if with_paper else []
@@ -67,7 +67,8 @@ def interval(bounds, spec):
     return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"
 
 
-def _is_the_papers(metrics):
+def is_the_papers(metrics):
+    """Whether the figures are of the paper's test set."""
     return metrics["dataset"] == "mnist" and metrics["evaluated_on"] == "test"
 
 
@@ -92,11 +93,15 @@ def _markdown(metrics):
         "",
         "![Errors against the epoch](learning_curves.png)",
         "",
-        f"Commit {metrics['commit']}; "
-        + ", ".join(f"{n} {v}" for n, v in metrics["versions"].items())
-        + ".",
+        provenance(metrics),
     ]
     return "\n".join(lines) + "\n"
+
+
+def provenance(metrics):
+    """What the figures were made with, as a sentence."""
+    versions = ", ".join(f"{n} {v}" for n, v in metrics["versions"].items())
+    return f"Commit {metrics['commit']}; {versions}."
 
 
 def _comparisons(metrics):
@@ -136,12 +141,12 @@ def _plot_errors(metrics):
         axes.annotate(
             f"{arm['mean']:.1f}", (x + 0.31, arm["mean"]), va="center"
         )
-        if _is_the_papers(metrics):
+        if is_the_papers(metrics):
             paper = PAPER_ERRORS[name]
             axes.hlines(paper, x - 0.3, x + 0.3, color="black", ls="--")
     axes.plot([], [], "o", color="grey", label="one seed")
     axes.plot([], [], color="grey", lw=2, label="95 % interval of the mean")
-    if _is_the_papers(metrics):
+    if is_the_papers(metrics):
         axes.plot([], [], "k--", label="the paper's figure")
     axes.set_xticks(
         range(len(metrics["arms"])),
@@ -193,7 +198,7 @@ def _figure():
     return figure, figure.subplots()
 
 
-def _save(figure, path):
+def save(figure, path):
     """Writes a PNG whole."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)

@@ -1,0 +1,129 @@
+"""report.md and its plot, for the experiments of `trainers.omitted`."""
+
+from matplotlib import figure as figures
+
+from kdtf import files
+from trainers import report
+
+_WAYS = {
+    "none": "as trained",
+    "prior": "shares known, no labels",
+    "labels": "held-out labels",
+    "oracle": "evaluation cases (oracle)",
+}
+_TITLES = {
+    "omit_3": "no 3 in the transfer set",
+    "only_7_8": "only 7 and 8 in the transfer set",
+}
+# The paper's, on MNIST's test set: errors, errors on 3s, before and after.
+PAPER = {
+    "omit_3": {"none": (206, 133), "oracle": (109, 14)},
+    "only_7_8": {"none": (4730, None), "oracle": (1320, None)},
+}
+
+
+def write(run_dir, metrics):
+    """Writes report.md and the plot into the run directory.
+
+    Args:
+      run_dir: `pathlib.Path`.
+      metrics: dict, as `metrics.json` holds it.
+    """
+    report.save(_plot(metrics), run_dir / "shift.png")
+    title = _TITLES[metrics["experiment"]]
+    lines = [
+        f"# Distillation on {metrics['dataset']}: {title}",
+        "",
+        f"Errors on {metrics['cases']:,} {metrics['evaluated_on']} cases, "
+        f"{metrics['omitted_cases']:,} of them of digits that the student "
+        "never saw.",
+        "",
+        *table(metrics),
+        "",
+        "![Errors against the bias](shift.png)",
+        "",
+        report.provenance(metrics),
+    ]
+    files.write_whole(run_dir / "report.md", "\n".join(lines) + "\n")
+
+
+def table(metrics):
+    """Errors by way of choosing the bias, as lines of Markdown."""
+    digits = " and ".join(str(digit) for digit in metrics["shifted"])
+    head = [
+        "bias chosen on",
+        f"bias of {digits}",
+        "errors, mean",
+        "95 % interval",
+        "a seed",
+        "omitted digits right",
+    ]
+    paper = (
+        PAPER[metrics["experiment"]] if report.is_the_papers(metrics) else {}
+    )
+    head += ["paper: errors", "omitted right"] if paper else []
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for way, figures_of_way in metrics["ways"].items():
+        errors = figures_of_way["errors"]
+        cells = [
+            _WAYS[way],
+            ", ".join(f"{shift:+.1f}" for shift in figures_of_way["shift"]),
+            f"{errors['mean']:.1f}",
+            report.interval(errors["ci95"], ".1f"),
+            ", ".join(str(e) for e in errors["seeds"]),
+            _right(figures_of_way["omitted_errors"]["mean"], metrics),
+        ]
+        if paper:
+            total, omitted = paper.get(way, (None, None))
+            cells += [
+                "" if total is None else f"{total:,}",
+                "" if omitted is None else _right(omitted, metrics),
+            ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _right(errors, metrics):
+    return f"{1 - errors / metrics['omitted_cases']:.1%}"
+
+
+def _plot(metrics):
+    """Share of errors against a bias that all shifted digits get."""
+    figure = figures.Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    sweep = metrics["sweep"]
+    biases = [point["shift"][0] for point in sweep]
+    lines = {
+        "all digits": ("errors", metrics["cases"], "#1b7837"),
+        "omitted digits": (
+            "omitted_errors",
+            metrics["omitted_cases"],
+            "#d95f02",
+        ),
+    }
+    for label, (name, cases, colour) in lines.items():
+        axes.plot(
+            biases,
+            [100 * point[name]["mean"] / cases for point in sweep],
+            color=colour,
+            label=f"errors on {label}",
+        )
+    styles = {"none": "-", "prior": "--", "labels": "-.", "oracle": ":"}
+    for way, style in styles.items():
+        shift = metrics["ways"][way]["shift"]
+        axes.axvline(
+            sum(shift) / len(shift),
+            color="#4c4c4c",
+            linestyle=style,
+            linewidth=1,
+            label=_WAYS[way],
+        )
+    digits = " and ".join(str(digit) for digit in metrics["shifted"])
+    axes.set_xlabel(f"added to the logit of {digits}")
+    axes.set_ylabel(f"errors on {metrics['evaluated_on']} cases, %")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_title(_TITLES[metrics["experiment"]])
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
