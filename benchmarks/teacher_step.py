@@ -19,19 +19,9 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
-from trainers import arms, batches, common, dropout
+from trainers import arms, batches, common, dropout, recipes
 
-TEACHER = arms.Arm(
-    name="teacher",
-    units=1200,
-    learning_rate=0.002,
-    epochs=1,
-    batch_size=256,
-    input_dropout=0.2,
-    hidden_dropout=0.5,
-    max_norm=4.0,
-    jitter=2,
-)
+TEACHER = recipes.arms_of(recipes.DEFAULTS["mnist"])["teacher"]
 CASES = 60_000
 
 

@@ -298,10 +298,10 @@ class Distiller(SavedWithoutTeacher, keras.Model):
           loss: must stay None.
           metrics: as in Keras; they skip unlabelled rows.
           **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
-            `jit_compile` and the rest, as in Keras, but for `jit_compile`: it
-            is False under `check_inputs=True`; where it is True, the steps of
-            an execution are the loop of one XLA program; and "auto" turns it
-            on for students that XLA trains faster on a CPU (`kdtf.xla`), too.
+            `jit_compile` and the rest, as in Keras. `jit_compile` is False
+            under `check_inputs=True`; "auto" turns it on for students that XLA
+            trains faster on a CPU (`kdtf.xla`), too; where it is on, the steps
+            of an execution are the loop of one XLA program.
 
         Raises:
           ValueError: where a loss is given.
@@ -314,10 +314,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
             )
         if self._checker is not None:
             kwargs["jit_compile"] = False
-        if kwargs.get("jit_compile", "auto") == "auto" and xla.is_faster(
-            self, metrics=metrics, **kwargs
-        ):
-            kwargs["jit_compile"] = True
+        kwargs["jit_compile"] = xla.resolve(self, metrics=metrics, **kwargs)
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 

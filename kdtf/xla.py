@@ -45,6 +45,22 @@ _CONVOLUTIONS = (
 )
 
 
+def resolve(distiller, jit_compile="auto", **given):
+    """What `compile` is to tell Keras of `jit_compile`.
+
+    Args:
+      distiller: a `Distiller`.
+      jit_compile: bool or "auto".
+      **given: the other arguments of `compile`.
+
+    Returns:
+      `jit_compile` as it is, or True for an "auto" where `is_faster`.
+    """
+    if jit_compile == "auto" and is_faster(distiller, **given):
+        return True
+    return jit_compile
+
+
 def is_faster(
     distiller, metrics=None, weighted_metrics=None, run_eagerly=False, **_
 ):
