@@ -17,7 +17,7 @@ from absl import app, flags
 
 from benchmarks import speed_tables
 from kdtf import files
-from trainers import report
+from trainers import omitted_report, report
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -73,6 +73,13 @@ def _experiment(name):
             f"p = {', '.join(p_values)}."
         )
         return lines
+
+    return table
+
+
+def _omitted(name):
+    def table(results):
+        return omitted_report.table(_load(results, f"{name}/metrics.json"))
 
     return table
 
@@ -167,6 +174,7 @@ def _soft_targets_speed(results):
 TABLES = {
     "mnist": _experiment("mnist"),
     "digits": _experiment("digits"),
+    "omit_3": _omitted("omit_3"),
     "peers": _peers,
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
