@@ -175,6 +175,7 @@ TABLES = {
     "mnist": _experiment("mnist"),
     "digits": _experiment("digits"),
     "omit_3": _omitted("omit_3"),
+    "only_7_8": _omitted("only_7_8"),
     "peers": _peers,
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
