@@ -1,4 +1,4 @@
-"""The paper's MNIST experiments (section 3): a teacher and its students.
+r"""The paper's MNIST experiments (section 3): a teacher and its students.
 
 A big regularised net (dropout, max-norm, jittered images) is trained on labels;
 a small one without any regulariser on labels; and the same small net, from the
