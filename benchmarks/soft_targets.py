@@ -29,8 +29,7 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import soft_targets_speed
-from trainers import arms, common
-from trainers import mnist as mnist_trainer
+from trainers import arms, common, recipes, runs
 from trainers.data import ImageData, mnist, omniglot
 
 _BATCH = 1000
@@ -100,11 +99,11 @@ def omniglot_task(data_dir, directory):
 def mnist_task(data_dir, manual_dir, run_dir):
     """MNIST with the first teacher of a run; trains it where there is none."""
     data = mnist.load(data_dir, manual_dir)
-    settings = mnist_trainer.DEFAULTS["mnist"]
-    arm = mnist_trainer.arms_of(settings)["teacher"]
+    settings = recipes.DEFAULTS["mnist"]
+    run = runs.Run(settings, data, run_dir, seeds=1)
     return Task(
         data,
-        arms.train(arm, data, 0, run_dir / "seed0" / "teacher").net,
+        run.teacher(0).net,
         temperature=settings.temperature,
         tried_k=(1, 2, 3, 5),
         trained_k=(3,),

@@ -21,7 +21,7 @@ import kdtf
 from benchmarks import timing
 from trainers import arms, batches, common, dropout, recipes
 
-TEACHER = recipes.arms_of(recipes.DEFAULTS["mnist"])["teacher"]
+TEACHER = recipes.teacher(recipes.DEFAULTS["mnist"])
 CASES = 60_000
 
 

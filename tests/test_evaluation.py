@@ -1,15 +1,14 @@
-"""trainers.evaluation and trainers.report, on results made up here."""
+"""trainers.evaluation and the paper's table, on results made up here."""
 
 import json
 
 import numpy as np
 import pytest
-from matplotlib import image
 
-import kdtf
 from tests import reference
-from trainers import arms, evaluation, report
+from trainers import arms, evaluation, pages, plots
 from trainers.data import ImageData
+from trainers.experiments import table
 
 CASES, CLASSES = 30, 3
 LABELS = (np.arange(CASES) % CLASSES).astype(np.int32)
@@ -37,27 +36,38 @@ def logits():
     }
 
 
+DATA = ImageData(
+    np.zeros((4, 2, 2), np.uint8),
+    np.zeros(4, np.int32),
+    np.zeros((CASES, 2, 2), np.uint8),
+    LABELS,
+    CLASSES,
+    255,
+)
+
+
 @pytest.fixture(scope="module")
-def metrics(logits):
-    data = ImageData(
-        np.zeros((4, 2, 2), np.uint8),
-        np.zeros(4, np.int32),
-        np.zeros((CASES, 2, 2), np.uint8),
-        LABELS,
-        CLASSES,
-        255,
-    )
+def results(logits):
     curve = [{"epoch": e, "loss": 1 / e, "errors": 20 // e} for e in (1, 2)]
-    results = {
+    return {
         name: [
             arms.Result(
-                arms.build_net(ARMS[name], 4, CLASSES, 0), v, curve, 0.5
+                arms.build_net(ARMS[name], 4, CLASSES, 0), True, v, curve, 0.5
             )
             for v in logits[name]
         ]
         for name in ARMS
     }
-    return evaluation.summarise(results, data, ARMS, "digits")
+
+
+@pytest.fixture(scope="module")
+def metrics(results):
+    return {
+        "dataset": "digits",
+        "evaluated_on": "test",
+        "cases": CASES,
+        **table.summarise(results, ARMS, DATA),
+    }
 
 
 def test_figures_of_the_arms(metrics, logits):
@@ -87,50 +97,54 @@ def test_figures_of_the_arms(metrics, logits):
 def test_comparisons(metrics):
     pairs = metrics["mcnemar"]
     assert set(pairs) == {"student_and_distilled", "teacher_and_distilled"}
-    first = pairs["student_and_distilled"][0]
+    first = pairs["student_and_distilled"]["seeds"][0]
     assert (first["only_first_wrong"], first["only_second_wrong"]) == (6, 0)
+    # (10 + 12) / 2 less (4 + 5) / 2.
+    difference = pairs["student_and_distilled"]["all"]["difference"]
+    assert difference == pytest.approx(6.5)
     # Of 22 - 6 errors 22 - 9 are gone.
     assert metrics["gain_transferred"]["mean"] == pytest.approx(13 / 16)
 
 
+def test_which_cases_are_wrong(results):
+    wrong = evaluation.wrong(results["teacher"], DATA)
+    expected = [np.arange(CASES) < e for e in ERRORS["teacher"]]
+    np.testing.assert_array_equal(wrong, expected)
+
+
 def test_metrics_are_json(metrics):
     assert json.loads(json.dumps(metrics)) == metrics
-    assert metrics["versions"]["kdtf"] == kdtf.__version__
 
 
-def test_report_and_plots(metrics, tmp_path):
-    paths = report.write(tmp_path, metrics)
-    assert sorted(p.name for p in paths) == sorted(
-        p.name for p in tmp_path.iterdir()
-    )
+def test_the_section(metrics, tmp_path):
+    blocks = table.blocks(metrics, DATA)
+    pages.write(tmp_path, "Title", [pages.Section("Table", blocks)])
     text = (tmp_path / "report.md").read_text()
-    for line in report.table(metrics):
+    for line in table.table(metrics).markdown():
         assert line in text
-    assert "2, 4" in text and "81%" in text and "test cases, 2 seed(s)" in text
-    for path in paths[1:]:
-        assert f"]({path.name})" in text
-        picture = image.imread(path)
-        assert picture.shape[0] > 300 and picture.std() > 0.05
+    assert "2, 4" in text and "keeps 81%" in text
+    assert "10 digits that a net gets wrong" in text  # seed 0, cases 0 to 9
+    names = {p.name for p in tmp_path.glob("*.png")}
+    assert names == {"errors.png", "learning_curves.png"}
 
 
-def test_a_single_seed_has_no_interval(metrics, tmp_path):
+def test_a_single_seed_has_no_interval(metrics):
     single = json.loads(json.dumps(metrics))
     for arm in single["arms"].values():
         arm["ci95"] = [None, None]
         arm["test_errors"] = arm["test_errors"][:1]
         arm["curves"] = arm["curves"][:1]
     single["gain_transferred"] = {"mean": None, "ci95": [None, None]}
-    report.write(tmp_path, single)
-    text = (tmp_path / "report.md").read_text()
-    assert (
-        "One seed says nothing" in text and "None" not in text.split("Comm")[0]
-    )
+    section = pages.Section("Table", table.blocks(single, DATA))
+    text = pages.to_markdown("Title", [section])
+    assert "None" not in text and "| - |" in text
 
 
 def test_the_papers_figures_stand_beside_mnist_only(metrics):
-    assert "paper" not in report.table(metrics)[0]
+    assert not plots.is_the_papers(metrics)
+    assert "paper" not in table.table(metrics).head
     mnist = {**metrics, "dataset": "mnist"}
-    assert report.table(mnist)[0].endswith("paper |")
-    assert report.table(mnist)[3].endswith("| 146 |")
+    assert table.table(mnist).head[-1] == "paper"
+    assert [row[-1] for row in table.table(mnist).rows] == ["67", "146", "74"]
     held_out = {**mnist, "evaluated_on": "held-out"}
-    assert "paper" not in report.table(held_out)[0]
+    assert "paper" not in table.table(held_out).head

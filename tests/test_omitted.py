@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from tests import reference
-from trainers import arms, omitted, omitted_report, recipes
+from trainers import batches, pages, recipes
 from trainers.data import ImageData
+from trainers.experiments import omitted, omitted_report
 
 CLASSES = 10
 
@@ -42,7 +43,7 @@ def evaluated():
     train_logits = logits_of(train, 0, handicap=6.0)
     eval_logits = logits_of(test, 1, handicap=6.0)
     results = omitted.evaluate(
-        omitted.EXPERIMENTS["omit_3"],
+        omitted.OMIT_3,
         data,
         train_logits,
         np.arange(250),
@@ -77,35 +78,27 @@ def test_means_over_seeds(evaluated):
     better = {**results, "none": {**results["none"], "errors": 50}}
     summary = omitted.summarise([worse, better])
     assert summary["ways"]["none"]["errors"]["mean"] == 75
-    assert summary["ways"]["none"]["errors"]["seeds"] == [100, 50]
+    assert summary["ways"]["none"]["errors"]["test_errors"] == [100, 50]
     assert len(summary["sweep"]) == len(omitted.SWEEP)
 
 
-@pytest.mark.parametrize("experiment", omitted.EXPERIMENTS)
-def test_the_transfer_set_of_an_experiment(monkeypatch, tmp_path, experiment):
+@pytest.mark.parametrize(
+    "omission", (omitted.OMIT_3, omitted.ONLY_7_8), ids=lambda o: o.name
+)
+def test_the_transfer_set_of_an_experiment(omission):
     """Only its digits, none of the labelled cases, and as many updates."""
-    data = data_of(np.arange(1200) % CLASSES, np.arange(10))
-    # A soft target that says which case it is of.
-    soft_targets = np.arange(1200.0)[None, :, None]
-    seen = {}
-
-    def train(arm, transfer, seed, directory, *, soft_targets, **_):
-        del seed, directory
-        seen.update(arm=arm, transfer=transfer, soft_targets=soft_targets)
-
-    monkeypatch.setattr(arms, "train", train)
-    settings = dataclasses.replace(recipes.DEFAULTS["digits"], batch_size=10)
-    omission = omitted.EXPERIMENTS[experiment]
-    _, labelled = omitted._train_student(
-        settings, omission, data, soft_targets, 0, tmp_path, 5
-    )
-    kept = seen["soft_targets"][0, :, 0].astype(int)
-    assert set(data.train_labels[kept]) == set(omission.transferred)
-    np.testing.assert_array_equal(
-        seen["transfer"].train_labels, data.train_labels[kept]
-    )
+    labels = np.arange(1200) % CLASSES
+    labelled, kept = omitted.split(omission, labels)
+    assert set(labels[kept]) == set(omission.transferred)
     assert len(labelled) == 100 and not set(labelled) & set(kept)
-    updates = seen["arm"].epochs * (len(kept) // 10)
+    others = np.setdiff1d(np.arange(1200), labelled)
+    of_a_digit = np.isin(labels[others], omission.transferred)
+    np.testing.assert_array_equal(kept, others[of_a_digit])
+
+    settings = dataclasses.replace(recipes.DEFAULTS["digits"], batch_size=10)
+    arm = omitted.arm_of(omission, settings, 1200, len(kept))
+    assert arm.transfer == omission.name
+    updates = arm.epochs * batches.steps_per_epoch(len(kept), 10)
     whole = settings.student_epochs * (1200 // 10)
     assert updates == pytest.approx(whole, rel=0.01)
 
@@ -118,14 +111,14 @@ def test_the_report_says_what_was_found(evaluated, tmp_path):
         "evaluated_on": "test",
         "cases": 500,
         "omitted_cases": 50,
-        "commit": "abc",
-        "versions": {"kdtf": "0"},
         "shifted": (3,),
         **omitted.summarise([results, results]),
     }
-    omitted_report.write(tmp_path, json.loads(json.dumps(metrics)))
+    figures = json.loads(json.dumps(metrics))
+    section = pages.Section("Omitted", omitted_report.blocks(figures, None))
+    pages.write(tmp_path, "Title", [section])
     text = (tmp_path / "report.md").read_text()
     oracle = next(li for li in text.splitlines() if "oracle" in li)
     right = 1 - results["oracle"]["omitted_errors"] / 50
     assert f"| {right:.1%} |" in oracle and "| 109 |" in oracle
-    assert (tmp_path / "shift.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "omit_3.png").read_bytes().startswith(b"\x89PNG")

@@ -49,3 +49,51 @@ def test_gain_without_an_advantage_is_undefined():
     same = wrong(50)
     share, interval = statistics.gain_transferred(same, same, wrong(40))
     assert share is None and interval == [None, None]
+
+
+def test_cochran_q_of_two_nets_is_mcnemars_chi_squared():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 400)) < np.array([[0.2], [0.3]])
+    only = (first & ~second).sum(), (~first & second).sum()
+    found = statistics.cochran_q([first, second])
+    q = (only[0] - only[1]) ** 2 / sum(only)
+    assert found["q"] == pytest.approx(q)
+    assert found["p_value"] == pytest.approx(stats.chi2.sf(q, 1))
+
+
+def test_cochran_q_by_hand():
+    # Four cases, three nets: wrong 1, 2 and 4 times.
+    wrong = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]], bool)
+    # (k - 1) (k sum G^2 - (sum G)^2) / (k sum L - sum L^2), L = 3, 2, 1, 1.
+    q = 2 * (3 * (1 + 4 + 16) - 7**2) / (3 * 7 - (9 + 4 + 1 + 1))
+    assert statistics.cochran_q(wrong)["q"] == pytest.approx(q)
+    alike = statistics.cochran_q([wrong[0]] * 3)
+    assert alike == {"q": 0.0, "p_value": 1.0}
+
+
+def test_cochran_q_is_calibrated():
+    """Of nets that are equally good, one in twenty tests is below 0.05."""
+    rng = np.random.default_rng(1)
+    hard = rng.random((300, 1, 200)) < 0.3  # cases that all find hard
+    wrong = rng.random((300, 4, 200)) < np.where(hard, 0.5, 0.05)
+    below = [statistics.cochran_q(w)["p_value"] < 0.05 for w in wrong]
+    assert 0.02 < np.mean(below) < 0.09
+
+
+def test_paired_errors_counts_a_case_once():
+    rng = np.random.default_rng(2)
+    first = rng.random((3, 500)) < 0.05
+    second = rng.random((2, 500)) < 0.15
+    found = statistics.paired_errors([first], [second])
+    gaps = first.mean(0) - second.mean(0)
+    assert found["difference"] == pytest.approx(
+        first.sum() / 3 - second.sum() / 2
+    )
+    expected = stats.ttest_rel(first.mean(0), second.mean(0)).pvalue
+    assert found["p_value"] == pytest.approx(expected)
+    assert found["difference"] == pytest.approx(gaps.sum())
+    # The same nets again are no new evidence.
+    again = statistics.paired_errors([first, first], [second, second])
+    assert again["p_value"] == pytest.approx(found["p_value"])
+    same = statistics.paired_errors([first], [first])
+    assert same == {"difference": 0.0, "p_value": 1.0}

@@ -1,10 +1,12 @@
 """One arm of an experiment: a net, how it is trained, and what came of it.
 
 Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
-its weights files hold all that a resumed run needs.
+its weights files hold all that a resumed run needs. Only logit matching, which
+is no distillation at any temperature, is plain Keras with kdtf's loss.
 """
 
 import dataclasses
+import hashlib
 import json
 import shutil
 
@@ -40,6 +42,11 @@ class Arm:
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
+      taught_by: whose soft targets it learns from: "teacher", or the ensemble's
+        "arithmetic" or "geometric" mean.
+      transfer: which training images it sees: "all", or an experiment's name.
+      match_logits: whether it minimises the distance of the logits, and no
+        divergence of softmaxes.
     """
 
     name: str
@@ -55,6 +62,26 @@ class Arm:
     temperature: float = 1.0
     soft_weight: float = 0.0
     hard_weight: float = 1.0
+    taught_by: str = "teacher"
+    transfer: str = "all"
+    match_logits: bool = False
+
+    def directory_name(self):
+        """A name that no other arm has, and that a reader understands."""
+        given = [
+            f"{field.name}={value!r}"
+            for field in dataclasses.fields(self)
+            # What has its default is left out, so that a field which is added
+            # later leaves the names of older arms alone.
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        digest = hashlib.sha256(" ".join(given).encode()).hexdigest()[:6]
+        parts = [self.name, str(self.units)]
+        if self.soft_weight:
+            parts.append(
+                "logits" if self.match_logits else f"T{self.temperature:g}"
+            )
+        return "-".join([*parts, digest])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,14 +89,16 @@ class Result:
     """What came of an arm and a seed.
 
     Attributes:
-      net: the trained `keras.Model`; untrained where a published result holds
+      net: the trained `keras.Model`; as it began where a published result holds
         its logits alone.
+      has_weights: bool, whether `net` is the trained one.
       eval_logits: `[cases, classes]` float32 on the evaluation cases.
       curve: list of {"epoch", "loss", "errors"}.
       seconds_per_epoch: float.
     """
 
     net: keras.Model
+    has_weights: bool
     eval_logits: np.ndarray
     curve: list
     seconds_per_epoch: float
@@ -150,27 +179,31 @@ def is_finished(directory):
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
-    distiller = _compiled_distiller(arm, net, steps)
-    state = checkpoints.restore(distiller, directory / "checkpoints")
+    compiled = _compiled_matcher if arm.match_logits else _compiled_distiller
+    model = compiled(arm, net, steps)
+    state = checkpoints.restore(model, directory / "checkpoints")
     eval_inputs = data.inputs(data.eval_images)
 
     def count_errors():
         predicted = predict(net, eval_inputs).argmax(-1)
         return int((predicted != data.eval_labels).sum())
 
-    distiller.fit(
-        batches.training_batches(
-            data.train_images,
-            data.train_labels,
-            soft_targets if arm.soft_weight else None,
-            white=data.white,
-            batch_size=arm.batch_size,
-            seed=seed,
-            jitter=arm.jitter,
-            views=arm.views,
-            first_step=state["epoch"] * steps,
-            last_step=arm.epochs * steps,
-        ),
+    dataset = batches.training_batches(
+        data.train_images,
+        data.train_labels,
+        soft_targets if arm.soft_weight else None,
+        white=data.white,
+        batch_size=arm.batch_size,
+        seed=seed,
+        jitter=arm.jitter,
+        views=arm.views,
+        first_step=state["epoch"] * steps,
+        last_step=arm.epochs * steps,
+    )
+    if arm.match_logits:
+        dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
+    model.fit(
+        dataset,
         steps_per_epoch=steps,
         initial_epoch=state["epoch"],
         epochs=arm.epochs,
@@ -200,17 +233,29 @@ def _compiled_distiller(arm, net, steps):
         soft_weight=arm.soft_weight,
         hard_weight=arm.hard_weight,
     )
+    return _compile(distiller, arm, steps)
+
+
+def _compiled_matcher(arm, net, steps):
+    def loss(teacher_logits, logits):
+        return kdtf.losses.logit_matching_loss(logits, teacher_logits)
+
+    return _compile(net, arm, steps, loss=loss)
+
+
+def _compile(model, arm, steps, **loss):
     schedule = keras.optimizers.schedules.CosineDecay(
         arm.learning_rate, decay_steps=steps * arm.epochs
     )
-    distiller.compile(
+    model.compile(
         keras.optimizers.Adam(schedule),
         jit_compile=True,  # faster, with this dropout
         # Keras rounds an epoch up to whole executions; a divisor needs none.
         steps_per_execution=max(n for n in range(1, 26) if steps % n == 0),
+        **loss,
     )
-    distiller.optimizer.build(distiller.trainable_variables)
-    return distiller
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def predict(net, inputs):
@@ -228,11 +273,13 @@ def _save_result(net, eval_logits, state, directory):
 
 def _load_result(net, directory):
     weights = directory / _WEIGHTS
-    if weights.exists():  # a published teacher is there without them
+    has_weights = weights.exists()  # a published teacher is there without them
+    if has_weights:
         net.load_weights(weights)
     state = json.loads((directory / "state.json").read_text())
     return Result(
         net=net,
+        has_weights=has_weights,
         eval_logits=np.load(directory / "eval_logits.npy"),
         curve=state["curve"],
         seconds_per_epoch=state["seconds"] / state["epoch"],

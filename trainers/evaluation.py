@@ -1,75 +1,66 @@
-"""From the arms' logits to `metrics.json`."""
+"""From the arms' logits to the figures of `metrics.json`."""
+
+import dataclasses
 
 import numpy as np
 
 import kdtf
 from trainers import common, statistics
 
-ARMS = ("teacher", "student", "distilled")
 
-
-def summarise(results, data, arms, dataset):
-    """All figures of the experiment.
-
-    Args:
-      results: dict from arm name to a list of `arms.Result`, one a seed.
-      data: the `trainers.data.ImageData` that was evaluated on.
-      arms: dict from arm name to `arms.Arm`.
-      dataset: name of the data set.
-
-    Returns:
-      Dict, as `metrics.json` holds it.
-    """
-    wrong = {
-        name: np.stack([_wrong(r.eval_logits, data) for r in results[name]])
-        for name in ARMS
-    }
-    share, interval = statistics.gain_transferred(*wrong.values())
+def about(run):
+    """What every experiment says of its run, as a dict."""
     return {
-        "experiment": "mnist",
-        "dataset": dataset,
-        "evaluated_on": data.eval_name,
-        "cases": len(data.eval_labels),
+        "dataset": run.settings.dataset,
+        "evaluated_on": run.data.eval_name,
+        "cases": len(run.data.eval_labels),
         "commit": common.commit(),
         "versions": common.versions(),
-        "arms": {
-            name: _summarise_arm(
-                arms[name], wrong[name], results[name], results["teacher"], data
-            )
-            for name in ARMS
-        },
-        "mcnemar": {
-            f"{first}_and_{second}": [
-                statistics.mcnemar(a, b)
-                for a, b in zip(wrong[first], wrong[second], strict=True)
-            ]
-            for first, second in (
-                ("student", "distilled"),
-                ("teacher", "distilled"),
-            )
-        },
-        "gain_transferred": {"mean": share, "ci95": interval},
+        "settings": dataclasses.asdict(run.settings),
     }
 
 
-def _wrong(logits, data):
-    return logits.argmax(-1) != data.eval_labels
+def wrong(results, data):
+    """`[seeds, cases]` bool: which evaluation cases nets get wrong."""
+    choices = np.stack([result.eval_logits.argmax(-1) for result in results])
+    return choices != data.eval_labels
 
 
-def _summarise_arm(arm, wrong, results, teachers, data):
-    errors = wrong.sum(1)
+def summarise_errors(errors):
+    """The errors of each seed, their mean and its 95 % t-interval."""
     mean, interval = statistics.mean_and_interval(errors)
-    scores = [
-        _scores(result.eval_logits, teacher.eval_logits, data.eval_labels)
-        for result, teacher in zip(results, teachers, strict=True)
-    ]
     return {
-        "units": arm.units,
-        "parameters": results[0].net.count_params(),
-        "epochs": arm.epochs,
         "test_errors": [int(e) for e in errors],
         "mean": mean,
         "ci95": interval,
+    }
+
+
+def summarise_arm(arm, results, teacher_logits, data):
+    """All figures of an arm.
+
+    Args:
+      arm: `arms.Arm`.
+      results: list of `arms.Result`, one a seed.
+      teacher_logits: list of `[cases, classes]`, of the teachers that the nets
+        are compared with, one a seed.
+      data: the `trainers.data.ImageData` that was evaluated on.
+
+    Returns:
+      Dict of what JSON can hold; fidelity and calibration are means over seeds.
+    """
+    scores = [
+        _scores(result.eval_logits, teacher, data.eval_labels)
+        for result, teacher in zip(results, teacher_logits, strict=True)
+    ]
+    return {
+        "units": arm.units,
+        "temperature": arm.temperature,
+        "soft_weight": arm.soft_weight,
+        "hard_weight": arm.hard_weight,
+        "parameters": results[0].net.count_params(),
+        "epochs": arm.epochs,
+        **summarise_errors(wrong(results, data).sum(1)),
         "seconds_per_epoch": float(
             np.mean([r.seconds_per_epoch for r in results])
         ),
@@ -77,8 +68,33 @@ def _summarise_arm(arm, wrong, results, teachers, data):
             name: float(np.mean([s[name] for s in scores]))
             for name in scores[0]
         },
-        "curves": [r.curve for r in results],
     }
+
+
+def compare(first, second, data):
+    """Whether two nets make equally many errors on the same cases.
+
+    Args:
+      first: list of `arms.Result`, one a seed.
+      second: list of `arms.Result`, of the same seeds.
+      data: the `trainers.data.ImageData` that was evaluated on.
+
+    Returns:
+      Dict: "seeds", a list of `statistics.mcnemar`; "all", the
+      `statistics.paired_errors` of all seeds together.
+    """
+    ours, theirs = wrong(first, data), wrong(second, data)
+    return {
+        "seeds": [
+            statistics.mcnemar(a, b) for a, b in zip(ours, theirs, strict=True)
+        ],
+        "all": statistics.paired_errors([ours], [theirs]),
+    }
+
+
+def say_difference(test):
+    """A `statistics.paired_errors` in words."""
+    return f"{test['difference']:+.1f} errors, p = {test['p_value']:.2g}"
 
 
 def _scores(logits, teacher_logits, labels):

@@ -1,4 +1,4 @@
-r"""The paper's MNIST experiments (section 3): a teacher and its students.
+r"""The paper's MNIST experiments (section 3), and what goes beyond them.
 
 A big regularised net (dropout, max-norm, jittered images) is trained on labels;
 a small one without any regulariser on labels; and the same small net, from the
@@ -10,45 +10,49 @@ settings that are not flags of yours are those of `--dataset`:
         cores, no network, no files.
 
     python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
-        MNIST through TFDS at the paper's sizes, 1 seed: about an hour and a
-        half on two cores. Without network, add --manual_dir=FOLDER with the
-        four original files, or --data_dir=FOLDER with a prepared data set.
+        MNIST through TFDS at the paper's sizes, 1 seed: about half an hour on
+        two cores. Without network, add --manual_dir=FOLDER with the four
+        original files, or --data_dir=FOLDER with a prepared data set.
 
-    python -m trainers.mnist --run_dir=runs/t4 --teachers_from=runs/mnist \
-            --temperature=4
-        Other students of the teachers of an earlier run: minutes. Those of the
-        published one are in results/mnist.
+    python -m trainers.mnist --run_dir=runs/mnist --experiment=temperatures
+        Another experiment of the same run: nets that are there are not trained
+        again, and the report gets another section. --experiment=all runs every
+        one of them: hours.
 
-    python -m trainers.mnist --run_dir=runs/omit_3 --experiment=omit_3 \
+    python -m trainers.mnist --run_dir=runs/other --experiment=omit_3 \
             --teachers_from=results/mnist --seeds=3
-        A student that never sees a 3, and a bias that brings the 3 back;
-        only_7_8: one that sees nothing else than 7 and 8.
+        Students of the teachers of another run, here of the published one.
 
     python -m trainers.mnist --dataset=digits --run_dir=runs/tiny --tiny
         Seconds: shows that all is installed; the figures mean nothing.
 
+Experiments (`--experiment`):
+
+    table           teacher, student and distilled student
+    temperatures    students of three widths at temperatures from 1 to 40
+    hard_weight     from soft targets alone to labels alone
+    omit_3          a student that sees no 3, and a bias that brings it back
+    only_7_8        the same with nothing but 7 and 8 in the transfer set
+    ensemble        ten teachers' arithmetic and geometric mean
+    consistent      teacher and student see the same jittered images, for long
+    logit_matching  temperatures up to 1000 beside logit matching
+
 Killed at any moment and run again, it goes on and ends with the same figures.
-The run directory then holds metrics.json (every figure), report.md with its
-plots, TensorBoard's logs, and export/ with the distilled student as a
-SavedModel. To choose settings, hold out training cases (--held_out=10000): the
-test set stays unseen.
+The run directory then holds metrics.json (every figure), report.html and
+report.md with the plots, TensorBoard's logs, and export/ with the distilled
+student as a SavedModel. To choose settings, hold out training cases
+(--held_out=10000): the test set stays unseen.
 """
 
 import dataclasses
+import json
 import pathlib
 
 from absl import app, flags, logging
 
-from trainers import (
-    arms,
-    common,
-    omitted,
-    omitted_report,
-    recipes,
-    report,
-    table,
-)
+from trainers import arms, common, pages, plots, recipes, runs
 from trainers.data import digits, mnist
+from trainers.experiments import EXPERIMENTS
 
 
 def _define_flags():
@@ -58,9 +62,8 @@ def _define_flags():
     flags.DEFINE_enum(
         "experiment",
         "table",
-        ["table", *omitted.EXPERIMENTS],
-        "table: teacher, student and distilled student; omit_3, only_7_8: "
-        "digits left out of the transfer set",
+        [*EXPERIMENTS, "all"],
+        "what to find out; see above",
     )
     flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
     flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
@@ -79,7 +82,7 @@ def _define_flags():
         "teachers_from",
         None,
         "run directory whose teachers and soft targets are taken, of the same "
-        "data, teacher and views; results/mnist has those of the published run",
+        "data and teacher; results/mnist has those of the published run",
     )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
@@ -105,15 +108,6 @@ def _settings(values):
     return dataclasses.replace(settings, held_out=values.held_out, **given)
 
 
-def _check_views(values, settings):
-    """Views are kept by their place in the whole transfer set."""
-    if settings.views and values.experiment != "table":
-        raise ValueError(
-            f"--views must be 0 with --experiment={values.experiment}. "
-            f"Received: --views={settings.views}"
-        )
-
-
 def _load_data(values):
     if values.dataset == "digits":
         data = digits.load()
@@ -136,8 +130,9 @@ def _teachers_from(values, settings):
             if n in recipes.TEACHER
         },
     )
+    arm = recipes.teacher(settings)
     for seed in range(values.seeds):
-        if not arms.is_finished(directory / f"seed{seed}" / "teacher"):
+        if not arms.is_finished(runs.arm_directory(directory, arm, seed)):
             raise ValueError(
                 "--teachers_from must hold a finished teacher for each of the "
                 f"{values.seeds} seeds. Received: --teachers_from={directory}, "
@@ -146,43 +141,81 @@ def _teachers_from(values, settings):
     return directory
 
 
+def _measure(run, names):
+    """Runs experiments, and adds each to metrics.json when it is done."""
+    path = run.directory / "metrics.json"
+    metrics = {"experiments": {}}
+    if path.exists():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    for name in names:
+        metrics["experiments"][name] = EXPERIMENTS[name].measure(run)
+        common.write_json(path, metrics)
+    return metrics["experiments"]
+
+
+def _report(run, measured):
+    """Writes the report of all experiments of a run directory so far."""
+    settings = run.settings
+    sections = []
+    for name, experiment in EXPERIMENTS.items():
+        if name in measured:
+            figures = measured[name]
+            blocks = experiment.blocks(figures, run.data)
+            provenance = pages.Text(_provenance(figures))
+            sections.append(
+                pages.Section(experiment.title, (*blocks, provenance))
+            )
+    pages.write(run.directory, f"Distillation on {settings.dataset}", sections)
+
+
+def _provenance(figures):
+    """What a section's figures are of, and were made with."""
+    versions = ", ".join(f"{n} {v}" for n, v in figures["versions"].items())
+    said = f"{plots.errors_label(figures).capitalize()}. "
+    if figures["evaluated_on"] != "test":
+        said += (
+            "These are training cases that were held out to choose settings; "
+            "the test set was not looked at. "
+        )
+    return f"{said}Commit {figures['commit']}; {versions}."
+
+
 def main(argv):
-    """Runs the experiment that the flags describe."""
+    """Runs the experiments that the flags describe."""
     if len(argv) > 1:
         raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
     values = flags.FLAGS
     if not values["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
     settings = _settings(values)
+    names = [values.experiment]
+    if values.experiment == "all":
+        names = list(EXPERIMENTS)
     try:
-        _check_views(values, settings)
         data = _load_data(values)
         teachers_from = _teachers_from(values, settings)
-        run_dir = common.open_run_directory(
-            pathlib.Path(values.run_dir),
-            {"experiment": values.experiment, **dataclasses.asdict(settings)},
+        run = runs.Run(
+            settings,
+            data,
+            common.open_run_directory(
+                pathlib.Path(values.run_dir), dataclasses.asdict(settings)
+            ),
+            seeds=values.seeds,
+            checkpoint_every=values.checkpoint_every,
+            teachers_from=teachers_from,
         )
+        measured = _measure(run, names)
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error
-    how = {
-        "seeds": values.seeds,
-        "checkpoint_every": values.checkpoint_every,
-        "teachers_from": teachers_from,
-    }
-    if values.experiment == "table":
-        metrics = table.run(settings, data, run_dir, **how)
-        lines, plots = report.table(metrics), ("errors", "learning_curves")
-    else:
-        metrics = omitted.run(values.experiment, settings, data, run_dir, **how)
-        lines, plots = omitted_report.table(metrics), ("shift",)
-    print("\n".join(lines))
-    print(f"\nReport:     {run_dir / 'report.md'}")
-    for name in plots:
-        print(f"Plot:       {run_dir / name}.png")
-    print(f"Figures:    {run_dir / 'metrics.json'}")
-    if (run_dir / "export").exists():
-        print(f"SavedModel: {run_dir / 'export'}")
-    print(f"Curves:     tensorboard --logdir={run_dir}")
+    _report(run, measured)
+    for name in names:
+        table = EXPERIMENTS[name].table(measured[name])
+        print("\n".join([EXPERIMENTS[name].title, *table.markdown(), ""]))
+    print(f"Report:     {run.directory / 'report.html'}")
+    print(f"Figures:    {run.directory / 'metrics.json'}")
+    if (run.directory / "export").exists():
+        print(f"SavedModel: {run.directory / 'export'}")
+    print(f"Curves:     tensorboard --logdir={run.directory}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from trainers import arms, transfer_set
+from trainers import arms
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,6 +14,8 @@ class Settings:
     student_units: int
     teacher_epochs: int
     student_epochs: int
+    sweep_epochs: int
+    consistent_epochs: int
     teacher_learning_rate: float
     student_learning_rate: float
     distilled_learning_rate: float
@@ -25,7 +27,9 @@ class Settings:
     hidden_dropout: float
     max_norm: float
     jitter: int
-    views: int = 0
+    views: int
+    members: int
+    member_epochs: int
     held_out: int = 0
 
 
@@ -35,12 +39,14 @@ DEFAULTS = {
         dataset="mnist",
         teacher_units=1200,
         student_units=800,
-        teacher_epochs=100,
-        student_epochs=120,
-        teacher_learning_rate=0.002,
-        student_learning_rate=0.003,
+        teacher_epochs=60,
+        student_epochs=50,
+        sweep_epochs=20,
+        consistent_epochs=80,
+        teacher_learning_rate=0.001,
+        student_learning_rate=0.001,
         distilled_learning_rate=0.001,
-        batch_size=256,
+        batch_size=100,
         temperature=20.0,
         soft_weight=1.0,
         hard_weight=0.0,
@@ -48,6 +54,9 @@ DEFAULTS = {
         hidden_dropout=0.3,
         max_norm=2.0,
         jitter=2,
+        views=25,
+        members=10,
+        member_epochs=20,
     ),
     "digits": Settings(
         dataset="digits",
@@ -55,6 +64,8 @@ DEFAULTS = {
         student_units=24,
         teacher_epochs=200,
         student_epochs=200,
+        sweep_epochs=200,
+        consistent_epochs=400,
         teacher_learning_rate=0.005,
         student_learning_rate=0.01,
         distilled_learning_rate=0.01,
@@ -66,6 +77,9 @@ DEFAULTS = {
         hidden_dropout=0.1,
         max_norm=0.0,
         jitter=1,
+        views=9,
+        members=10,
+        member_epochs=200,
     ),
 }
 
@@ -74,6 +88,10 @@ TINY = {
     "student_units": 8,
     "teacher_epochs": 4,
     "student_epochs": 4,
+    "sweep_epochs": 4,
+    "consistent_epochs": 4,
+    "members": 2,
+    "member_epochs": 4,
 }
 
 HELP = {
@@ -81,6 +99,9 @@ HELP = {
     "student_units": "width of the student's two hidden layers",
     "teacher_epochs": "epochs of the teacher",
     "student_epochs": "epochs of either student",
+    "sweep_epochs": "epochs of the students of temperatures, hard_weight, "
+    "logit_matching and ensemble, which are many",
+    "consistent_epochs": "epochs of the students of consistent",
     "teacher_learning_rate": "Adam's rate at the start, for the teacher",
     "student_learning_rate": "the same for the student on labels",
     "distilled_learning_rate": "the same for the distilled student",
@@ -93,9 +114,9 @@ HELP = {
     "max_norm": "bound on the norm of the weights into a unit of the teacher; "
     "0 for none",
     "jitter": "pixels by which the teacher's images move, in either direction",
-    "views": "show the distilled student that many jittered views of every "
-    "image, one an epoch, with the teacher's soft targets of that very view; "
-    "0 for the images as they are",
+    "views": "stored jittered views of every image, in consistent",
+    "members": "teachers in the ensemble",
+    "member_epochs": "epochs of each of them",
 }
 
 # The settings that a teacher and its soft targets depend on.
@@ -109,7 +130,6 @@ TEACHER = {
     "hidden_dropout",
     "max_norm",
     "jitter",
-    "views",
     "held_out",
 }
 
@@ -118,33 +138,15 @@ RANGES = {
     "hidden_dropout": {"lower_bound": 0.0, "upper_bound": 0.95},
     "temperature": {"lower_bound": 1e-3, "upper_bound": 1e6},
     "jitter": {"lower_bound": 0},
-    "views": {"lower_bound": 0},
     "soft_weight": {"lower_bound": 1e-6},
     "hard_weight": {"lower_bound": 0.0},
     "max_norm": {"lower_bound": 0.0},
 }
 
 
-def arms_of(settings):
-    """Dict from name to `arms.Arm`."""
-    student = arms.Arm(
-        name="student",
-        units=settings.student_units,
-        learning_rate=settings.student_learning_rate,
-        epochs=settings.student_epochs,
-        batch_size=settings.batch_size,
-    )
-    distilled = dataclasses.replace(
-        student,
-        name="distilled",
-        learning_rate=settings.distilled_learning_rate,
-        temperature=settings.temperature,
-        soft_weight=settings.soft_weight,
-        hard_weight=settings.hard_weight,
-        jitter=settings.jitter if settings.views else 0,
-        views=settings.views,
-    )
-    teacher = arms.Arm(
+def teacher(settings):
+    """The paper's teacher: big, regularised, on jittered images."""
+    return arms.Arm(
         name="teacher",
         units=settings.teacher_units,
         learning_rate=settings.teacher_learning_rate,
@@ -155,36 +157,50 @@ def arms_of(settings):
         max_norm=settings.max_norm,
         jitter=settings.jitter,
     )
-    return {arm.name: arm for arm in (teacher, student, distilled)}
 
 
-def teacher_and_soft_targets(
-    settings, data, run_dir, seed, checkpoint_every, teachers_from=None
-):
-    """A seed's teacher, and what it says of the transfer set.
+def member(settings):
+    """One of the teachers of an ensemble."""
+    return dataclasses.replace(teacher(settings), epochs=settings.member_epochs)
 
-    Args:
-      settings: `Settings`.
-      data: `trainers.data.ImageData`.
-      run_dir: `pathlib.Path` of an opened run directory.
-      seed: int.
-      checkpoint_every: int, epochs between two checkpoints.
-      teachers_from: `pathlib.Path` of another run directory, whose teachers
-        and soft targets are taken; None to train and store them here.
 
-    Returns:
-      `arms.Result` and `[max(views, 1), cases, classes]` logits.
-    """
-    directory = (teachers_from or run_dir) / f"seed{seed}"
-    stored = directory / "soft_targets"
-    views = {"views": settings.views, "jitter": settings.jitter}
-    teacher = arms.train(
-        arms_of(settings)["teacher"],
-        data,
-        seed,
-        directory / "teacher",
-        checkpoint_every=checkpoint_every,
+def student(settings):
+    """The small net that learns from labels alone, without a regulariser."""
+    return arms.Arm(
+        name="student",
+        units=settings.student_units,
+        learning_rate=settings.student_learning_rate,
+        epochs=settings.student_epochs,
+        batch_size=settings.batch_size,
     )
-    if teachers_from is None:
-        transfer_set.write(teacher.net, data, stored, **views)
-    return teacher, transfer_set.read(data, stored, **views)
+
+
+def distilled(settings):
+    """The same net, in as many updates, on the teacher's soft targets."""
+    return dataclasses.replace(
+        student(settings),
+        name="distilled",
+        learning_rate=settings.distilled_learning_rate,
+        temperature=settings.temperature,
+        soft_weight=settings.soft_weight,
+        hard_weight=settings.hard_weight,
+    )
+
+
+def jittered(arm, settings):
+    """An arm that sees jittered images, for long.
+
+    With soft targets it sees stored views, and the teacher's answers to those
+    very views (consistent teaching); on labels, new ones at every step.
+    """
+    return dataclasses.replace(
+        arm,
+        epochs=settings.consistent_epochs,
+        jitter=settings.jitter,
+        views=settings.views if arm.soft_weight else 0,
+    )
+
+
+def for_sweep(arm, settings):
+    """An arm of the experiments that have many."""
+    return dataclasses.replace(arm, epochs=settings.sweep_epochs)

@@ -49,6 +49,48 @@ def mcnemar(first_wrong, second_wrong):
     }
 
 
+def cochran_q(wrong):
+    """Cochran's Q test: are several nets wrong equally often?
+
+    McNemar's test for more than two nets on the same cases.
+
+    Args:
+      wrong: sequence of `[cases]` bool arrays, one a net.
+
+    Returns:
+      Dict: "q" and its "p_value" (chi-squared, nets - 1 degrees of freedom).
+    """
+    wrong = np.stack(wrong).astype(np.float64)
+    nets = len(wrong)
+    by_net, by_case = wrong.sum(1), wrong.sum(0)
+    spread = nets * np.sum(by_net**2) - by_net.sum() ** 2
+    scale = nets * by_case.sum() - np.sum(by_case**2)
+    # Nets that are wrong on the very same cases differ in nothing.
+    q = (nets - 1) * spread / scale if scale else 0.0
+    return {"q": float(q), "p_value": float(stats.chi2.sf(q, nets - 1))}
+
+
+def paired_errors(first, second):
+    """Whether two groups of nets make equally many errors on the same cases.
+
+    Args:
+      first: sequence of `[seeds, cases]` bool arrays, which cases the nets of a
+        group get wrong.
+      second: the same of the other group.
+
+    Returns:
+      Dict: "difference", the mean errors of a net of the first group less those
+      of the second; and the two-sided "p_value" of a t-test over cases of the
+      paired differences, so that a case counts once, however many nets saw it.
+    """
+    rates = [np.mean(np.stack(g), axis=(0, 1)) for g in (first, second)]
+    gaps = rates[0] - rates[1]
+    p_value = 1.0
+    if gaps.any():
+        p_value = float(stats.ttest_1samp(gaps, 0).pvalue)
+    return {"difference": float(gaps.sum()), "p_value": p_value}
+
+
 def gain_transferred(teacher_wrong, student_wrong, distilled_wrong):
     """Share of the teacher's advantage that the distilled student keeps.
 

@@ -8,12 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 import kdtf
+from kdtf import soft_targets_format
 from trainers import batches
 
 _BATCH = 2000
 
 
-def write(teacher, data, directory, *, views, jitter):
+def is_stored(directory):
+    """Whether a directory holds finished soft targets."""
+    return (directory / soft_targets_format.MANIFEST).exists()
+
+
+def write(teacher, data, directory, *, views, jitter, temperature=None):
     """Stores the teacher's logits on the training images, once.
 
     Args:
@@ -22,18 +28,20 @@ def write(teacher, data, directory, *, views, jitter):
       directory: where the `kdtf.SoftTargets` go, or are.
       views: int, number of jittered views; 0 for the images as they are.
       jitter: int, pixels by which a view may move.
+      temperature: float, for an arithmetic `kdtf.Ensemble`.
     """
     kdtf.SoftTargets.write(
         directory,
         teacher,
         _dataset(data),
+        temperature=temperature,
         views=max(views, 1),
         augment=_augment(data, views, jitter),
         verbose=int(views > 0),
     )
 
 
-def read(data, directory, *, views, jitter):
+def read(data, directory, *, views, jitter, temperature=None):
     """The teacher's logits on the training images.
 
     Args:
@@ -41,6 +49,7 @@ def read(data, directory, *, views, jitter):
       directory: where the `kdtf.SoftTargets` are.
       views: int, as they were written.
       jitter: int, as they were written.
+      temperature: float or None, as they were written.
 
     Returns:
       `[max(views, 1), cases, classes]` float32 array.
@@ -49,7 +58,9 @@ def read(data, directory, *, views, jitter):
       tf.errors.InvalidArgumentError: where they are of other images or views.
     """
     joined = kdtf.SoftTargets(directory).join(
-        _dataset(data), augment=_augment(data, views, jitter)
+        _dataset(data),
+        temperature=temperature,
+        augment=_augment(data, views, jitter),
     )
     # Ten numbers an image: few enough to keep in memory.
     logits = np.concatenate([y["teacher_logits"] for _, y in joined])

@@ -1,9 +1,6 @@
-"""report.md and its plot, for the experiments of `trainers.omitted`."""
+"""The section of an experiment of `trainers.experiments.omitted`."""
 
-from matplotlib import figure as figures
-
-from kdtf import files
-from trainers import report
+from trainers import pages, plots
 
 _WAYS = {
     "none": "as trained",
@@ -11,9 +8,9 @@ _WAYS = {
     "labels": "held-out labels",
     "oracle": "evaluation cases (oracle)",
 }
-_TITLES = {
-    "omit_3": "no 3 in the transfer set",
-    "only_7_8": "only 7 and 8 in the transfer set",
+TITLES = {
+    "omit_3": "No 3 in the transfer set",
+    "only_7_8": "Only 7 and 8 in the transfer set",
 }
 # The paper's, on MNIST's test set: errors, errors on 3s, before and after a
 # bias of so much.
@@ -24,33 +21,8 @@ PAPER = {
 }
 
 
-def write(run_dir, metrics):
-    """Writes report.md and the plot into the run directory.
-
-    Args:
-      run_dir: `pathlib.Path`.
-      metrics: dict, as `metrics.json` holds it.
-    """
-    report.save(_plot(metrics), run_dir / "shift.png")
-    title = _TITLES[metrics["experiment"]]
-    lines = [
-        f"# Distillation on {metrics['dataset']}: {title}",
-        "",
-        f"Errors on {metrics['cases']:,} {metrics['evaluated_on']} cases, "
-        f"{metrics['omitted_cases']:,} of them of digits that the student "
-        "never saw.",
-        "",
-        *table(metrics),
-        "",
-        "![Errors against the bias](shift.png)",
-        "",
-        report.provenance(metrics),
-    ]
-    files.write_whole(run_dir / "report.md", "\n".join(lines) + "\n")
-
-
 def table(metrics):
-    """Errors by way of choosing the bias, as lines of Markdown."""
+    """Errors by way of choosing the bias as a `pages.Table`."""
     digits = " and ".join(str(digit) for digit in metrics["shifted"])
     head = [
         "bias chosen on",
@@ -60,19 +32,17 @@ def table(metrics):
         "a seed",
         "omitted digits right",
     ]
-    paper = (
-        PAPER[metrics["experiment"]] if report.is_the_papers(metrics) else {}
-    )
+    paper = PAPER[metrics["experiment"]] if plots.is_the_papers(metrics) else {}
     head += ["paper: errors", "omitted right"] if paper else []
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    rows = []
     for way, figures_of_way in metrics["ways"].items():
         errors = figures_of_way["errors"]
         cells = [
             _WAYS[way],
             ", ".join(f"{shift:+.1f}" for shift in figures_of_way["shift"]),
             f"{errors['mean']:.1f}",
-            report.interval(errors["ci95"], ".1f"),
-            ", ".join(str(e) for e in errors["seeds"]),
+            plots.interval(errors["ci95"], ".1f"),
+            ", ".join(str(e) for e in errors["test_errors"]),
             _right(figures_of_way["omitted_errors"]["mean"], metrics),
         ]
         if paper:
@@ -81,8 +51,24 @@ def table(metrics):
                 "" if total is None else f"{total:,}",
                 "" if omitted is None else _right(omitted, metrics),
             ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append(cells)
+    return pages.Table(head, rows)
+
+
+def blocks(metrics, data):
+    """The section's blocks."""
+    del data
+    return (
+        pages.Text(
+            f"Errors on {metrics['cases']:,} {metrics['evaluated_on']} cases, "
+            f"{metrics['omitted_cases']:,} of them of digits that the student "
+            "never saw, before and after a bias."
+        ),
+        table(metrics),
+        pages.Plot(
+            metrics["experiment"], _plot(metrics), "Errors against the bias"
+        ),
+    )
 
 
 def _right(errors, metrics):
@@ -91,16 +77,15 @@ def _right(errors, metrics):
 
 def _plot(metrics):
     """Share of errors against a bias that all shifted digits get."""
-    figure = figures.Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = plots.new()
     sweep = metrics["sweep"]
     biases = [point["shift"][0] for point in sweep]
     lines = {
-        "all digits": ("errors", metrics["cases"], "#1b7837"),
+        "all digits": ("errors", metrics["cases"], plots.COLOURS["distilled"]),
         "omitted digits": (
             "omitted_errors",
             metrics["omitted_cases"],
-            "#d95f02",
+            plots.COLOURS["student"],
         ),
     }
     for label, (name, cases, colour) in lines.items():
@@ -115,12 +100,12 @@ def _plot(metrics):
         shift = metrics["ways"][way]["shift"]
         axes.axvline(
             sum(shift) / len(shift),
-            color="#4c4c4c",
+            color=plots.COLOURS["teacher"],
             linestyle=style,
             linewidth=1,
             label=_WAYS[way],
         )
-    if report.is_the_papers(metrics):
+    if plots.is_the_papers(metrics):
         paper = PAPER[metrics["experiment"]]
         axes.plot(
             [0.0, _PAPER_BIAS[metrics["experiment"]]],
@@ -133,7 +118,7 @@ def _plot(metrics):
     axes.set_ylabel(f"errors on {metrics['evaluated_on']} cases, %")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_title(_TITLES[metrics["experiment"]])
+    axes.set_title(f"{metrics['dataset']}: {TITLES[metrics['experiment']]}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return figure

@@ -16,7 +16,7 @@ import dataclasses
 import numpy as np
 
 from kdtf import output_bias
-from trainers import arms, batches, common, omitted_report, recipes, statistics
+from trainers import arms, batches, evaluation, recipes
 
 _SPLIT_SEED = 20150309  # the day of the paper
 _LABELLED_SHARE = 1 / 12  # of the training cases: 5,000 of MNIST's
@@ -28,10 +28,12 @@ class Omission:
     """An experiment.
 
     Attributes:
+      name: of the experiment.
       transferred: tuple of the digits in the transfer set.
       shifted: tuple of the digits whose biases are chosen.
     """
 
+    name: str
     transferred: tuple
     shifted: tuple
 
@@ -40,101 +42,67 @@ class Omission:
         return ~np.isin(labels, self.transferred)
 
 
-EXPERIMENTS = {
-    "omit_3": Omission((0, 1, 2, 4, 5, 6, 7, 8, 9), (3,)),
-    "only_7_8": Omission((7, 8), (7, 8)),
-}
+OMIT_3 = Omission("omit_3", (0, 1, 2, 4, 5, 6, 7, 8, 9), (3,))
+ONLY_7_8 = Omission("only_7_8", (7, 8), (7, 8))
 
 
-def run(
-    experiment,
-    settings,
-    data,
-    run_dir,
-    *,
-    seeds,
-    checkpoint_every,
-    teachers_from=None,
-):
-    """Runs an experiment, or what is left of it, and writes its results.
+def measure(omission, run):
+    """Trains what is missing, and chooses the biases.
 
     Args:
-      experiment: one of `EXPERIMENTS`.
-      settings: `recipes.Settings`.
-      data: `trainers.data.ImageData` of the ten digits.
-      run_dir: `pathlib.Path` of an opened run directory.
-      seeds: int; seeds 0 to seeds - 1 are run.
-      checkpoint_every: int, epochs between two checkpoints.
-      teachers_from: as in `recipes.teacher_and_soft_targets`.
+      omission: `Omission`.
+      run: `trainers.runs.Run`, of the ten digits.
 
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    omission = EXPERIMENTS[experiment]
+    data = run.data
+    labelled, kept = split(omission, data.train_labels)
+    arm = arm_of(omission, run.settings, len(data.train_labels), len(kept))
     by_seed = []
-    for seed in range(seeds):
-        _, soft_targets = recipes.teacher_and_soft_targets(
-            settings, data, run_dir, seed, checkpoint_every, teachers_from
-        )
-        result, labelled = _train_student(
-            settings,
-            omission,
-            data,
-            soft_targets,
-            seed,
-            run_dir / f"seed{seed}" / experiment,
-            checkpoint_every,
-        )
+    for seed in range(run.seeds):
+        result = run.student(arm, seed, cases=kept)
         train_logits = arms.predict(result.net, data.inputs(data.train_images))
         by_seed.append(
             evaluate(omission, data, train_logits, labelled, result.eval_logits)
         )
-    metrics = {
-        "experiment": experiment,
-        "dataset": settings.dataset,
-        "evaluated_on": data.eval_name,
-        "cases": len(data.eval_labels),
+    return {
+        **evaluation.about(run),
+        "experiment": omission.name,
         "omitted_cases": int(omission.is_omitted(data.eval_labels).sum()),
-        "commit": common.commit(),
-        "versions": common.versions(),
-        "settings": dataclasses.asdict(settings),
-        "shifted": omission.shifted,
+        "shifted": list(omission.shifted),
         **summarise(by_seed),
     }
-    common.write_json(run_dir / "metrics.json", metrics)
-    omitted_report.write(run_dir, metrics)
-    return metrics
 
 
-def _train_student(
-    settings, omission, data, soft_targets, seed, directory, checkpoint_every
-):
-    """The student's `arms.Result`, and the training cases it left alone."""
-    cases = len(data.train_labels)
+def split(omission, train_labels):
+    """The training cases whose labels may be used, and the transfer set.
+
+    Args:
+      omission: `Omission`.
+      train_labels: `[cases]` array.
+
+    Returns:
+      Two disjoint arrays of indices.
+    """
+    cases = len(train_labels)
     order = np.random.default_rng(_SPLIT_SEED).permutation(cases)
     count = round(cases * _LABELLED_SHARE)
     labelled, others = order[:count], np.sort(order[count:])
-    kept = others[~omission.is_omitted(data.train_labels[others])]
-    arm = recipes.arms_of(settings)["distilled"]
-    # As many updates as of the whole transfer set.
+    return labelled, others[~omission.is_omitted(train_labels[others])]
+
+
+def arm_of(omission, settings, cases, kept):
+    """The distilled arm, in as many updates as of the whole transfer set."""
+    arm = recipes.distilled(settings)
     whole, part = (
-        batches.steps_per_epoch(n, arm.batch_size) for n in (cases, len(kept))
+        batches.steps_per_epoch(n, arm.batch_size) for n in (cases, kept)
     )
-    arm = dataclasses.replace(arm, epochs=round(arm.epochs * whole / part))
-    transfer = dataclasses.replace(
-        data,
-        train_images=data.train_images[kept],
-        train_labels=data.train_labels[kept],
-    )
-    result = arms.train(
+    return dataclasses.replace(
         arm,
-        transfer,
-        seed,
-        directory,
-        soft_targets=soft_targets[:, kept],
-        checkpoint_every=checkpoint_every,
+        transfer=omission.name,
+        epochs=round(arm.epochs * whole / part),
     )
-    return result, labelled
 
 
 def evaluate(omission, data, train_logits, labelled, eval_logits):
@@ -193,9 +161,7 @@ def summarise(by_seed):
     def over_seeds(each):
         summary = {"shift": np.mean([e["shift"] for e in each], 0).tolist()}
         for name in ("errors", "omitted_errors"):
-            values = [e[name] for e in each]
-            mean, interval = statistics.mean_and_interval(values)
-            summary[name] = {"seeds": values, "mean": mean, "ci95": interval}
+            summary[name] = evaluation.summarise_errors([e[name] for e in each])
         return summary
 
     ways = {

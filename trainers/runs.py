@@ -1,0 +1,150 @@
+"""What the experiments of a run share: its settings, data, teachers and arms.
+
+An arm is trained once in a run directory and kept under a name of its own, so
+that an experiment which needs a net that another one has trained finds it.
+"""
+
+import dataclasses
+import pathlib
+
+import kdtf
+from trainers import arms, recipes, transfer_set
+from trainers.data import ImageData
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory, and how to fill it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      data: `trainers.data.ImageData`.
+      directory: `pathlib.Path` of an opened run directory.
+      seeds: int; seeds 0 to seeds - 1 are run.
+      checkpoint_every: int, epochs between two checkpoints.
+      teachers_from: `pathlib.Path` of another run directory, whose teachers and
+        soft targets are taken; None to train and store them here.
+    """
+
+    settings: recipes.Settings
+    data: ImageData
+    directory: pathlib.Path
+    seeds: int
+    checkpoint_every: int = 5
+    teachers_from: pathlib.Path | None = None
+
+    def teacher(self, seed):
+        """The `arms.Result` of a seed's teacher."""
+        return self._teacher(recipes.teacher(self.settings), seed)
+
+    def members(self):
+        """The `arms.Result`s of the ensemble's members.
+
+        Where they are trained as long as teachers are, the first of them are
+        the teachers.
+        """
+        arm = recipes.member(self.settings)
+        return [
+            self._teacher(arm, seed) for seed in range(self.settings.members)
+        ]
+
+    def student(self, arm, seed, *, cases=None):
+        """The `arms.Result` of an arm that is no teacher.
+
+        Args:
+          arm: `arms.Arm`.
+          seed: int; that of the teacher, too.
+          cases: indices of the training cases that `arm.transfer` means; None
+            for all.
+        """
+        data, soft_targets = self.data, None
+        if arm.soft_weight:
+            soft_targets = self.soft_targets(arm, seed)
+        if cases is not None:
+            data = dataclasses.replace(
+                data,
+                train_images=data.train_images[cases],
+                train_labels=data.train_labels[cases],
+            )
+            if arm.soft_weight:
+                soft_targets = soft_targets[:, cases]
+        return self._train(arm, seed, self.directory, data, soft_targets)
+
+    def students(self, arm):
+        """The `arms.Result`s of an arm, one a seed."""
+        return [self.student(arm, seed) for seed in range(self.seeds)]
+
+    def soft_targets(self, arm, seed):
+        """What an arm learns from: `[max(views, 1), cases, classes]` logits.
+
+        They are relative to the largest of their row.
+        """
+        shown = {
+            "views": arm.views,
+            "jitter": self.settings.jitter,
+            "temperature": None,
+        }
+        if arm.taught_by == "arithmetic":  # its mean depends on it
+            shown["temperature"] = arm.temperature
+        name = _store_name(arm, seed)
+        stored = (self.teachers_from or self.directory) / name
+        if not transfer_set.is_stored(stored):
+            stored = self.directory / name
+            if not transfer_set.is_stored(stored):
+                net = self._teacher_net(arm, seed)
+                transfer_set.write(net, self.data, stored, **shown)
+        return transfer_set.read(self.data, stored, **shown)
+
+    def _teacher_net(self, arm, seed):
+        """The `keras.Model` that an arm is taught by."""
+        single = arm.taught_by == "teacher"
+        results = [self.teacher(seed)] if single else self.members()
+        if not all(result.has_weights for result in results):
+            raise ValueError(
+                "--teachers_from must hold the weights of its teachers, or the "
+                "soft targets that are wanted here; leave it out to train them "
+                f"anew. Received: --teachers_from={self.teachers_from}"
+            )
+        nets = [result.net for result in results]
+        return nets[0] if single else kdtf.Ensemble(nets, combine=arm.taught_by)
+
+    def _teacher(self, arm, seed):
+        """The `arms.Result` of an arm that teaches."""
+        if self.teachers_from is None:
+            return self._train(arm, seed, self.directory, self.data)
+        directory = arm_directory(self.teachers_from, arm, seed)
+        if not arms.is_finished(directory):
+            raise ValueError(
+                "--teachers_from must hold every teacher that is wanted; leave "
+                "it out to train them anew. Received: "
+                f"--teachers_from={self.teachers_from}, without {directory}"
+            )
+        return self._train(arm, seed, self.teachers_from, self.data)
+
+    def _train(self, arm, seed, directory, data, soft_targets=None):
+        return arms.train(
+            arm,
+            data,
+            seed,
+            arm_directory(directory, arm, seed),
+            soft_targets=soft_targets,
+            checkpoint_every=self.checkpoint_every,
+        )
+
+
+def arm_directory(run_dir, arm, seed):
+    """Where a run directory keeps an arm of a seed."""
+    return run_dir / f"seed{seed}" / arm.directory_name()
+
+
+def _store_name(arm, seed):
+    """Where a run directory keeps an arm's soft targets."""
+    parts = ["soft_targets"]
+    if arm.taught_by != "teacher":
+        parts.append(arm.taught_by)
+    if arm.taught_by == "arithmetic":
+        parts.append(f"T{arm.temperature:g}")
+    if arm.views:
+        parts.append(f"{arm.views}_views")
+    folder = f"seed{seed}" if arm.taught_by == "teacher" else "ensemble"
+    return pathlib.Path(folder, "-".join(parts))
