@@ -17,7 +17,7 @@ from absl import app, flags
 
 from benchmarks import speed_tables
 from kdtf import files
-from trainers import omitted_report, report
+from trainers.experiments import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -53,33 +53,17 @@ def _load(results, name):
     return json.loads((results / name).read_text(encoding="utf-8"))
 
 
-def _experiment(name):
+def _experiment(folder, name):
+    """The table of one of `trainers.mnist`'s experiments, and its findings."""
+
     def table(results):
-        metrics = _load(results, f"{name}/metrics.json")
-        gain = metrics["gain_transferred"]
-        p_values = [
-            f"{test['p_value']:.1g}"
-            for test in metrics["mcnemar"]["student_and_distilled"]
-        ]
-        lines = [*report.table(metrics), ""]
-        if gain["mean"] is not None:
-            lines.append(
-                "Share of the teacher's advantage that the distilled student "
-                f"keeps: {gain['mean']:.0%} (95 % interval "
-                f"{report.interval(gain['ci95'], '.0%')})."
-            )
-        lines.append(
-            "McNemar's test of student against distilled student, each seed: "
-            f"p = {', '.join(p_values)}."
-        )
+        figures = _load(results, f"{folder}/metrics.json")["experiments"][name]
+        experiment = EXPERIMENTS[name]
+        lines = experiment.table(figures).markdown()
+        findings = experiment.findings(figures)
+        if findings:
+            lines += ["", *(f"- {sentence}" for sentence in findings)]
         return lines
-
-    return table
-
-
-def _omitted(name):
-    def table(results):
-        return omitted_report.table(_load(results, f"{name}/metrics.json"))
 
     return table
 
@@ -172,10 +156,8 @@ def _soft_targets_speed(results):
 
 
 TABLES = {
-    "mnist": _experiment("mnist"),
-    "digits": _experiment("digits"),
-    "omit_3": _omitted("omit_3"),
-    "only_7_8": _omitted("only_7_8"),
+    "digits": _experiment("digits", "table"),
+    **{f"mnist_{name}": _experiment("mnist", name) for name in EXPERIMENTS},
     "peers": _peers,
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,

@@ -8,6 +8,7 @@ of `trainers.dropout`. The bare loop is a graph that iterates over the batches,
 without metrics and callbacks. Let nothing else run.
 """
 
+import dataclasses
 import pathlib
 import statistics
 from unittest import mock
@@ -21,7 +22,9 @@ import kdtf
 from benchmarks import timing
 from trainers import arms, batches, common, dropout, recipes
 
-TEACHER = recipes.teacher(recipes.DEFAULTS["mnist"])
+TEACHER = dataclasses.replace(
+    recipes.teacher(recipes.DEFAULTS["mnist"]), batch_size=256
+)
 CASES = 60_000
 
 

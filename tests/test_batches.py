@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from trainers import batches, transfer_set
+from trainers import batches
 
 CASES, SIZE = 10, 5
 # Every image is one bright pixel in the middle, as bright as its row number.
@@ -52,20 +51,28 @@ def test_soft_targets_stand_beside_their_labels():
     np.testing.assert_array_equal(y["teacher_logits"][:, 0], y["labels"])
 
 
-def test_an_epoch_shows_one_view_of_every_image():
-    augment = transfer_set.jittered((SIZE, SIZE), 2)
-    views = np.arange(1, 4)[:, None] * LABELS  # [views, cases]
-    taken = take(0, 15, soft_targets=views[..., None], jitter=2, views=3)
-    for step, (x, y) in enumerate(taken):
-        view = step // 3 % 3
-        np.testing.assert_array_equal(
-            y["teacher_logits"][:, 0], (view + 1) * y["labels"]
-        )
-        for image, label in zip(x, y["labels"], strict=True):
-            case = label - 1
-            whole = tf.constant(IMAGES[case].reshape(-1) / np.float32(10))
-            expected = augment(whole, tf.constant([case, view]))
-            np.testing.assert_array_equal(image, expected)
+def test_a_case_goes_through_all_places_with_their_soft_targets():
+    jitter, epochs = 1, 9
+    # A soft target that says of which place and case it is.
+    of_place, of_case = np.meshgrid(range(9), range(CASES), indexing="ij")
+    soft_targets = np.stack([of_place, of_case], -1).astype(np.float32)
+    shown = {}
+    for x, y in take(0, 3 * epochs, soft_targets=soft_targets, jitter=jitter):
+        for image, label, logits in zip(
+            x.reshape(-1, SIZE, SIZE),
+            y["labels"],
+            y["teacher_logits"].astype(int),
+            strict=True,
+        ):
+            place, case = logits
+            assert case == label - 1
+            top, left = batches.places(jitter)[place]
+            # The padded pixel (3, 3), seen from there.
+            assert image[3 - top, 3 - left] == pytest.approx(label / 10)
+            shown.setdefault(case, []).append(place)
+    for case, seen in shown.items():
+        assert len(set(seen)) == len(seen), case
+    assert max(len(seen) for seen in shown.values()) == epochs
 
 
 @pytest.mark.parametrize("jitter", (0, 2))

@@ -18,7 +18,7 @@ from trainers.experiments import (
 )
 
 SETTINGS = dataclasses.replace(
-    recipes.DEFAULTS["digits"], **recipes.TINY, batch_size=8, views=2
+    recipes.DEFAULTS["digits"], **recipes.TINY, batch_size=8
 )
 # Those that do not name digits, on the tests' three classes.
 NAMES = [n for n in EXPERIMENTS if n not in ("omit_3", "only_7_8")]

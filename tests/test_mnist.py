@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import kdtf
 from trainers.data import digits
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,9 +40,10 @@ def tiny_run(tmp_path_factory):
 def figures(run_dir):
     """What a run must give again: all but its times."""
     metrics = json.loads((run_dir / "metrics.json").read_text())
-    for arm in metrics["arms"].values():
+    [table] = metrics["experiments"].values()
+    for arm in table["arms"].values():
         del arm["seconds_per_epoch"]
-    return metrics
+    return table
 
 
 @pytest.mark.slow
@@ -55,14 +55,16 @@ def test_run_directory(tiny_run):
         "flags.txt",
         "learning_curves.png",
         "metrics.json",
+        "report.html",
         "report.md",
         "seed0",
         "seed1",
     ]
-    for name in ("report.md", "errors.png", "metrics.json", "export"):
+    for name in ("report.html", "metrics.json", "export"):
         assert str(run_dir / name) in output
     metrics = json.loads((run_dir / "metrics.json").read_text())
-    assert metrics["experiment"] == "mnist" and metrics["dataset"] == "digits"
+    metrics = metrics["experiments"]["table"]
+    assert metrics["dataset"] == "digits"
     for arm in metrics["arms"].values():
         assert len(arm["test_errors"]) == 2
         assert set(arm) >= {
@@ -106,7 +108,7 @@ def test_run_again_it_trains_nothing_and_says_the_same(tiny_run):
 def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     run_dir = tmp_path / "killed"
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
-    for marks in ("checkpoints/epoch*", "student/result", "seed1/*"):
+    for marks in ("checkpoints/epoch*", "student-*/result", "seed1/*"):
         process = subprocess.Popen(
             command(*arguments),
             cwd=ROOT,
@@ -150,29 +152,17 @@ def test_held_out_cases_replace_the_test_set(tmp_path):
 
 
 @pytest.mark.slow
-def test_views_teach_what_the_student_sees(tmp_path):
-    arguments = ("--dataset=digits", "--tiny", f"--run_dir={tmp_path / 'run'}")
-    result = run(*arguments, "--views=2")
-    assert result.returncode == 0, result.stderr
-    store = kdtf.SoftTargets(tmp_path / "run" / "seed0" / "soft_targets")
-    images = len(digits.load().train_labels)
-    assert len(store) == images
-    on_disk = 2 * images * (10 * 2 + 4)  # views x (logits and a checksum)
-    assert on_disk <= store.nbytes < 1.05 * on_disk
-
-
-@pytest.mark.slow
 def test_published_teachers_need_no_weights(tiny_run, tmp_path):
     run_dir, _ = tiny_run
     published = tmp_path / "published"
     shutil.copytree(
-        run_dir, published, ignore=shutil.ignore_patterns("*.h5", "student")
+        run_dir, published, ignore=shutil.ignore_patterns("*.h5", "student-*")
     )
     arguments = (*TINY, f"--teachers_from={published}")
     result = run(*arguments, f"--run_dir={tmp_path / 'again'}")
     assert result.returncode == 0, result.stderr
     assert figures(tmp_path / "again") == figures(run_dir)
-    assert not (tmp_path / "again" / "seed0" / "teacher").exists()
+    assert not list((tmp_path / "again" / "seed0").glob("teacher*"))
 
     for more, message in (
         ("--seeds=3", "without that of seed 2"),
@@ -204,30 +194,23 @@ def test_help_teaches(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_experiment_of_omitted_digits(tiny_run, tmp_path):
-    """Of the teachers of another run; and again, without training."""
-    arguments = (
-        "--experiment=only_7_8",
-        *TINY,
-        f"--run_dir={tmp_path / 'run'}",
-        f"--teachers_from={tiny_run[0]}",
-    )
+def test_another_experiment_of_the_same_run(tiny_run, tmp_path):
+    """It finds the teachers, and the report gets a section more."""
+    run_dir = tmp_path / "run"
+    shutil.copytree(tiny_run[0], run_dir)
+    arguments = ("--experiment=only_7_8", *TINY, f"--run_dir={run_dir}")
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
-    text = (tmp_path / "run" / "metrics.json").read_text()
-    metrics = json.loads(text)
-    assert metrics["experiment"] == "only_7_8"
+    assert "teacher" not in result.stderr and "distilled" in result.stderr
+    text = (run_dir / "metrics.json").read_text()
+    experiments = json.loads(text)["experiments"]
+    assert list(experiments) == ["table", "only_7_8"]
+    figures = experiments["only_7_8"]
     labels = digits.load().eval_labels
-    assert metrics["omitted_cases"] == (~np.isin(labels, (7, 8))).sum()
-    assert len(metrics["ways"]["oracle"]["errors"]["seeds"]) == 2
+    assert figures["omitted_cases"] == (~np.isin(labels, (7, 8))).sum()
+    assert len(figures["ways"]["oracle"]["errors"]["test_errors"]) == 2
+    report = (run_dir / "report.md").read_text()
+    assert report.index("## The paper's table") < report.index("## Only 7")
     again = run(*arguments)
     assert again.returncode == 0 and "epoch" not in again.stderr
-    assert (tmp_path / "run" / "metrics.json").read_text() == text
-
-
-def test_views_are_refused_where_they_do_not_apply(tmp_path):
-    result = run(
-        "--experiment=omit_3", *TINY, "--views=2", f"--run_dir={tmp_path}"
-    )
-    assert result.returncode == 1
-    assert "--views must be 0 with --experiment=omit_3" in result.stderr
+    assert (run_dir / "metrics.json").read_text() == text

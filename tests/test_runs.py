@@ -13,7 +13,6 @@ SETTINGS = dataclasses.replace(
     recipes.DEFAULTS["digits"],
     **recipes.TINY,
     batch_size=8,
-    views=2,
     temperature=3.0,
 )
 
@@ -89,7 +88,7 @@ def test_teachers_of_another_run(tmp_path, trained):
         run.student(arm, 0).eval_logits, first.eval_logits
     )
     assert trained == ["distilled"]
-    # Without weights there are no views; nor is there a teacher of seed 1.
+    # Without weights it says no more, and there is no teacher of seed 1.
     with pytest.raises(ValueError, match="weights of its teachers"):
         run.soft_targets(recipes.jittered(arm, SETTINGS), 0)
     with pytest.raises(ValueError, match="every teacher that is wanted"):
@@ -97,13 +96,13 @@ def test_teachers_of_another_run(tmp_path, trained):
     assert sorted(published.rglob("*")) == before
 
 
-def test_views_of_another_runs_teacher_are_stored_here(tmp_path):
+def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):
     first = run_in(tmp_path / "first")
     first.teacher(0)
     before = sorted((tmp_path / "first").rglob("*"))
     arm = recipes.jittered(recipes.distilled(SETTINGS), SETTINGS)
     run = run_in(tmp_path / "second", teachers_from=tmp_path / "first")
-    assert run.soft_targets(arm, 0).shape == (2, 40, 3)
+    assert run.soft_targets(arm, 0).shape == (9, 40, 3)
     assert sorted((tmp_path / "first").rglob("*")) == before
 
 

@@ -37,8 +37,6 @@ class Arm:
       hidden_dropout: float, share of the hidden units dropped.
       max_norm: float, bound on each unit's incoming weights; 0 for none.
       jitter: int, pixels by which training images move.
-      views: int, number of stored views that jitter shows; 0 for new ones at
-        every step.
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
@@ -58,7 +56,6 @@ class Arm:
     hidden_dropout: float = 0.0
     max_norm: float = 0.0
     jitter: int = 0
-    views: int = 0
     temperature: float = 1.0
     soft_weight: float = 0.0
     hard_weight: float = 1.0
@@ -154,8 +151,8 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
       data: a `trainers.data.ImageData`.
       seed: int.
       directory: `pathlib.Path` of this arm and seed.
-      soft_targets: `[max(views, 1), cases, classes]` teacher logits on the
-        training cases, for an arm with a soft weight.
+      soft_targets: `[places, cases, classes]` teacher logits on the training
+        cases at every place of jitter, for an arm with a soft weight.
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
@@ -196,7 +193,6 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         batch_size=arm.batch_size,
         seed=seed,
         jitter=arm.jitter,
-        views=arm.views,
         first_step=state["epoch"] * steps,
         last_step=arm.epochs * steps,
     )

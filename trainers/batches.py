@@ -1,9 +1,12 @@
 """Training batches as a pure function of the step.
 
 Order and jitter depend on the seed and the step alone, so that a run that was
-killed and resumed sees what an uninterrupted one sees. With stored views, an
-epoch shows one view of every image, which depends on image and view alone.
+killed and resumed sees what an uninterrupted one sees. With soft targets of all
+places that jitter may move an image to, an epoch shows every image at one of
+them, and as many epochs as there are places show it at each.
 """
+
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +31,6 @@ def training_batches(
     batch_size,
     seed,
     jitter,
-    views=0,
     first_step,
     last_step,
 ):
@@ -37,14 +39,13 @@ def training_batches(
     Args:
       images: `[cases, height, width]` uint8 array.
       labels: `[cases]` array.
-      soft_targets: `[max(views, 1), cases, classes]` teacher logits, or None.
+      soft_targets: `[places(jitter), cases, classes]` teacher logits, or None.
       white: int, the pixel value that becomes 1.
       batch_size: int; at most the number of cases.
       seed: int.
       jitter: int, by how many pixels an image may move in either direction;
-        pixels that move in are 0.
-      views: int, number of jittered views that the soft targets are of; 0
-        where every step jitters anew.
+        pixels that move in are 0. Places are drawn at every step, but for
+        soft targets, where a case goes through them one after another.
       first_step: int, counted from 0 over all epochs.
       last_step: int, exclusive.
 
@@ -56,12 +57,11 @@ def training_batches(
     cases, height, width = images.shape
     steps = steps_per_epoch(cases, batch_size)
     batch_size = min(batch_size, cases)
-    padding = ((0, 0), (jitter, jitter), (jitter, jitter))
-    padded = tf.constant(np.pad(images, padding))
+    padded = tf.constant(pad(images, jitter))
     labels = tf.constant(labels)
+    corners = tf.constant(places(jitter))
     if soft_targets is not None:
         soft_targets = tf.constant(soft_targets)
-    offsets = _offsets_of_views(views, cases, jitter) if views else None
 
     def batch(step):
         epoch, position = step // steps, step % steps
@@ -70,19 +70,19 @@ def training_batches(
             seed=tf.stack([tf.constant(seed, tf.int64), epoch]),
             max_index=cases - 1,
         )
-        view = epoch % max(views, 1)
         pictures = tf.gather(padded, rows)
+        place = (epoch + rows) % len(corners)
         if jitter:
             top_left = (
-                tf.gather(offsets[view], rows)
-                if views
-                else _offsets_of_step(batch_size, jitter, seed, step)
+                _random_corners(batch_size, jitter, seed, step)
+                if soft_targets is None
+                else tf.gather(corners, place)
             )
             pictures = _cut(pictures, (height, width), top_left)
         x = tf.cast(tf.reshape(pictures, (batch_size, -1)), tf.float32) / white
         y = tf.gather(labels, rows)
         if soft_targets is not None:
-            logits = tf.gather(soft_targets[view], rows)
+            logits = tf.gather_nd(soft_targets, tf.stack([place, rows], 1))
             y = {"labels": y, "teacher_logits": logits}
         return x, y
 
@@ -93,34 +93,31 @@ def training_batches(
     )
 
 
-def offset(seed, jitter, shape=(2,)):
-    """Where to cut a picture out of one padded by `jitter` pixels.
+def pad(images, jitter):
+    """Images `[cases, height, width]` with `jitter` black pixels around."""
+    around = (jitter, jitter)
+    return np.pad(images, ((0, 0), around, around))
+
+
+def places(jitter):
+    """Where jitter may cut a picture out of a padded one.
 
     Args:
-      seed: `[2]` integers; the same seed gives the same place.
       jitter: int.
-      shape: of the result; its last axis is row and column.
 
     Returns:
-      int32 from 0 to 2 * jitter.
+      `[(2 jitter + 1)^2, 2]` int32 array of top and left.
     """
-    return tf.random.stateless_uniform(
-        shape, seed, maxval=2 * jitter + 1, dtype=tf.int32
-    )
+    corners = itertools.product(range(2 * jitter + 1), repeat=2)
+    return np.array(list(corners), np.int32)
 
 
-def _offsets_of_step(count, jitter, seed, step):
+def _random_corners(count, jitter, seed, step):
     seed = tf.stack([tf.constant(seed + _JITTER_STREAM, tf.int64), step])
-    return tf.transpose(offset(seed, jitter, (2, count)))
-
-
-@tf.function
-def _offsets_of_views(views, cases, jitter):
-    """`[views, cases, 2]`, drawn as `kdtf.SoftTargets` seeds its views."""
-    view, case = tf.meshgrid(tf.range(views), tf.range(cases), indexing="ij")
-    seeds = tf.reshape(tf.stack([case, view], axis=-1), (-1, 2))
-    places = tf.map_fn(lambda seed: offset(seed, jitter), seeds)
-    return tf.reshape(places, (views, cases, 2))
+    drawn = tf.random.stateless_uniform(
+        (2, count), seed, maxval=2 * jitter + 1, dtype=tf.int32
+    )
+    return tf.transpose(drawn)
 
 
 def _cut(padded, size, top_left):

@@ -27,7 +27,6 @@ class Settings:
     hidden_dropout: float
     max_norm: float
     jitter: int
-    views: int
     members: int
     member_epochs: int
     held_out: int = 0
@@ -54,7 +53,6 @@ DEFAULTS = {
         hidden_dropout=0.3,
         max_norm=2.0,
         jitter=2,
-        views=25,
         members=10,
         member_epochs=20,
     ),
@@ -77,7 +75,6 @@ DEFAULTS = {
         hidden_dropout=0.1,
         max_norm=0.0,
         jitter=1,
-        views=9,
         members=10,
         member_epochs=200,
     ),
@@ -114,7 +111,6 @@ HELP = {
     "max_norm": "bound on the norm of the weights into a unit of the teacher; "
     "0 for none",
     "jitter": "pixels by which the teacher's images move, in either direction",
-    "views": "stored jittered views of every image, in consistent",
     "members": "teachers in the ensemble",
     "member_epochs": "epochs of each of them",
 }
@@ -190,14 +186,10 @@ def distilled(settings):
 def jittered(arm, settings):
     """An arm that sees jittered images, for long.
 
-    With soft targets it sees stored views, and the teacher's answers to those
-    very views (consistent teaching); on labels, new ones at every step.
+    With soft targets, those of the very image that it sees.
     """
     return dataclasses.replace(
-        arm,
-        epochs=settings.consistent_epochs,
-        jitter=settings.jitter,
-        views=settings.views if arm.soft_weight else 0,
+        arm, epochs=settings.consistent_epochs, jitter=settings.jitter
     )
 
 

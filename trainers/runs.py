@@ -75,15 +75,12 @@ class Run:
         return [self.student(arm, seed) for seed in range(self.seeds)]
 
     def soft_targets(self, arm, seed):
-        """What an arm learns from: `[max(views, 1), cases, classes]` logits.
+        """What an arm learns from: `[places, cases, classes]` logits.
 
-        They are relative to the largest of their row.
+        Those of every place that its jitter may move an image to, relative to
+        the largest of their row.
         """
-        shown = {
-            "views": arm.views,
-            "jitter": self.settings.jitter,
-            "temperature": None,
-        }
+        shown = {"jitter": arm.jitter}
         if arm.taught_by == "arithmetic":  # its mean depends on it
             shown["temperature"] = arm.temperature
         name = _store_name(arm, seed)
@@ -144,7 +141,7 @@ def _store_name(arm, seed):
         parts.append(arm.taught_by)
     if arm.taught_by == "arithmetic":
         parts.append(f"T{arm.temperature:g}")
-    if arm.views:
-        parts.append(f"{arm.views}_views")
+    if arm.jitter:
+        parts.append("jittered")
     folder = f"seed{seed}" if arm.taught_by == "teacher" else "ensemble"
     return pathlib.Path(folder, "-".join(parts))

@@ -1,8 +1,11 @@
 """The transfer set: training images with the teacher's soft targets.
 
-The teacher runs once a seed, over the images as they are or over a number of
-jittered views of each, and what it says is kept in a `kdtf.SoftTargets`.
+The teacher runs once a seed, over the images as they are or over every place
+that jitter may move them to, and what it says is kept in a `kdtf.SoftTargets`.
 """
+
+import functools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -19,71 +22,74 @@ def is_stored(directory):
     return (directory / soft_targets_format.MANIFEST).exists()
 
 
-def write(teacher, data, directory, *, views, jitter, temperature=None):
+def write(teacher, data, directory, *, jitter=0, temperature=None):
     """Stores the teacher's logits on the training images, once.
 
     Args:
       teacher: the trained `keras.Model`, `[batch, inputs]` to logits.
       data: a `trainers.data.ImageData`.
       directory: where the `kdtf.SoftTargets` go, or are.
-      views: int, number of jittered views; 0 for the images as they are.
-      jitter: int, pixels by which a view may move.
+      jitter: int, pixels by which images move: all of
+        `batches.places(jitter)`; 0 for the images as they are.
       temperature: float, for an arithmetic `kdtf.Ensemble`.
     """
     kdtf.SoftTargets.write(
         directory,
         teacher,
-        _dataset(data),
+        _dataset(data, jitter),
         temperature=temperature,
-        views=max(views, 1),
-        augment=_augment(data, views, jitter),
-        verbose=int(views > 0),
+        verbose=int(jitter > 0),
     )
 
 
-def read(data, directory, *, views, jitter, temperature=None):
+def read(data, directory, *, jitter=0, temperature=None):
     """The teacher's logits on the training images.
 
     Args:
       data: a `trainers.data.ImageData`.
       directory: where the `kdtf.SoftTargets` are.
-      views: int, as they were written.
       jitter: int, as they were written.
       temperature: float or None, as they were written.
 
     Returns:
-      `[max(views, 1), cases, classes]` float32 array.
+      `[places, cases, classes]` float32 array, one place for jitter 0.
 
     Raises:
-      tf.errors.InvalidArgumentError: where they are of other images or views.
+      ValueError: where they are of another number of images or temperature.
+      tf.errors.InvalidArgumentError: where they are of other images.
     """
     joined = kdtf.SoftTargets(directory).join(
-        _dataset(data),
-        temperature=temperature,
-        augment=_augment(data, views, jitter),
+        _dataset(data, jitter), temperature=temperature
     )
     # Ten numbers an image: few enough to keep in memory.
     logits = np.concatenate([y["teacher_logits"] for _, y in joined])
-    return logits.reshape(max(views, 1), len(data.train_images), -1)
+    places = len(batches.places(jitter))
+    return logits.reshape(places, len(data.train_images), -1)
 
 
-def _dataset(data):
-    return tf.data.Dataset.from_tensor_slices(
-        data.inputs(data.train_images)
+def _dataset(data, jitter):
+    """Batches of inputs: all images at the first place, then at the next."""
+    images = data.train_images
+    size = images.shape[1:]
+    padded = tf.data.Dataset.from_tensor_slices(
+        batches.pad(images, jitter)
     ).batch(_BATCH)
 
+    def at(place):
+        top, left = place
 
-def _augment(data, views, jitter):
-    return jittered(data.train_images.shape[1:], jitter) if views else None
+        def inputs(padded):
+            cut = padded[:, top : top + size[0], left : left + size[1]]
+            flat = tf.reshape(cut, (-1, size[0] * size[1]))
+            return tf.cast(flat, tf.float32) / data.white
 
+        return padded.map(inputs)
 
-def jittered(size, jitter):
-    """Function (x, seed) that moves a flat image of `size` (height, width)."""
-
-    def augment(x, seed):
-        padding = ((jitter, jitter), (jitter, jitter))
-        padded = tf.pad(tf.reshape(x, size), padding)
-        place = batches.offset(seed, jitter)
-        return tf.reshape(tf.slice(padded, place, size), x.shape)
-
-    return augment
+    shown = functools.reduce(
+        tf.data.Dataset.concatenate,
+        [at(place) for place in batches.places(jitter)],
+    )
+    length = math.ceil(len(batches.places(jitter)) * len(images) / _BATCH)
+    return shown.rebatch(_BATCH).apply(
+        tf.data.experimental.assert_cardinality(length)
+    )

@@ -29,6 +29,7 @@ class Experiment:
       measure: function from a `trainers.runs.Run` to its figures, a dict that
         JSON can hold.
       table: function from the figures to a `pages.Table`.
+      findings: function from the figures to what they say, a list of sentences.
       blocks: function from the figures and the `trainers.data.ImageData` to the
         section's blocks.
     """
@@ -36,11 +37,18 @@ class Experiment:
     title: str
     measure: Callable
     table: Callable
+    findings: Callable
     blocks: Callable
 
 
 def _of_module(module):
-    return Experiment(module.TITLE, module.measure, module.table, module.blocks)
+    return Experiment(
+        module.TITLE,
+        module.measure,
+        module.table,
+        module.findings,
+        module.blocks,
+    )
 
 
 def _of_omission(omission):
@@ -48,6 +56,7 @@ def _of_omission(omission):
         omitted_report.TITLES[omission.name],
         functools.partial(omitted.measure, omission),
         omitted_report.table,
+        omitted_report.findings,
         omitted_report.blocks,
     )
 

@@ -113,8 +113,8 @@ def blocks(metrics, data):
     return (
         pages.Text(
             f"2 x {settings['student_units']} units, images moved by up to "
-            f"{settings['jitter']} pixels; soft targets of {settings['views']} "
-            "stored views of every image."
+            f"{settings['jitter']} pixels; the soft targets are those of the "
+            "image as it was moved."
         ),
         table(metrics),
         pages.Bullets(findings(metrics)),

@@ -55,6 +55,19 @@ def table(metrics):
     return pages.Table(head, rows)
 
 
+def findings(metrics):
+    """What the figures say, as a list of sentences."""
+    before, after = metrics["ways"]["none"], metrics["ways"]["prior"]
+    cases = metrics["cases"]
+    return [
+        "A bias chosen without any label takes the errors from "
+        f"{before['errors']['mean'] / cases:.2%} to "
+        f"{after['errors']['mean'] / cases:.2%}, and the omitted digits that "
+        f"are right from {_right(before['omitted_errors']['mean'], metrics)} "
+        f"to {_right(after['omitted_errors']['mean'], metrics)}."
+    ]
+
+
 def blocks(metrics, data):
     """The section's blocks."""
     del data
@@ -65,6 +78,7 @@ def blocks(metrics, data):
             "never saw, before and after a bias."
         ),
         table(metrics),
+        pages.Bullets(findings(metrics)),
         pages.Plot(
             metrics["experiment"], _plot(metrics), "Errors against the bias"
         ),

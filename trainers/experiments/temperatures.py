@@ -11,7 +11,7 @@ from trainers import evaluation, pages, plots, recipes, statistics
 
 TITLE = "Temperatures"
 WIDTHS = {"mnist": (800, 300, 30), "digits": (24, 12, 6)}
-TEMPERATURES = (1.0, 2.5, 4.0, 8.0, 12.0, 20.0, 40.0)
+TEMPERATURES = (1.0, 2.5, 4.0, 10.0, 20.0, 40.0)
 _HIGH = 8.0  # above it temperatures are said to be alike
 _MIDDLE = (2.5, 4.0)  # the best of a narrow student, it is said
 
