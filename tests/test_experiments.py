@@ -62,7 +62,6 @@ def test_every_arm_has_a_directory_of_its_own():
     settings = recipes.DEFAULTS["mnist"]
     different = {
         recipes.teacher(settings),
-        recipes.member(settings),
         recipes.student(settings),
         *consistent.arms_of(settings).values(),
         *logit_matching.arms_of(settings),

@@ -49,7 +49,7 @@ def test_an_arm_is_trained_once(tmp_path, trained):
 
 def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
     run = run_in(tmp_path)
-    members = run.members()
+    members = run.members(recipes.ensemble(SETTINGS, "geometric"))
     assert trained == ["teacher"] * SETTINGS.members
     np.testing.assert_array_equal(
         run.teacher(1).eval_logits, members[1].eval_logits
@@ -60,10 +60,13 @@ def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
 @pytest.mark.parametrize("combine", ("arithmetic", "geometric"))
 def test_soft_targets_of_an_ensemble(tmp_path, combine):
     run = run_in(tmp_path)
-    arm = dataclasses.replace(recipes.distilled(SETTINGS), taught_by=combine)
+    ensemble = recipes.ensemble(SETTINGS, combine)
+    arm = dataclasses.replace(recipes.distilled(SETTINGS), ensemble=ensemble)
     stored = run.soft_targets(arm, 0)[0]
     images = run.data.inputs(run.data.train_images)
-    logits = np.stack([arms.predict(m.net, images) for m in run.members()])
+    logits = np.stack(
+        [arms.predict(m.net, images) for m in run.members(ensemble)]
+    )
     if combine == "geometric":
         expected = logits.mean(0)
     else:

@@ -24,6 +24,21 @@ _WEIGHTS = "student.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Teachers that teach together.
+
+    Attributes:
+      members: int; teachers of the seeds 0 to members - 1.
+      epochs: int, of each of them.
+      combine: "arithmetic" or "geometric", see `kdtf.Ensemble`.
+    """
+
+    members: int
+    epochs: int
+    combine: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Arm:
     """What defines an arm; the same arm and seed give the same net.
 
@@ -40,8 +55,8 @@ class Arm:
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
-      taught_by: whose soft targets it learns from: "teacher", or the ensemble's
-        "arithmetic" or "geometric" mean.
+      ensemble: the `Ensemble` whose soft targets it learns from; None for those
+        of its seed's teacher.
       transfer: which training images it sees: "all", or an experiment's name.
       match_logits: whether it minimises the distance of the logits, and no
         divergence of softmaxes.
@@ -59,7 +74,7 @@ class Arm:
     temperature: float = 1.0
     soft_weight: float = 0.0
     hard_weight: float = 1.0
-    taught_by: str = "teacher"
+    ensemble: Ensemble | None = None
     transfer: str = "all"
     match_logits: bool = False
 

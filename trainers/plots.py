@@ -1,6 +1,7 @@
 """What the plots of all experiments share."""
 
 from matplotlib import figure as figures
+from matplotlib import ticker
 
 COLOURS = {
     "teacher": "#4c4c4c",
@@ -30,7 +31,7 @@ def errors_label(metrics):
     return f"errors on {metrics['cases']:,} {metrics['evaluated_on']} cases"
 
 
-def with_interval(axes, x, arm, colour, label=None):
+def with_interval(axes, x, arm, colour):
     """Draws an arm's mean, its interval and its seeds at a place of an axis."""
     axes.plot(
         [x] * len(arm["test_errors"]),
@@ -42,7 +43,7 @@ def with_interval(axes, x, arm, colour, label=None):
     )
     if None not in arm["ci95"]:
         axes.vlines(x, *arm["ci95"], color=colour, lw=2, alpha=0.6)
-    axes.plot([x], [arm["mean"]], "_", color=colour, ms=12, mew=2, label=label)
+    axes.plot([x], [arm["mean"]], "_", color=colour, ms=12, mew=2)
 
 
 def sweep(axes, xs, arms, colour, label):
@@ -52,13 +53,31 @@ def sweep(axes, xs, arms, colour, label):
         with_interval(axes, x, arm, colour)
 
 
-def level(axes, value, colour, label, style="--"):
+def level(axes, value, colour, label):
     """Draws a level to compare with."""
-    axes.axhline(value, color=colour, ls=style, lw=1.2, label=label)
+    axes.axhline(value, color=colour, ls="--", lw=1.2, label=label)
 
 
-def interval(bounds, spec):
-    """`[low, high]` as text; a dash where a single seed gives none."""
-    if None in bounds:
-        return "-"
-    return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"
+def curves(axes, arm, colour, label):
+    """Draws an arm's errors against the epoch, a line a seed."""
+    for i, curve in enumerate(arm["curves"]):
+        axes.plot(
+            [point["epoch"] for point in curve],
+            [point["errors"] for point in curve],
+            color=colour,
+            lw=1.2,
+            alpha=0.8,
+            label=label if i == 0 else None,
+        )
+
+
+def finish_curves(axes, metrics):
+    """Gives a plot of `curves` its axes and legend."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(errors_label(metrics) + " (log scale)")
+    axes.set_title(f"{metrics['dataset']}: learning curves, one line a seed")
+    axes.legend(fontsize=8)

@@ -29,6 +29,7 @@ class Settings:
     jitter: int
     members: int
     member_epochs: int
+    consistent_members: int
     held_out: int = 0
 
 
@@ -55,6 +56,7 @@ DEFAULTS = {
         jitter=2,
         members=10,
         member_epochs=20,
+        consistent_members=3,
     ),
     "digits": Settings(
         dataset="digits",
@@ -77,6 +79,7 @@ DEFAULTS = {
         jitter=1,
         members=10,
         member_epochs=200,
+        consistent_members=3,
     ),
 }
 
@@ -89,6 +92,7 @@ TINY = {
     "consistent_epochs": 4,
     "members": 2,
     "member_epochs": 4,
+    "consistent_members": 2,
 }
 
 HELP = {
@@ -113,6 +117,8 @@ HELP = {
     "jitter": "pixels by which the teacher's images move, in either direction",
     "members": "teachers in the ensemble",
     "member_epochs": "epochs of each of them",
+    "consistent_members": "teachers, trained in full, that teach together in "
+    "consistent",
 }
 
 # The settings that a teacher and its soft targets depend on.
@@ -155,9 +161,9 @@ def teacher(settings):
     )
 
 
-def member(settings):
-    """One of the teachers of an ensemble."""
-    return dataclasses.replace(teacher(settings), epochs=settings.member_epochs)
+def ensemble(settings, combine):
+    """Many teachers that were trained for a shorter time."""
+    return arms.Ensemble(settings.members, settings.member_epochs, combine)
 
 
 def student(settings):

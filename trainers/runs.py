@@ -37,16 +37,15 @@ class Run:
         """The `arms.Result` of a seed's teacher."""
         return self._teacher(recipes.teacher(self.settings), seed)
 
-    def members(self):
-        """The `arms.Result`s of the ensemble's members.
+    def members(self, ensemble):
+        """The `arms.Result`s of an `arms.Ensemble`.
 
-        Where they are trained as long as teachers are, the first of them are
-        the teachers.
+        Members that are trained as long as teachers are the seeds' teachers.
         """
-        arm = recipes.member(self.settings)
-        return [
-            self._teacher(arm, seed) for seed in range(self.settings.members)
-        ]
+        arm = dataclasses.replace(
+            recipes.teacher(self.settings), epochs=ensemble.epochs
+        )
+        return [self._teacher(arm, seed) for seed in range(ensemble.members)]
 
     def student(self, arm, seed, *, cases=None):
         """The `arms.Result` of an arm that is no teacher.
@@ -81,7 +80,7 @@ class Run:
         the largest of their row.
         """
         shown = {"jitter": arm.jitter}
-        if arm.taught_by == "arithmetic":  # its mean depends on it
+        if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
         name = _store_name(arm, seed)
         stored = (self.teachers_from or self.directory) / name
@@ -94,8 +93,10 @@ class Run:
 
     def _teacher_net(self, arm, seed):
         """The `keras.Model` that an arm is taught by."""
-        single = arm.taught_by == "teacher"
-        results = [self.teacher(seed)] if single else self.members()
+        if arm.ensemble:
+            results = self.members(arm.ensemble)
+        else:
+            results = [self.teacher(seed)]
         if not all(result.has_weights for result in results):
             raise ValueError(
                 "--teachers_from must hold the weights of its teachers, or the "
@@ -103,7 +104,9 @@ class Run:
                 f"anew. Received: --teachers_from={self.teachers_from}"
             )
         nets = [result.net for result in results]
-        return nets[0] if single else kdtf.Ensemble(nets, combine=arm.taught_by)
+        if arm.ensemble:
+            return kdtf.Ensemble(nets, combine=arm.ensemble.combine)
+        return nets[0]
 
     def _teacher(self, arm, seed):
         """The `arms.Result` of an arm that teaches."""
@@ -134,14 +137,20 @@ def arm_directory(run_dir, arm, seed):
     return run_dir / f"seed{seed}" / arm.directory_name()
 
 
+def _depends_on_temperature(arm):
+    """Whether an arm's soft targets are those of one temperature."""
+    return bool(arm.ensemble) and arm.ensemble.combine == "arithmetic"
+
+
 def _store_name(arm, seed):
     """Where a run directory keeps an arm's soft targets."""
-    parts = ["soft_targets"]
-    if arm.taught_by != "teacher":
-        parts.append(arm.taught_by)
-    if arm.taught_by == "arithmetic":
+    folder, parts = f"seed{seed}", ["soft_targets"]
+    if arm.ensemble:
+        folder = "ensemble"
+        parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
+        parts.append(arm.ensemble.combine)
+    if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
     if arm.jitter:
         parts.append("jittered")
-    folder = f"seed{seed}" if arm.taught_by == "teacher" else "ensemble"
     return pathlib.Path(folder, "-".join(parts))

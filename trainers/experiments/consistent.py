@@ -3,14 +3,13 @@
 Consistent teaching (Beyer et al. 2022, arXiv 2106.05237). It breaks the paper's
 "no translations in the transfer set" and is therefore an experiment of its own:
 how good can the small net get? Beside it, the same net on labels with the same
-jitter, in as many updates, and a student of the ensemble.
+jitter, in as many updates, and a student that the teachers of several seeds
+teach together, by the mean of their logits.
 """
 
 import dataclasses
 
-from matplotlib import ticker
-
-from trainers import evaluation, pages, plots, recipes
+from trainers import arms, columns, evaluation, pages, plots, recipes
 from trainers.experiments import ensemble
 
 TITLE = "Consistent teaching"
@@ -24,7 +23,14 @@ def arms_of(settings):
             recipes.student(settings), settings
         ),
         "one teacher": one,
-        "ensemble": dataclasses.replace(one, taught_by="geometric"),
+        "several teachers": dataclasses.replace(
+            one,
+            ensemble=arms.Ensemble(
+                settings.consistent_members,
+                settings.teacher_epochs,
+                "geometric",
+            ),
+        ),
     }
 
 
@@ -37,12 +43,13 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    arms = arms_of(run.settings)
-    results = {name: run.students(arm) for name, arm in arms.items()}
+    named = arms_of(run.settings)
+    results = {name: run.students(arm) for name, arm in named.items()}
     single = [run.teacher(seed).eval_logits for seed in range(run.seeds)]
-    combined = ensemble.combined_logits(run.members(), "geometric")
-    teachers = {name: single for name in arms}
-    teachers["ensemble"] = [combined] * run.seeds
+    shared = named["several teachers"].ensemble
+    combined = ensemble.combined_logits(run.members(shared), shared.combine)
+    teachers = {name: single for name in named}
+    teachers["several teachers"] = [combined] * run.seeds
     labels = run.data.eval_labels
     return {
         **evaluation.about(run),
@@ -50,7 +57,7 @@ def measure(run):
             "one teacher": evaluation.summarise_errors(
                 [(z.argmax(-1) != labels).sum() for z in single]
             ),
-            "ensemble": evaluation.summarise_errors(
+            "several teachers": evaluation.summarise_errors(
                 [(combined.argmax(-1) != labels).sum()]
             ),
         },
@@ -61,39 +68,25 @@ def measure(run):
                 ),
                 "curves": [result.curve for result in results[name]],
             }
-            for name, arm in arms.items()
+            for name, arm in named.items()
         },
         "against_labels": {
             name: evaluation.compare(
                 results[name], results["labels, jittered"], run.data
             )
-            for name in ("one teacher", "ensemble")
+            for name in ("one teacher", "several teachers")
         },
     }
 
 
 def table(metrics):
     """The arms as a `pages.Table`."""
-    head = ["learned from", "teacher's errors", "errors, mean"]
-    head += ["95 % interval", "a seed", "agreement", "KL to teacher"]
-    head += ["NLL", "ECE", "epochs"]
+    head = ["learned from", "teacher's errors", *columns.HEAD]
     rows = []
     for name, arm in metrics["arms"].items():
         teacher = metrics["teachers"].get(name)
-        rows.append(
-            [
-                name,
-                f"{teacher['mean']:.1f}" if teacher else "",
-                f"{arm['mean']:.1f}",
-                plots.interval(arm["ci95"], ".1f"),
-                ", ".join(str(e) for e in arm["test_errors"]),
-                f"{arm['agreement']:.2%}",
-                f"{arm['fidelity_kl']:.4f}",
-                f"{arm['nll']:.4f}",
-                f"{arm['ece']:.2%}",
-                str(arm["epochs"]),
-            ]
-        )
+        errors = f"{teacher['mean']:.1f}" if teacher else ""
+        rows.append([name, errors, *columns.of(arm)])
     return pages.Table(head, rows)
 
 
@@ -112,7 +105,8 @@ def blocks(metrics, data):
     settings = metrics["settings"]
     return (
         pages.Text(
-            f"2 x {settings['student_units']} units, images moved by up to "
+            f"2 x {settings['student_units']} units, "
+            f"{settings['consistent_epochs']} epochs, images moved by up to "
             f"{settings['jitter']} pixels; the soft targets are those of the "
             "image as it was moved."
         ),
@@ -130,15 +124,7 @@ def _plot(metrics):
     for colour, (name, arm) in zip(
         colours, metrics["arms"].items(), strict=True
     ):
-        for i, curve in enumerate(arm["curves"]):
-            axes.plot(
-                [point["epoch"] for point in curve],
-                [point["errors"] for point in curve],
-                color=plots.COLOURS[colour],
-                lw=1.2,
-                alpha=0.8,
-                label=f"taught by: {name}" if i == 0 else None,
-            )
+        plots.curves(axes, arm, plots.COLOURS[colour], f"learned from: {name}")
     if plots.is_the_papers(metrics):
         plots.level(
             axes,
@@ -146,12 +132,5 @@ def _plot(metrics):
             "black",
             "the paper's distilled net, without jitter",
         )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(plots.errors_label(metrics) + " (log scale)")
-    axes.set_title(f"{metrics['dataset']}: jittered students, one line a seed")
-    axes.legend(fontsize=8)
+    plots.finish_curves(axes, metrics)
     return figure

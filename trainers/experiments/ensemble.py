@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import kdtf
-from trainers import evaluation, pages, plots, recipes
+from trainers import columns, evaluation, pages, plots, recipes
 
 TITLE = "An ensemble of teachers"
 COMBINATIONS = ("arithmetic", "geometric")
@@ -25,13 +25,17 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    members = run.members()
+    shared = {
+        combine: recipes.ensemble(run.settings, combine)
+        for combine in COMBINATIONS
+    }
+    members = run.members(shared["geometric"])
     one = recipes.distilled(run.settings)
     arms = {
         "one teacher": one,
         **{
-            f"{combine} mean": dataclasses.replace(one, taught_by=combine)
-            for combine in COMBINATIONS
+            f"{combine} mean": dataclasses.replace(one, ensemble=ensemble)
+            for combine, ensemble in shared.items()
         },
     }
     results = {name: run.students(arm) for name, arm in arms.items()}
@@ -90,19 +94,9 @@ def _unique(arrays):
 
 def table(metrics):
     """Teachers and their students as a `pages.Table`."""
-    head = ["taught by", "errors of the teacher", "of the student, mean"]
-    head += ["95 % interval", "a seed", "agreement", "KL to teacher", "NLL"]
+    head = ["taught by", "teacher's errors", *columns.HEAD]
     rows = [
-        [
-            name,
-            f"{metrics['teachers'][name]['mean']:.1f}",
-            f"{arm['mean']:.1f}",
-            plots.interval(arm["ci95"], ".1f"),
-            ", ".join(str(e) for e in arm["test_errors"]),
-            f"{arm['agreement']:.2%}",
-            f"{arm['fidelity_kl']:.4f}",
-            f"{arm['nll']:.4f}",
-        ]
+        [name, f"{metrics['teachers'][name]['mean']:.1f}", *columns.of(arm)]
         for name, arm in metrics["arms"].items()
     ]
     return pages.Table(head, rows)

@@ -6,7 +6,7 @@ considerably lower weight on the hard term.
 
 import dataclasses
 
-from trainers import evaluation, pages, plots, recipes, statistics
+from trainers import columns, evaluation, pages, plots, recipes, statistics
 
 TITLE = "Weight of the hard term"
 HARD_WEIGHTS = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
@@ -65,19 +65,9 @@ def measure(run):
 
 def table(metrics):
     """Errors by weight as a `pages.Table`."""
-    head = ["weight of the hard term", "errors, mean", "95 % interval"]
-    head += ["a seed", "agreement", "KL to teacher", "NLL", "ECE"]
+    head = ["weight of the hard term", *columns.HEAD]
     rows = [
-        [
-            _name(weight),
-            f"{arm['mean']:.1f}",
-            plots.interval(arm["ci95"], ".1f"),
-            ", ".join(str(e) for e in arm["test_errors"]),
-            f"{arm['agreement']:.2%}",
-            f"{arm['fidelity_kl']:.4f}",
-            f"{arm['nll']:.4f}",
-            f"{arm['ece']:.2%}",
-        ]
+        [_name(weight), *columns.of(arm)]
         for weight, arm in zip(
             metrics["hard_weights"], metrics["arms"], strict=True
         )

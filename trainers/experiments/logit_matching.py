@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import kdtf
-from trainers import evaluation, pages, plots, recipes
+from trainers import columns, evaluation, pages, plots, recipes
 
 TITLE = "High temperatures and logit matching"
 TEMPERATURES = (1.0, 4.0, 20.0, 100.0, 1000.0)
@@ -85,25 +85,16 @@ def gradient_gap(result, teacher_logits, temperature):
 
 def table(metrics):
     """Errors by temperature as a `pages.Table`."""
-    head = ["learned by", "errors, mean", "95 % interval", "a seed"]
-    head += ["agreement", "KL to teacher", "against matching"]
     against = [
         evaluation.say_difference(test) for test in metrics["against_matching"]
     ]
     rows = [
-        [
-            name,
-            f"{arm['mean']:.1f}",
-            plots.interval(arm["ci95"], ".1f"),
-            ", ".join(str(e) for e in arm["test_errors"]),
-            f"{arm['agreement']:.2%}",
-            f"{arm['fidelity_kl']:.4f}",
-            difference,
-        ]
+        [name, *columns.of(arm), difference]
         for name, arm, difference in zip(
             _names(metrics), metrics["arms"], [*against, ""], strict=True
         )
     ]
+    head = ["learned by", *columns.HEAD, "against matching"]
     return pages.Table(head, rows)
 
 

@@ -1,6 +1,6 @@
 """The section of an experiment of `trainers.experiments.omitted`."""
 
-from trainers import pages, plots
+from trainers import columns, pages, plots
 
 _WAYS = {
     "none": "as trained",
@@ -24,26 +24,17 @@ PAPER = {
 def table(metrics):
     """Errors by way of choosing the bias as a `pages.Table`."""
     digits = " and ".join(str(digit) for digit in metrics["shifted"])
-    head = [
-        "bias chosen on",
-        f"bias of {digits}",
-        "errors, mean",
-        "95 % interval",
-        "a seed",
-        "omitted digits right",
-    ]
+    head = ["bias chosen on", f"bias of {digits}", *columns.HEAD[:3]]
+    head += ["omitted digits right"]
     paper = PAPER[metrics["experiment"]] if plots.is_the_papers(metrics) else {}
     head += ["paper: errors", "omitted right"] if paper else []
     rows = []
-    for way, figures_of_way in metrics["ways"].items():
-        errors = figures_of_way["errors"]
+    for way, found in metrics["ways"].items():
         cells = [
             _WAYS[way],
-            ", ".join(f"{shift:+.1f}" for shift in figures_of_way["shift"]),
-            f"{errors['mean']:.1f}",
-            plots.interval(errors["ci95"], ".1f"),
-            ", ".join(str(e) for e in errors["test_errors"]),
-            _right(figures_of_way["omitted_errors"]["mean"], metrics),
+            ", ".join(f"{shift:+.1f}" for shift in found["shift"]),
+            *columns.of_errors(found["errors"]),
+            _right(found["omitted_errors"]["mean"], metrics),
         ]
         if paper:
             total, omitted = paper.get(way, (None, None))

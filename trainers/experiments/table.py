@@ -1,9 +1,7 @@
 """The paper's table: a teacher, a student on labels, a distilled student."""
 
-from matplotlib import ticker
-
 import kdtf
-from trainers import evaluation, pages, plots, recipes, statistics
+from trainers import columns, evaluation, pages, plots, recipes, statistics
 from trainers.experiments import gallery
 
 TITLE = "The paper's table"
@@ -83,22 +81,12 @@ def summarise(results, arms, data):
 def table(metrics):
     """The arms as a `pages.Table`."""
     with_paper = plots.is_the_papers(metrics)
-    head = ["net", "hidden units", "errors, mean", "95 % interval", "a seed"]
-    head += ["agreement", "KL to teacher", "NLL", "ECE"]
+    head = ["net", "hidden units", *columns.HEAD]
     head += ["paper"] if with_paper else []
     rows = []
     for name, arm in metrics["arms"].items():
-        cells = [
-            f"{name} ({MEANING[name]})",
-            f"2 x {arm['units']}",
-            f"{arm['mean']:.1f}",
-            plots.interval(arm["ci95"], ".1f"),
-            ", ".join(str(e) for e in arm["test_errors"]),
-            f"{arm['agreement']:.2%}",
-            f"{arm['fidelity_kl']:.4f}",
-            f"{arm['nll']:.4f}",
-            f"{arm['ece']:.2%}",
-        ]
+        cells = [f"{name} ({MEANING[name]})", f"2 x {arm['units']}"]
+        cells += columns.of(arm)
         cells += [str(plots.PAPER_ERRORS[name])] if with_paper else []
         rows.append(cells)
     return pages.Table(head, rows)
@@ -112,8 +100,8 @@ def findings(metrics):
         said.append(
             f"The distilled student keeps {gain['mean']:.0%} of the teacher's "
             "advantage over the plain student (95 % interval "
-            f"{plots.interval(gain['ci95'], '.0%')}, bootstrap over seeds and "
-            "cases)."
+            f"{columns.interval(gain['ci95'], '.0%')}, bootstrap over seeds "
+            "and cases)."
         )
     for pair, tests in metrics["mcnemar"].items():
         first, second = pair.split("_and_")
@@ -178,21 +166,6 @@ def _plot_errors(metrics):
 def _plot_curves(metrics):
     figure, axes = plots.new()
     for name, arm in metrics["arms"].items():
-        for i, curve in enumerate(arm["curves"]):
-            axes.plot(
-                [point["epoch"] for point in curve],
-                [point["errors"] for point in curve],
-                color=plots.COLOURS[name],
-                lw=1.2,
-                alpha=0.8,
-                label=f"{name}: {MEANING[name]}" if i == 0 else None,
-            )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(plots.errors_label(metrics) + " (log scale)")
-    axes.set_title(f"{metrics['dataset']}: learning curves, one line a seed")
-    axes.legend()
+        plots.curves(axes, arm, plots.COLOURS[name], f"{name}: {MEANING[name]}")
+    plots.finish_curves(axes, metrics)
     return figure
