@@ -57,13 +57,8 @@ def _experiment(folder, name):
     """The table of one of `trainers.mnist`'s experiments, and its findings."""
 
     def table(results):
-        figures = _load(results, f"{folder}/metrics.json")["experiments"][name]
-        experiment = EXPERIMENTS[name]
-        lines = experiment.table(figures).markdown()
-        findings = experiment.findings(figures)
-        if findings:
-            lines += ["", *(f"- {sentence}" for sentence in findings)]
-        return lines
+        metrics = _load(results, f"{folder}/metrics.json")
+        return EXPERIMENTS[name].lines(metrics["experiments"][name])
 
     return table
 

@@ -141,16 +141,20 @@ def _teachers_from(values, settings):
     return directory
 
 
-def _measure(run, names):
-    """Runs experiments, and adds each to metrics.json when it is done."""
+def _run_experiments(run, names):
+    """Runs experiments; each is in metrics.json and report when it is done."""
     path = run.directory / "metrics.json"
     metrics = {"experiments": {}}
     if path.exists():
         metrics = json.loads(path.read_text(encoding="utf-8"))
     for name in names:
-        metrics["experiments"][name] = EXPERIMENTS[name].measure(run)
+        figures = EXPERIMENTS[name].measure(run)
+        metrics["experiments"][name] = figures
         common.write_json(path, metrics)
-    return metrics["experiments"]
+        _report(run, metrics["experiments"])
+        experiment = EXPERIMENTS[name]
+        lines = [experiment.title, "", *experiment.lines(figures), ""]
+        print("\n".join(lines), flush=True)
 
 
 def _report(run, measured):
@@ -204,13 +208,12 @@ def main(argv):
             checkpoint_every=values.checkpoint_every,
             teachers_from=teachers_from,
         )
-        measured = _measure(run, names)
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error
-    _report(run, measured)
-    for name in names:
-        table = EXPERIMENTS[name].table(measured[name])
-        print("\n".join([EXPERIMENTS[name].title, *table.markdown(), ""]))
+    try:
+        _run_experiments(run, names)
+    except runs.TeachersMissing as error:
+        raise app.UsageError(str(error)) from error
     print(f"Report:     {run.directory / 'report.html'}")
     print(f"Figures:    {run.directory / 'metrics.json'}")
     if (run.directory / "export").exists():

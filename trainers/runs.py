@@ -12,6 +12,10 @@ from trainers import arms, recipes, transfer_set
 from trainers.data import ImageData
 
 
+class TeachersMissing(ValueError):
+    """Another run's directory lacks a teacher, or its weights."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A run directory, and how to fill it.
@@ -98,7 +102,7 @@ class Run:
         else:
             results = [self.teacher(seed)]
         if not all(result.has_weights for result in results):
-            raise ValueError(
+            raise TeachersMissing(
                 "--teachers_from must hold the weights of its teachers, or the "
                 "soft targets that are wanted here; leave it out to train them "
                 f"anew. Received: --teachers_from={self.teachers_from}"
@@ -114,7 +118,7 @@ class Run:
             return self._train(arm, seed, self.directory, self.data)
         directory = arm_directory(self.teachers_from, arm, seed)
         if not arms.is_finished(directory):
-            raise ValueError(
+            raise TeachersMissing(
                 "--teachers_from must hold every teacher that is wanted; leave "
                 "it out to train them anew. Received: "
                 f"--teachers_from={self.teachers_from}, without {directory}"

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+from trainers import pages
 from trainers.experiments import (
     consistent,
     ensemble,
@@ -39,6 +40,15 @@ class Experiment:
     table: Callable
     findings: Callable
     blocks: Callable
+
+    def lines(self, figures):
+        """Table and findings as lines of Markdown."""
+        findings = pages.Bullets(self.findings(figures))
+        return [
+            *self.table(figures).markdown(),
+            "",
+            *findings.markdown(),
+        ]
 
 
 def _of_module(module):
