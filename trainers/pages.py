@@ -186,7 +186,7 @@ def to_html(title, sections):
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d1d1f;
-  background: #fff; max-width: 62rem; margin: 0 auto; padding: 0 1rem 4rem; }
+  background: #fff; max-width: 72rem; margin: 0 auto; padding: 0 1rem 4rem; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 img { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
