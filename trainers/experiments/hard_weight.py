@@ -9,7 +9,7 @@ import dataclasses
 from trainers import columns, evaluation, pages, plots, recipes, statistics
 
 TITLE = "Weight of the hard term"
-HARD_WEIGHTS = (0.0, 0.1, 0.3, 0.5, 0.8, 1.0)
+HARD_WEIGHTS = (0.0, 0.1, 0.3, 0.6, 1.0)
 
 
 def arm(settings, hard_weight):
