@@ -196,7 +196,7 @@ def _move(path, entered, t, into, loop, transitions):
 
 
 def _best(exits, since, allowed):
-    """The best allowed chain of each row: its score, it, when it was entered."""
+    """Of each row, the best allowed chain: its score, itself, its entry."""
     exits = np.where(allowed, exits, -np.inf)
     chain = exits.argmax(1)
     rows = np.arange(len(exits))

@@ -7,6 +7,8 @@ Windows of context are made from frames when they are needed: stored, they would
 be 26 times the data.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -91,13 +93,7 @@ def log_mel(waveforms, *, sample_rate, bands=40):
         _samples(waveforms), window, step, _fft_length(sample_rate, bands)
     )
     power = tf.square(tf.math.real(spectra)) + tf.square(tf.math.imag(spectra))
-    filters = tf.signal.linear_to_mel_weight_matrix(
-        bands,
-        spectra.shape[-1],
-        sample_rate,
-        lower_edge_hertz=_LOWEST_HERTZ,
-        upper_edge_hertz=sample_rate / 2,
-    )
+    filters = _filters(bands, spectra.shape[-1], sample_rate)
     return tf.math.log(tf.matmul(power, filters) + _FLOOR)
 
 
@@ -266,6 +262,19 @@ def _samples(waveforms):
     if waveforms.dtype.is_integer:
         return tf.cast(waveforms, tf.float32) / 32768.0
     return tf.cast(waveforms, tf.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _filters(bands, bins, sample_rate):
+    """`[bins, bands]` array; kept, since to make it takes longest of all."""
+    with tf.init_scope():
+        return tf.signal.linear_to_mel_weight_matrix(
+            bands,
+            bins,
+            sample_rate,
+            lower_edge_hertz=_LOWEST_HERTZ,
+            upper_edge_hertz=sample_rate / 2,
+        ).numpy()
 
 
 def _fft_length(sample_rate, bands):
