@@ -9,6 +9,8 @@ SILENCE = (0, 1, 2)
 
 def compositions(total, parts):
     """All ways to write `total` as `parts` positive ints, in order."""
+    if not parts:
+        return
     for cuts in itertools.combinations(range(1, total), parts - 1):
         yield np.diff((0, *cuts, total))
 

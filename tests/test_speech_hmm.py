@@ -31,16 +31,16 @@ def viterbi(words, clips):
         log_stay[graph.states],
         log_leave[graph.states],
     )
-    assert ((paths == -1) == (np.arange(max(lengths)) >= lengths[:, None])).all()
+    assert (
+        (paths == -1) == (np.arange(max(lengths)) >= lengths[:, None])
+    ).all()
     return [
         graph.states[path[:length]]
         for path, length in zip(paths, lengths, strict=True)
     ], scores
 
 
-@pytest.mark.parametrize(
-    "words", (["a"], ["b"], ["c"], ["a", "a"], ["b", "a"])
-)
+@pytest.mark.parametrize("words", (["a"], ["b"], ["c"], ["a", "a"], ["b", "a"]))
 def test_the_best_of_all_paths(words):
     clips = [scores_of(k, time) for k, time in enumerate((10, 6, 11, 9, 10))]
     paths, scores = viterbi(words, clips)

@@ -104,7 +104,9 @@ def train(
         the quiet ends of a clip for silence.
       transcripts: sequence with, for each clip, its word or a sequence of its
         words.
-      lexicon: `Lexicon`.
+      lexicon: `Lexicon`. Several pronunciations of a word are told apart best
+        where words share states; a state only one of them has may be mixed up
+        with another's.
       components: int, a power of two: Gaussians a state. States with few frames
         get fewer.
       skip_unusable: whether clips that cannot be aligned are skipped: those
@@ -138,7 +140,11 @@ def train(
     usable = [i for _, rows in batches for i in rows]
     frames = np.concatenate([clips[i] for i in usable])
     labels = np.concatenate(
-        [_flat_start(graph, clips[i]) for graph, rows in batches for i in rows]
+        [
+            _flat_start(graph, clips[i], turn)
+            for graph, rows in batches
+            for turn, i in enumerate(rows)
+        ]
     )
     model = WordHMMs(
         lexicon,
@@ -268,41 +274,40 @@ def _why_unusable(clip, graph):
     return None
 
 
-def _flat_start(graph, clip):
+def _flat_start(graph, clip, turn):
     """`[time]` states: silence at quiet ends, the rest divided evenly.
 
-    Words are pronounced in the first of their ways.
+    Clips with the same words take their pronunciations in turn, since one that
+    no frame belongs to would never be found.
     """
     loudness = clip[:, 0]
     low, high = np.percentile(loudness, [5, 95])
     loud = np.flatnonzero(loudness >= low + _QUIET * (high - low))
-    first, last = loud[0], loud[-1] + 1
-    path = _shortest_path(graph)
-    # Room for all states comes first, then silence of its three states.
-    count, silence = len(path), np.array(lexicons.SILENCE_STATES)
-    spare = len(clip) - count
-    first = first if len(silence) <= first <= spare else 0
-    end = len(clip) - last
-    end = end if len(silence) <= end <= spare - first else 0
+    silence = np.array(lexicons.SILENCE_STATES)
+    spoken = _spoken_states(graph, turn)
+    # Room for the words' states comes first, then that for silence's.
+    spare = len(clip) - len(spoken)
+    begin, end = loud[0], len(clip) - 1 - loud[-1]
+    begin = begin if len(silence) <= begin <= spare else 0
+    end = end if len(silence) <= end <= spare - begin else 0
     return np.concatenate(
         [
-            _evenly(silence, first),
-            _evenly(graph.states[path], len(clip) - first - end),
+            _evenly(silence, begin),
+            _evenly(spoken, len(clip) - begin - end),
             _evenly(silence, end),
         ]
     )
 
 
-def _shortest_path(graph):
-    """Positions of a path that is not once in silence nor stays anywhere."""
+def _spoken_states(graph, turn):
+    """States of a path without silence, which stays nowhere."""
     silent = np.isin(graph.states, lexicons.SILENCE_STATES)
-    position = np.flatnonzero(graph.entries & ~silent)[0]
-    path = [position]
-    while not graph.exits[position]:
-        after = (graph.predecessors == position).any(1) & ~silent
-        position = np.flatnonzero(after)[0]
-        path.append(position)
-    return path
+    here, path = graph.entries, []
+    while not path or not graph.exits[path[-1]]:
+        choices = np.flatnonzero(here & ~silent)
+        path.append(choices[turn % len(choices)])
+        here = (graph.predecessors == path[-1]).any(1)
+    return graph.states[path]
 
 
 def _evenly(states, count):

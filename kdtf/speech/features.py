@@ -89,9 +89,12 @@ def log_mel(waveforms, *, sample_rate, bands=40):
     """
     window, step = framing(sample_rate)
     check_bands(bands)
-    spectra = tf.signal.stft(
-        _samples(waveforms), window, step, _fft_length(sample_rate, bands)
-    )
+    length = _fft_length(sample_rate, bands)
+    frames = tf.signal.frame(_samples(waveforms), window, step)
+    frames *= tf.signal.hann_window(window)
+    # Padded here: the transform does not pad where there is no frame at all.
+    padding = [[0, 0]] * (frames.shape.rank - 1) + [[0, length - window]]
+    spectra = tf.signal.rfft(tf.pad(frames, padding))
     power = tf.square(tf.math.real(spectra)) + tf.square(tf.math.imag(spectra))
     filters = _filters(bands, spectra.shape[-1], sample_rate)
     return tf.math.log(tf.matmul(power, filters) + _FLOOR)
