@@ -45,7 +45,9 @@ def test_the_likelihood_never_falls_and_settles(sharing, words_a_clip):
     clips, transcripts, _ = clips_of(
         1, count=30, noise=2.0, lexicon=lexicon, words_a_clip=words_a_clip
     )
-    model, alignment = speech.train(clips, transcripts, lexicon, tolerance=2e-3)
+    model, alignment = speech.train_hmms(
+        clips, transcripts, lexicon, tolerance=2e-3
+    )
     assert len(model.history) == 3  # for 1, 2 and 4 components
     for gains in model.history:
         assert len(gains) > 2 and (np.diff(gains) > -1e-9).all()
@@ -58,7 +60,9 @@ def test_the_likelihood_never_falls_and_settles(sharing, words_a_clip):
 def test_states_are_the_best_path_of_the_model():
     """Its own densities and transitions, and every path there is."""
     clips, transcripts, _ = clips_of(2)
-    model, alignment = speech.train(clips, transcripts, LEXICON, components=2)
+    model, alignment = speech.train_hmms(
+        clips, transcripts, LEXICON, components=2
+    )
     total = 0
     for clip, word, states in zip(
         clips, transcripts, alignment.states, strict=True
@@ -90,7 +94,7 @@ def test_states_are_recovered(sharing, ways, words_a_clip):
     clips, transcripts, truth = clips_of(
         3, count=100, lexicon=lexicon, words_a_clip=words_a_clip
     )
-    _, alignment = speech.train(clips, transcripts, lexicon, components=1)
+    _, alignment = speech.train_hmms(clips, transcripts, lexicon, components=1)
     right = np.concatenate(alignment.states) == np.concatenate(truth)
     # A flat start may settle with neighbours moved a bit; by chance 1 in 20.
     assert right.mean() > 0.7
@@ -99,7 +103,7 @@ def test_states_are_recovered(sharing, ways, words_a_clip):
 def test_nothing_is_random():
     clips, transcripts, _ = clips_of(4)
     first, second = (
-        speech.train(clips, transcripts, LEXICON) for _ in range(2)
+        speech.train_hmms(clips, transcripts, LEXICON) for _ in range(2)
     )
     assert first[0].history == second[0].history
     for a, b in zip(first[1].states, second[1].states, strict=True):
@@ -121,7 +125,7 @@ def test_boundaries_of_synthetic_speech():
     ]
     mean, deviation = speech.statistics(cepstra)
     cepstra = [(c - mean) / deviation for c in cepstra]
-    model, alignment = speech.train(
+    model, alignment = speech.train_hmms(
         cepstra, clips.transcripts(), lexicon, components=1
     )
     errors = []
@@ -151,7 +155,7 @@ def test_transitions_are_counted():
         + np.random.default_rng(k).normal(size=(24, 4))
         for k in range(5)
     ]
-    model, _ = speech.train(
+    model, _ = speech.train_hmms(
         clips, ["ab"] * 5, speech.Lexicon({"ab": ["A B"]}), components=1
     )
     np.testing.assert_allclose(model.stay, [0.5] * 3 + [0.75] * 6)
@@ -168,7 +172,7 @@ def bad_clips():
 
 def test_clips_that_cannot_be_aligned_are_skipped_and_counted():
     clips, transcripts = bad_clips()
-    model, alignment = speech.train(
+    model, alignment = speech.train_hmms(
         clips, transcripts, LEXICON, components=1, skip_unusable=True
     )
     assert alignment.skipped == {
@@ -180,10 +184,23 @@ def test_clips_that_cannot_be_aligned_are_skipped_and_counted():
     assert [i for i, s in enumerate(alignment.states) if s is None] == [
         *range(40, 44)
     ]
-    _, good = speech.train(clips[:40], transcripts[:40], LEXICON, components=1)
+    _, good = speech.train_hmms(
+        clips[:40], transcripts[:40], LEXICON, components=1
+    )
     assert good.log_likelihood == alignment.log_likelihood
     again = model.align(clips[38:], transcripts[38:], skip_unusable=True)
     assert sorted(again.skipped) == [2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("level", (0.0, 1e-6))
+def test_a_waveform_of_silence_is_recognised(level):
+    """After all the arithmetic that is usual; a constant offset is silence."""
+    waveform = np.full(8000, level, np.float32)
+    frames = speech.cepstra(speech.log_mel(waveform, sample_rate=8000)).numpy()
+    lexicon = speech.digits()
+    for clip in (frames, (frames - frames.mean(0)) / 3.0):
+        with pytest.raises(ValueError, match="'one': silent: all frames are"):
+            speech.train_hmms([clip], ["one"], lexicon)
 
 
 @pytest.mark.parametrize("bad", range(40, 44))
@@ -191,7 +208,7 @@ def test_or_refused(bad):
     clips, transcripts = bad_clips()
     chosen = [*range(5), bad]
     with pytest.raises(ValueError, match=r"`clips` must be.*clip 5, 'ab': "):
-        speech.train(
+        speech.train_hmms(
             [clips[i] for i in chosen],
             [transcripts[i] for i in chosen],
             LEXICON,
@@ -201,13 +218,13 @@ def test_or_refused(bad):
 def test_other_bad_arguments():
     clips, transcripts, _ = clips_of(6, count=3)
     with pytest.raises(ValueError, match=r"`components`.*components=3"):
-        speech.train(clips, transcripts, LEXICON, components=3)
+        speech.train_hmms(clips, transcripts, LEXICON, components=3)
     with pytest.raises(ValueError, match="`transcripts` must be as many"):
-        speech.train(clips, transcripts[:2], LEXICON)
+        speech.train_hmms(clips, transcripts[:2], LEXICON)
     with pytest.raises(ValueError, match="Received: ten, which it lacks"):
-        speech.train(clips, ["ten"] * 3, LEXICON, skip_unusable=True)
+        speech.train_hmms(clips, ["ten"] * 3, LEXICON, skip_unusable=True)
     for nothing in ([], [np.zeros((5, 5))]):
         with pytest.raises(ValueError, match="one that can be aligned"):
-            speech.train(
+            speech.train_hmms(
                 nothing, ["ab"] * len(nothing), LEXICON, skip_unusable=True
             )

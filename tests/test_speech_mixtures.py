@@ -50,8 +50,10 @@ def test_far_from_all_components():
     assert np.isfinite(far).all() and (far < -1e6).all()
 
 
-def test_a_step_is_expectation_maximisation():
+@pytest.mark.parametrize("rare", (0.5, 1e-3))
+def test_a_step_is_expectation_maximisation(rare):
     mixtures = random_mixtures()
+    mixtures.log_weights[0] = np.log([1 - rare, rare])
     rng = np.random.default_rng(2)
     frames, labels = rng.normal(size=(50, 4)), rng.integers(0, 2, 50)
     new = mixtures.reestimated(frames, labels)

@@ -3,12 +3,12 @@
 lexicon = kdtf.speech.digits()
 log_mels = [kdtf.speech.log_mel(w, sample_rate=8000) for w in waveforms]
 cepstra = [np.array(kdtf.speech.cepstra(m)) for m in log_mels]
-hmms, alignment = kdtf.speech.train(cepstra, words, lexicon)
+hmms, alignment = kdtf.speech.train_hmms(cepstra, words, lexicon)
 # ... an acoustic net learns alignment.states from windows of log_mels ...
 kdtf.speech.decode(log_posteriors, lexicon, log_priors=log_priors)
 """
 
-from kdtf.speech.alignment import Alignment, WordHMMs, train
+from kdtf.speech.alignment import Alignment, WordHMMs, train_hmms
 from kdtf.speech.decoding import decode, log_priors_of
 from kdtf.speech.features import (
     cepstra,
@@ -35,6 +35,6 @@ __all__ = [
     "log_priors_of",
     "num_frames",
     "statistics",
-    "train",
+    "train_hmms",
     "windows_at",
 ]

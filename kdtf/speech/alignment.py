@@ -16,6 +16,7 @@ from kdtf.speech import lexicon as lexicons
 _SHORTEST_STAY, _LONGEST_STAY = 0.05, 0.98  # probabilities of staying a frame
 _BATCH = 256  # clips
 _MOST_ITERATIONS = 40
+_ALIKE = 1e-4  # more than rounding makes of equal frames
 # Of the range of a clip's loudness: what is quieter, at its ends, starts out as
 # silence.
 _QUIET = 0.2
@@ -87,7 +88,7 @@ class WordHMMs:
         return _align(self, clips, batches, skipped)
 
 
-def train(
+def train_hmms(
     clips,
     transcripts,
     lexicon,
@@ -125,7 +126,7 @@ def train(
 
     Example:
       >>> cepstra = [np.array(kdtf.speech.cepstra(m)) for m in log_mels]
-      >>> hmms, alignment = kdtf.speech.train(
+      >>> hmms, alignment = kdtf.speech.train_hmms(
       ...     cepstra, words, kdtf.speech.digits(), skip_unusable=True)
       >>> alignment.states[0]  # of the first clip's frames
     """
@@ -269,7 +270,7 @@ def _why_unusable(clip, graph):
         )
     if not np.isfinite(clip).all():
         return "not finite"
-    if (clip == clip[0]).all():
+    if np.ptp(clip, axis=0).max() < _ALIKE:
         return "silent: all frames are alike"
     return None
 
