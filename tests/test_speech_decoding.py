@@ -108,7 +108,7 @@ def test_priors_are_subtracted():
     counts = np.ones(15)
     counts[[0, 5, 14]] += [3, 2, 1]
     np.testing.assert_allclose(np.exp(priors), counts / 21)
-    priors = np.random.default_rng(0).normal(size=LEXICON.num_states) * 5
+    priors = np.random.default_rng(0).normal(size=LEXICON.num_states)
     scores = [scores_of(k, 30) for k in range(5)]
     expected = speech.decode([s - priors for s in scores], LEXICON)
     assert speech.decode(scores, LEXICON, log_priors=priors) == expected

@@ -119,6 +119,15 @@ def test_the_pitch_and_the_formants_are_the_voices():
     assert 8.5 < (np.argmax(correlation[50:120]) + 51) / 8 < 11.8
 
 
+def test_every_clip_is_said_anew():
+    """With silence or without, whoever says what for the how-manieth time."""
+    clips = synthetic_speech.load(voices=2, recordings=4)
+    silent = np.reshape([states[0] < 3 for states in clips.states], (2, 10, 4))
+    assert 0.6 < silent.mean() < 0.95
+    for axis in range(3):
+        assert (silent != np.roll(silent, 1, axis)).any()
+
+
 def test_strings_of_words():
     lexicon = speech.digits()
     said = speak(["one", "two"], lexicon)
