@@ -16,7 +16,11 @@ def version():
 
 # What the scripts in trainers/ and benchmarks/ use beside the library.
 TRAINERS = [
+    # pydub needs audioop, which Python 3.13 no longer has.
+    'audioop-lts>=0.2; python_version >= "3.13"',
+    "jiwer>=3.0",
     "matplotlib>=3.8",
+    "pydub>=0.25",  # TFDS reads spoken_digit's files with it
     "scikit-learn>=1.4",
     "scipy>=1.11",
     "tensorboard>=2.20",

@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
 if keras.config.backend() != "tensorflow":
     raise ImportError(_REFUSAL + keras.config.backend())
 
-from kdtf import losses, metrics, output_bias
+from kdtf import losses, metrics, output_bias, speech
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 from kdtf.export import export_student
@@ -49,4 +49,5 @@ __all__ = [
     "losses",
     "metrics",
     "output_bias",
+    "speech",
 ]
