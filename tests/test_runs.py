@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests import reference
 from tests.test_arms import data
 from trainers import arms, recipes, runs
 
@@ -75,6 +76,24 @@ def test_soft_targets_of_an_ensemble(tmp_path, combine):
         shares /= shares.sum(-1, keepdims=True)
         expected = SETTINGS.temperature * np.log(shares.mean(0))
     np.testing.assert_allclose(stored, relative(expected), atol=2e-3)
+
+
+def test_what_teaches_an_arm_on_the_evaluation_cases(tmp_path):
+    run = run_in(tmp_path)
+    arm = recipes.distilled(SETTINGS)
+    np.testing.assert_array_equal(
+        run.teacher_logits(arm), [run.teacher(0).eval_logits]
+    )
+    ensemble = recipes.ensemble(SETTINGS, "arithmetic")
+    taught = dataclasses.replace(arm, ensemble=ensemble)
+    [combined] = run.teacher_logits(taught)
+    shares = [
+        reference.softmax(member.eval_logits)
+        for member in run.members(ensemble)
+    ]
+    np.testing.assert_allclose(
+        reference.softmax(combined), np.mean(shares, 0), rtol=1e-5
+    )
 
 
 def test_teachers_of_another_run(tmp_path, trained):
