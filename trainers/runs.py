@@ -67,7 +67,8 @@ class Run:
             for all.
         """
         data, soft_targets = self.data, None
-        if arm.soft_weight:
+        directory = arm_directory(self.directory, arm, seed)
+        if arm.soft_weight and not arms.is_finished(directory):
             soft_targets = self.soft_targets(arm, seed)
         if cases is not None:
             data = dataclasses.replace(
@@ -75,7 +76,7 @@ class Run:
                 train_images=data.train_images[cases],
                 train_labels=data.train_labels[cases],
             )
-            if arm.soft_weight:
+            if soft_targets is not None:
                 soft_targets = soft_targets[:, cases]
         return self._train(arm, seed, self.directory, data, soft_targets)
 
