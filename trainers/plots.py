@@ -53,6 +53,21 @@ def sweep(axes, xs, arms, colour, label):
         with_interval(axes, x, arm, colour)
 
 
+def legend_below(figure):
+    """One legend for all panels of a figure, where it hides nothing."""
+    entries = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
+    figure.legend(
+        entries.values(),
+        entries.keys(),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+    )
+
+
 def level(axes, value, colour, label):
     """Draws a level to compare with."""
     axes.axhline(value, color=colour, ls="--", lw=1.2, label=label)

@@ -189,8 +189,8 @@ def _plot(metrics):
         wide = width["units"] >= 300
         axes.axvspan(
             *((_HIGH, 45) if wide else _MIDDLE),
-            color="grey",
-            alpha=0.15,
+            color="tab:blue" if wide else "tab:purple",
+            alpha=0.12,
             label="alike, says the paper" if wide else "best, says the paper",
         )
         axes.set_xscale("log")
@@ -200,6 +200,6 @@ def _plot(metrics):
         axes.set_xlabel("temperature T (log scale)")
         axes.set_title(f"2 x {width['units']} units")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+    plots.legend_below(figure)
     panels[0].set_ylabel(plots.errors_label(metrics))
     return figure
