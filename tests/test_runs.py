@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from tests import reference
 from tests.test_arms import data
 from trainers import arms, recipes, runs
 
@@ -42,7 +43,8 @@ def relative(logits):
 def test_an_arm_is_trained_once(tmp_path, trained):
     arm = recipes.distilled(SETTINGS)
     first = run_in(tmp_path).student(arm, 0)
-    again = run_in(tmp_path).student(arm, 0)
+    shutil.rmtree(tmp_path / "seed0" / "soft_targets")
+    again = run_in(tmp_path).student(arm, 0)  # needs its soft targets no more
     assert trained == ["teacher", "distilled"]
     np.testing.assert_array_equal(first.eval_logits, again.eval_logits)
 
@@ -75,6 +77,24 @@ def test_soft_targets_of_an_ensemble(tmp_path, combine):
         shares /= shares.sum(-1, keepdims=True)
         expected = SETTINGS.temperature * np.log(shares.mean(0))
     np.testing.assert_allclose(stored, relative(expected), atol=2e-3)
+
+
+def test_what_teaches_an_arm_on_the_evaluation_cases(tmp_path):
+    run = run_in(tmp_path)
+    arm = recipes.distilled(SETTINGS)
+    np.testing.assert_array_equal(
+        run.teacher_logits(arm), [run.teacher(0).eval_logits]
+    )
+    ensemble = recipes.ensemble(SETTINGS, "arithmetic")
+    taught = dataclasses.replace(arm, ensemble=ensemble)
+    [combined] = run.teacher_logits(taught)
+    shares = [
+        reference.softmax(member.eval_logits)
+        for member in run.members(ensemble)
+    ]
+    np.testing.assert_allclose(
+        reference.softmax(combined), np.mean(shares, 0), rtol=1e-5
+    )
 
 
 def test_teachers_of_another_run(tmp_path, trained):

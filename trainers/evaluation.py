@@ -71,6 +71,49 @@ def summarise_arm(arm, results, teacher_logits, data):
     }
 
 
+def summarise_taught(run, named, *, against):
+    """All figures of arms that differ in what teaches them.
+
+    Args:
+      run: `trainers.runs.Run`; trains what is missing.
+      named: dict from what a reader calls an arm to the `arms.Arm`.
+      against: name of the arm that the others are compared with.
+
+    Returns:
+      Dict: "teachers", `summarise_errors` of what teaches each arm that has
+      soft targets; "arms", `summarise_arm` with "curves"; and "against",
+      `compare` of each other arm with that one.
+    """
+    results = {name: run.students(arm) for name, arm in named.items()}
+    logits = {name: run.teacher_logits(arm) for name, arm in named.items()}
+    labels = run.data.eval_labels
+
+    def summarise_teacher(name):
+        # All seeds share an ensemble.
+        each = logits[name][:1] if named[name].ensemble else logits[name]
+        return summarise_errors([(z.argmax(-1) != labels).sum() for z in each])
+
+    return {
+        "teachers": {
+            name: summarise_teacher(name)
+            for name, arm in named.items()
+            if arm.soft_weight
+        },
+        "arms": {
+            name: {
+                **summarise_arm(arm, results[name], logits[name], run.data),
+                "curves": [result.curve for result in results[name]],
+            }
+            for name, arm in named.items()
+        },
+        "against": {
+            name: compare(results[name], results[against], run.data)
+            for name in named
+            if name != against
+        },
+    }
+
+
 def compare(first, second, data):
     """Whether two nets make equally many errors on the same cases.
 

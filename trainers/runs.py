@@ -7,6 +7,8 @@ that an experiment which needs a net that another one has trained finds it.
 import dataclasses
 import pathlib
 
+import tensorflow as tf
+
 import kdtf
 from trainers import arms, recipes, transfer_set
 from trainers.data import ImageData
@@ -41,6 +43,10 @@ class Run:
         """The `arms.Result` of a seed's teacher."""
         return self._teacher(recipes.teacher(self.settings), seed)
 
+    def teachers(self):
+        """The `arms.Result`s of all seeds' teachers."""
+        return [self.teacher(seed) for seed in range(self.seeds)]
+
     def members(self, ensemble):
         """The `arms.Result`s of an `arms.Ensemble`.
 
@@ -61,7 +67,8 @@ class Run:
             for all.
         """
         data, soft_targets = self.data, None
-        if arm.soft_weight:
+        directory = arm_directory(self.directory, arm, seed)
+        if arm.soft_weight and not arms.is_finished(directory):
             soft_targets = self.soft_targets(arm, seed)
         if cases is not None:
             data = dataclasses.replace(
@@ -69,13 +76,33 @@ class Run:
                 train_images=data.train_images[cases],
                 train_labels=data.train_labels[cases],
             )
-            if arm.soft_weight:
+            if soft_targets is not None:
                 soft_targets = soft_targets[:, cases]
         return self._train(arm, seed, self.directory, data, soft_targets)
 
     def students(self, arm):
         """The `arms.Result`s of an arm, one a seed."""
         return [self.student(arm, seed) for seed in range(self.seeds)]
+
+    def teacher_logits(self, arm):
+        """What teaches an arm says of the evaluation cases.
+
+        Args:
+          arm: `arms.Arm`; of one on labels alone, its seed's teacher.
+
+        Returns:
+          List of `[cases, classes]` arrays, one a seed; an ensemble's mean is
+          that at T = 1.
+        """
+        if not arm.ensemble:
+            return [
+                self.teacher(seed).eval_logits for seed in range(self.seeds)
+            ]
+        members = self.members(arm.ensemble)
+        combined = kdtf.Ensemble(
+            [member.net for member in members], combine=arm.ensemble.combine
+        ).combine_logits([tf.constant(m.eval_logits) for m in members], 1.0)
+        return [combined.numpy()] * self.seeds
 
     def soft_targets(self, arm, seed):
         """What an arm learns from: `[places, cases, classes]` logits.

@@ -10,7 +10,6 @@ teach together, by the mean of their logits.
 import dataclasses
 
 from trainers import arms, columns, evaluation, pages, plots, recipes
-from trainers.experiments import ensemble
 
 TITLE = "Consistent teaching"
 
@@ -43,39 +42,11 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    named = arms_of(run.settings)
-    results = {name: run.students(arm) for name, arm in named.items()}
-    single = [run.teacher(seed).eval_logits for seed in range(run.seeds)]
-    shared = named["several teachers"].ensemble
-    combined = ensemble.combined_logits(run.members(shared), shared.combine)
-    teachers = {name: single for name in named}
-    teachers["several teachers"] = [combined] * run.seeds
-    labels = run.data.eval_labels
     return {
         **evaluation.about(run),
-        "teachers": {
-            "one teacher": evaluation.summarise_errors(
-                [(z.argmax(-1) != labels).sum() for z in single]
-            ),
-            "several teachers": evaluation.summarise_errors(
-                [(combined.argmax(-1) != labels).sum()]
-            ),
-        },
-        "arms": {
-            name: {
-                **evaluation.summarise_arm(
-                    arm, results[name], teachers[name], run.data
-                ),
-                "curves": [result.curve for result in results[name]],
-            }
-            for name, arm in named.items()
-        },
-        "against_labels": {
-            name: evaluation.compare(
-                results[name], results["labels, jittered"], run.data
-            )
-            for name in ("one teacher", "several teachers")
-        },
+        **evaluation.summarise_taught(
+            run, arms_of(run.settings), against="labels, jittered"
+        ),
     }
 
 
@@ -95,7 +66,7 @@ def findings(metrics):
     return [
         f"Taught by the {name} against labels with the same jitter: "
         f"{evaluation.say_difference(tests['all'])}."
-        for name, tests in metrics["against_labels"].items()
+        for name, tests in metrics["against"].items()
     ]
 
 

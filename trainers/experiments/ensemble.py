@@ -7,9 +7,7 @@ their geometric mean, which is the mean of the logits.
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
-import kdtf
 from trainers import columns, evaluation, pages, plots, recipes
 
 TITLE = "An ensemble of teachers"
@@ -25,71 +23,22 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    shared = {
-        combine: recipes.ensemble(run.settings, combine)
-        for combine in COMBINATIONS
-    }
-    members = run.members(shared["geometric"])
-    one = recipes.distilled(run.settings)
-    arms = {
-        "one teacher": one,
-        **{
-            f"{combine} mean": dataclasses.replace(one, ensemble=ensemble)
-            for combine, ensemble in shared.items()
-        },
-    }
-    results = {name: run.students(arm) for name, arm in arms.items()}
     ensembles = {
-        f"{combine} mean": combined_logits(members, combine)
+        f"{combine} mean": recipes.ensemble(run.settings, combine)
         for combine in COMBINATIONS
     }
-    ensembles["one teacher"] = run.teacher(0).eval_logits
-    teachers = {
-        name: [run.teacher(seed).eval_logits for seed in range(run.seeds)]
-        if name == "one teacher"
-        else [ensembles[name]] * run.seeds
-        for name in arms
-    }
-    labels = run.data.eval_labels
+    one = recipes.distilled(run.settings)
+    arms = {"one teacher": one}
+    for name, ensemble in ensembles.items():
+        arms[name] = dataclasses.replace(one, ensemble=ensemble)
+    members = run.members(ensembles["geometric mean"])
     return {
         **evaluation.about(run),
         "members": evaluation.summarise_errors(
             evaluation.wrong(members, run.data).sum(1)
         ),
-        "teachers": {
-            name: evaluation.summarise_errors(
-                [(z.argmax(-1) != labels).sum() for z in _unique(logits)]
-            )
-            for name, logits in teachers.items()
-        },
-        "arms": {
-            name: evaluation.summarise_arm(
-                arm, results[name], teachers[name], run.data
-            )
-            for name, arm in arms.items()
-        },
-        "against_one": {
-            name: evaluation.compare(
-                results[name], results["one teacher"], run.data
-            )
-            for name in arms
-            if name != "one teacher"
-        },
+        **evaluation.summarise_taught(run, arms, against="one teacher"),
     }
-
-
-def combined_logits(members, combine):
-    """`[cases, classes]` logits of the members' mean at T = 1."""
-    logits = [result.eval_logits for result in members]
-    ensemble = kdtf.Ensemble([m.net for m in members], combine=combine)
-    return ensemble.combine_logits(
-        [tf.constant(z) for z in logits], 1.0
-    ).numpy()
-
-
-def _unique(arrays):
-    """The arrays without those that are the very same object again."""
-    return list({id(array): array for array in arrays}.values())
 
 
 def table(metrics):
@@ -110,7 +59,7 @@ def findings(metrics):
         f"{members['mean']:.1f} errors on average, "
         f"{min(members['test_errors'])} to {max(members['test_errors'])}."
     ]
-    for name, tests in metrics["against_one"].items():
+    for name, tests in metrics["against"].items():
         said.append(
             f"Taught by the {name} against one teacher: "
             f"{evaluation.say_difference(tests['all'])}."

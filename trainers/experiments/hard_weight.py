@@ -37,7 +37,7 @@ def measure(run):
     """
     arms = [arm(run.settings, weight) for weight in HARD_WEIGHTS]
     results = [run.students(a) for a in arms]
-    teachers = [run.teacher(seed).eval_logits for seed in range(run.seeds)]
+    teachers = [teacher.eval_logits for teacher in run.teachers()]
 
     def wrong(belongs):
         return [

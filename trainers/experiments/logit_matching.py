@@ -39,7 +39,7 @@ def measure(run):
     """
     arms = arms_of(run.settings)
     results = [run.students(arm) for arm in arms]
-    teachers = [run.teacher(seed).eval_logits for seed in range(run.seeds)]
+    teachers = [teacher.eval_logits for teacher in run.teachers()]
     return {
         **evaluation.about(run),
         "temperatures": list(TEMPERATURES),

@@ -24,7 +24,7 @@ def measure(run):
     """
     arms = {name: getattr(recipes, name)(run.settings) for name in ARMS}
     results = {
-        "teacher": [run.teacher(seed) for seed in range(run.seeds)],
+        "teacher": run.teachers(),
         "student": run.students(arms["student"]),
         "distilled": run.students(arms["distilled"]),
     }

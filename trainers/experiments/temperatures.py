@@ -35,7 +35,7 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     settings = run.settings
-    teachers = [run.teacher(seed).eval_logits for seed in range(run.seeds)]
+    teachers = [teacher.eval_logits for teacher in run.teachers()]
     widths = []
     for units in WIDTHS[settings.dataset]:
         plain = dataclasses.replace(
@@ -59,9 +59,7 @@ def measure(run):
     return {
         **evaluation.about(run),
         "teacher": evaluation.summarise_errors(
-            evaluation.wrong(
-                [run.teacher(seed) for seed in range(run.seeds)], run.data
-            ).sum(1)
+            evaluation.wrong(run.teachers(), run.data).sum(1)
         ),
         "widths": widths,
     }
