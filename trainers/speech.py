@@ -78,7 +78,7 @@ def _define_flags():
     flags.DEFINE_string(
         "lexicon",
         None,
-        "text file of lines `word PH ON ES`; the ten digits in ARPAbet, if none",
+        "text file of lines `word PH ON ES`; none for the ten digits",
     )
     flags.DEFINE_string(
         "split", "recordings", "recordings, speaker:NAME or speakers"

@@ -141,11 +141,13 @@ def training_batches(
     def batch(step):
         places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         passes = places // count
-        seeds = tf.stack(
-            [tf.fill([batch_size], tf.cast(seed, tf.int64)), passes]
-        )
-        drawn = tf.random.experimental.index_shuffle(
-            places % count, seed=tf.transpose(seeds), max_index=count - 1
+        fixed = tf.fill([batch_size], tf.constant(seed, tf.int64))
+        seeds = tf.stack([fixed, passes, tf.zeros_like(passes)], axis=1)
+        # `tf.random.experimental.index_shuffle` cannot take a seed a row.
+        drawn = tf.raw_ops.RandomIndexShuffle(
+            index=places % count,
+            seed=seeds,
+            max_index=tf.constant(count - 1, tf.int64),
         )
         chosen = tf.gather(rows, drawn)
         x, y = frames.windows(chosen), tf.gather(states, chosen)

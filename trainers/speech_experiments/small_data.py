@@ -223,8 +223,8 @@ def _plot_curves(metrics):
     panels[0].set_ylabel("frame accuracy, %")
     panels[-1].legend(fontsize=7)
     figure.suptitle(
-        f"{metrics['dataset']}: dotted on training clips, drawn through on test "
-        "clips, one line a net"
+        f"{metrics['dataset']}: dotted on training clips, drawn through on "
+        "test clips, one line a net"
     )
     return figure
 
