@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_shares_of_the_training_clips_are_nested_and_balanced():
     shares = [set(corpus.nested(share)) for share in (0.01, 0.5, 0.8, 1.0)]
     # Of 12 clips: one at least, 6, 9.6, all.
     assert [len(s) for s in shares] == [1, 6, 10, 12]
-    for less, more in zip(shares, shares[1:], strict=False):
+    for less, more in itertools.pairwise(shares):
         assert less < more
     half = [clips[i] for i in shares[1]]
     keys = zip(

@@ -85,7 +85,7 @@ def _define_flags():
     )
     flags.DEFINE_list(
         "snrs",
-        ["10", "0"],
+        ["20", "10"],
         "signal-to-noise ratios in decibels at which words are recognised, "
         "beside the clean ones",
     )

@@ -38,7 +38,7 @@ def measure(run):
         first.nets["distilled"][0],
         first.fold.corpus,
         run.directory / "export",
-        penalty=first.penalties["distilled"],
+        penalty=first.penalties["distilled"].get("connected, clean", 0.0),
     )
     return {
         **about(run),
@@ -94,7 +94,7 @@ class _Measured:
       nets: dict from system to a list of nets.
       curves: dict from system to a list of learning curves.
       scores: dict from system to `scores.Scores`.
-      penalties: dict from system to its word penalty.
+      penalties: dict from system to its word penalties, a dict from condition.
     """
 
     def __init__(self, fold, run):

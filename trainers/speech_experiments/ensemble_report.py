@@ -77,8 +77,8 @@ def findings(metrics):
         ),
     ):
         said.append(
-            f"What {text}: {_share(metrics['gain_kept'][name])}, bootstrap over "
-            "utterances" + paper
+            f"What {text}: {_share(metrics['gain_kept'][name])}, "
+            f"bootstrap over utterances{paper}"
         )
     for name, test in metrics["word_tests"].items():
         said.append(
@@ -92,10 +92,15 @@ def findings(metrics):
                 f"{name}: the distilled net keeps "
                 f"{_share(fold['gain_kept']['distilled'])} of the gain."
             )
-        penalties = ", ".join(
-            f"{system} {p:g}" for system, p in fold["penalties"].items()
+        penalties = "; ".join(
+            f"{system} {', '.join(f'{p:g}' for p in chosen.values())}"
+            for system, chosen in fold["penalties"].items()
         )
-        said.append(f"{name}: word penalties in nats: {penalties}.")
+        conditions = "; ".join(next(iter(fold["penalties"].values())))
+        said.append(
+            f"{name}: word penalties in nats, chosen on held-out strings "
+            f"({conditions}): {penalties}."
+        )
     return said
 
 

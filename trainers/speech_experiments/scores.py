@@ -14,7 +14,8 @@ from kdtf import speech
 from trainers import statistics, word_errors
 from trainers.speech_experiments.frames import predict
 
-PENALTIES = (-10.0, 0.0, 10.0, 20.0, 30.0, 45.0, 60.0, 80.0)
+# Of a word, in nats. Noise hides words, which a negative one brings back.
+PENALTIES = (-60.0, -40.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0, 45.0, 60.0)
 _NETS_FOR_PENALTY = 3
 
 
@@ -81,21 +82,26 @@ def of_frames(nets, corpus):
 
 
 def with_words(scores, nets, corpus, test, held_out):
-    """`Scores` of words, too, and the penalty that they were heard with.
+    """`Scores` of words, too, and the penalties that they were heard with.
 
     Args:
       scores: `Scores` of the same nets.
       nets: list of nets.
       corpus: `corpora.Corpus`.
       test: dict from condition to `utterances.Utterances`.
-      held_out: the same of held-out clips, to choose the penalty on.
+      held_out: the same of strings of held-out clips, to choose penalties on,
+        each for the condition of its name; where there are none, it is 0.
 
     Returns:
-      `(Scores, penalty)`.
+      `(Scores, dict)`, the dict from condition to penalty.
     """
-    penalty = choose_penalty(nets, corpus, held_out)
+    penalties = {
+        name: choose_penalty(nets, corpus, utterances)
+        for name, utterances in held_out.items()
+    }
     errors, words = {}, {}
     for name, utterances in test.items():
+        penalty = penalties.get(name, 0.0)
         counts = [
             _count(utterances, recognise(net, corpus, utterances, penalty))
             for net in nets
@@ -104,32 +110,27 @@ def with_words(scores, nets, corpus, test, held_out):
         words[name] = counts[0]["words"]
     return (
         dataclasses.replace(scores, word_errors=errors, words=words),
-        penalty,
+        penalties,
     )
 
 
-def choose_penalty(nets, corpus, held_out):
-    """The word penalty with the fewest errors on held-out strings.
+def choose_penalty(nets, corpus, utterances):
+    """The word penalty with the fewest errors.
 
     Args:
       nets: list of nets, of which the first few are asked.
       corpus: `corpora.Corpus`.
-      held_out: dict from condition to `utterances.Utterances`.
+      utterances: `utterances.Utterances` of held-out clips.
 
     Returns:
-      One of `PENALTIES`: of those that are equally good, the one in the middle;
-      0.0 where there is no string.
+      One of `PENALTIES`: of those that are equally good, the one in the middle.
     """
-    held_out = [u for u in held_out.values() if not u.isolated]
-    if not held_out:
-        return 0.0
     errors = np.zeros(len(PENALTIES))
     for net in nets[:_NETS_FOR_PENALTY]:
-        for utterances in held_out:
-            posteriors = log_posteriors(net, utterances.frames)
-            for i, penalty in enumerate(PENALTIES):
-                heard = _decode(posteriors, corpus, utterances, penalty)
-                errors[i] += _count(utterances, heard)["errors"].sum()
+        posteriors = log_posteriors(net, utterances.frames)
+        for i, penalty in enumerate(PENALTIES):
+            heard = _decode(posteriors, corpus, utterances, penalty)
+            errors[i] += _count(utterances, heard)["errors"].sum()
     best = np.flatnonzero(errors == errors.min())
     return PENALTIES[best[len(best) // 2]]
 
