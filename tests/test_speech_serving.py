@@ -43,7 +43,7 @@ def test_what_is_served_is_what_was_trained(net, exported):
     signature = served.signatures["serving_default"]
     outputs = signature(waveforms=np.zeros((2, 2000), np.float32))
     # 1 + (2000 - 200) / 80 frames of 25 ms every 10 ms at 8 kHz.
-    assert outputs["log_posteriors"].shape == (2, 23, 30)
+    assert outputs["log_posteriors"].shape == (2, 23, 27)
 
 
 def test_what_decoding_needs_is_beside_it(exported):
