@@ -14,6 +14,9 @@ from kdtf import files
 
 _FLAGS_FILE = "flags.txt"
 
+# The flags that are defined here are those of the script, which --help shows.
+flags.disclaim_key_flags()
+
 
 def write_json(path, value):
     """Writes `value` as indented JSON, whole."""
