@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
-from trainers import arms
+from trainers import arms, training
 from trainers.data import ImageData
 
 ARM = arms.Arm(
@@ -45,12 +45,12 @@ class Killed(BaseException):
 def kill_in_epoch(monkeypatch, epoch):
     """Makes training die as the 0-based `epoch` begins."""
 
-    class Killing(arms._ProgressBar):
+    class Killing(training.ProgressBar):
         def on_epoch_begin(self, now, logs=None):
             if now == epoch:
                 raise Killed
 
-    monkeypatch.setattr(arms, "_ProgressBar", Killing)
+    monkeypatch.setattr(training, "ProgressBar", Killing)
 
 
 @pytest.mark.parametrize("killed_in", (1, 3, 5))

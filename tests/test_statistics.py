@@ -97,3 +97,19 @@ def test_paired_errors_counts_a_case_once():
     assert again["p_value"] == pytest.approx(found["p_value"])
     same = statistics.paired_errors([first], [first])
     assert same == {"difference": 0.0, "p_value": 1.0}
+
+
+def test_share_of_a_gain_of_any_number_of_nets():
+    # Errors of a net: (4 + 4 + 6 + 2) / 2 = 8, 2 + 2 = 4, 3 + 2 = 5.
+    share, (low, high) = statistics.share_of_gain(
+        np.array([[4, 4], [6, 2]]), np.array([[2, 2]]), np.array([[3, 2]])
+    )
+    assert share == (8 - 5) / (8 - 4)
+    # The first case alone has (5 - 3) / (5 - 2), the second (3 - 2) / (3 - 2).
+    np.testing.assert_allclose([low, high], [2 / 3, 1])
+
+
+def test_share_of_no_gain():
+    same = np.ones((2, 3))
+    found = statistics.share_of_gain(same, same[:1], 0 * same)
+    assert found == (None, [None, None])

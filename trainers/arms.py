@@ -6,21 +6,13 @@ is no distillation at any temperature, is plain Keras with kdtf's loss.
 """
 
 import dataclasses
-import hashlib
-import json
-import shutil
 
 import keras
 import numpy as np
-import tqdm
 
 import kdtf
-from kdtf import files
-from trainers import batches, checkpoints, common
+from trainers import batches, training
 from trainers.dropout import Dropout
-
-_RESULT = "result"
-_WEIGHTS = "student.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +72,12 @@ class Arm:
 
     def directory_name(self):
         """A name that no other arm has, and that a reader understands."""
-        given = [
-            f"{field.name}={value!r}"
-            for field in dataclasses.fields(self)
-            # What has its default is left out, so that a field which is added
-            # later leaves the names of older arms alone.
-            if (value := getattr(self, field.name)) != field.default
-        ]
-        digest = hashlib.sha256(" ".join(given).encode()).hexdigest()[:6]
         parts = [self.name, str(self.units)]
         if self.soft_weight:
             parts.append(
                 "logits" if self.match_logits else f"T{self.temperature:g}"
             )
-        return "-".join([*parts, digest])
+        return "-".join([*parts, training.digest(self)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,63 +162,53 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
     if not is_finished(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
-    checkpoints_dir = directory / "checkpoints"
-    if checkpoints_dir.exists():
-        shutil.rmtree(checkpoints_dir)
-    return _load_result(net, directory / _RESULT)
+    return _load_result(net, directory)
 
 
 def is_finished(directory):
     """Whether an arm's directory holds its result."""
-    return (directory / _RESULT).exists()
+    return training.is_finished(directory)
 
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
     compiled = _compiled_matcher if arm.match_logits else _compiled_distiller
     model = compiled(arm, net, steps)
-    state = checkpoints.restore(model, directory / "checkpoints")
     eval_inputs = data.inputs(data.eval_images)
 
     def count_errors():
         predicted = predict(net, eval_inputs).argmax(-1)
-        return int((predicted != data.eval_labels).sum())
+        return {"errors": int((predicted != data.eval_labels).sum())}
 
-    dataset = batches.training_batches(
-        data.train_images,
-        data.train_labels,
-        soft_targets if arm.soft_weight else None,
-        white=data.white,
-        batch_size=arm.batch_size,
-        seed=seed,
-        jitter=arm.jitter,
-        first_step=state["epoch"] * steps,
-        last_step=arm.epochs * steps,
-    )
-    if arm.match_logits:
-        dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
-    model.fit(
-        dataset,
-        steps_per_epoch=steps,
-        initial_epoch=state["epoch"],
+    def training_batches(first_step, last_step):
+        dataset = batches.training_batches(
+            data.train_images,
+            data.train_labels,
+            soft_targets if arm.soft_weight else None,
+            white=data.white,
+            batch_size=arm.batch_size,
+            seed=seed,
+            jitter=arm.jitter,
+            first_step=first_step,
+            last_step=last_step,
+        )
+        if arm.match_logits:
+            dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
+        return dataset
+
+    state = training.fit(
+        model,
+        training_batches,
+        directory,
+        steps=steps,
         epochs=arm.epochs,
-        shuffle=False,  # `training_batches` has shuffled
-        verbose=0,
-        callbacks=[
-            checkpoints.Checkpoints(
-                directory / "checkpoints",
-                state,
-                every=checkpoint_every,
-                evaluate=count_errors,
-                epochs=arm.epochs,
-            ),
-            _ProgressBar(f"seed {seed} {arm.name}", state),
-            keras.callbacks.TensorBoard(
-                directory / "tensorboard", write_graph=False
-            ),
-        ],
+        checkpoint_every=checkpoint_every,
+        evaluate=count_errors,
+        title=f"seed {seed} {arm.name}",
     )
-    _save_result(net, predict(net, eval_inputs), state, directory / _RESULT)
+    training.save_result(
+        net, state, directory, eval_logits=predict(net, eval_inputs)
+    )
 
 
 def _compiled_distiller(arm, net, steps):
@@ -261,8 +235,7 @@ def _compile(model, arm, steps, **loss):
     model.compile(
         keras.optimizers.Adam(schedule),
         jit_compile=True,  # faster, with this dropout
-        # Keras rounds an epoch up to whole executions; a divisor needs none.
-        steps_per_execution=max(n for n in range(1, 26) if steps % n == 0),
+        steps_per_execution=training.steps_per_execution(steps),
         **loss,
     )
     model.optimizer.build(model.trainable_variables)
@@ -275,51 +248,12 @@ def predict(net, inputs):
     return np.concatenate([net(p, training=False).numpy() for p in parts])
 
 
-def _save_result(net, eval_logits, state, directory):
-    with files.whole_directory(directory) as scratch:
-        net.save_weights(scratch / _WEIGHTS)
-        np.save(scratch / "eval_logits.npy", eval_logits)
-        common.write_json(scratch / "state.json", state)
-
-
 def _load_result(net, directory):
-    weights = directory / _WEIGHTS
-    has_weights = weights.exists()  # a published teacher is there without them
-    if has_weights:
-        net.load_weights(weights)
-    state = json.loads((directory / "state.json").read_text())
+    state, has_weights, arrays = training.load_result(net, directory)
     return Result(
         net=net,
         has_weights=has_weights,
-        eval_logits=np.load(directory / "eval_logits.npy"),
+        eval_logits=arrays["eval_logits"],
         curve=state["curve"],
         seconds_per_epoch=state["seconds"] / state["epoch"],
     )
-
-
-class _ProgressBar(keras.callbacks.Callback):
-    """One bar an arm, over epochs, with the newest loss and errors."""
-
-    def __init__(self, title, state):
-        super().__init__()
-        self._title = title
-        self._state = state
-
-    def on_train_begin(self, logs=None):
-        self._bar = tqdm.tqdm(
-            total=self.params["epochs"],
-            initial=self._state["epoch"],
-            desc=self._title,
-            unit="epoch",
-        )
-
-    def on_epoch_end(self, epoch, logs=None):
-        curve = self._state["curve"]
-        errors = curve[-1]["errors"] if curve else "-"
-        self._bar.set_postfix(
-            loss=f"{logs['loss']:.4f}", errors=errors, refresh=False
-        )
-        self._bar.update()
-
-    def on_train_end(self, logs=None):
-        self._bar.close()

@@ -12,6 +12,7 @@ from trainers import common
 
 _WEIGHTS = "weights.weights.h5"
 _STATE = "state.json"
+_BEST = "best"
 
 
 def restore(distiller, directory):
@@ -33,6 +34,11 @@ def restore(distiller, directory):
     return json.loads((newest / _STATE).read_text())
 
 
+def restore_best(distiller, directory):
+    """Gives a Distiller's student the weights that `keep_best` kept."""
+    distiller.student.load_weights(directory / _BEST / _WEIGHTS)
+
+
 class Checkpoints(keras.callbacks.Callback):
     """Keeps the learning curve, and saves both it and the Distiller.
 
@@ -40,16 +46,20 @@ class Checkpoints(keras.callbacks.Callback):
     seed states: all that the next epoch depends on.
     """
 
-    def __init__(self, directory, state, *, every, evaluate, epochs):
+    def __init__(
+        self, directory, state, *, every, evaluate, epochs, keep_best=None
+    ):
         """Builds the callback.
 
         Args:
           directory: `pathlib.Path` of the arm's checkpoints.
           state: what `restore` returned; updated in place.
           every: int, epochs between two checkpoints.
-          evaluate: function without arguments that returns the errors on the
-            evaluation cases.
+          evaluate: function without arguments that returns a dict of figures,
+            such as the errors on the evaluation cases.
           epochs: int, the arm's number of epochs.
+          keep_best: name of the figure by which the best student so far, of the
+            points of the curve, is kept beside the checkpoints; or None.
         """
         super().__init__()
         self._directory = directory
@@ -57,6 +67,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._every = every
         self._evaluate = evaluate
         self._epochs = epochs
+        self._keep_best = keep_best
         # About forty points draw a curve; more only cost time.
         self._curve_every = max(1, epochs // 40)
 
@@ -70,16 +81,28 @@ class Checkpoints(keras.callbacks.Callback):
         self._state["epoch"] = done
         self._state["seconds"] += time.monotonic() - self._began
         if done % self._curve_every == 0 or done == self._epochs:
-            logs["errors"] = self._evaluate()  # for the callbacks that follow
-            self._state["curve"].append(
-                {
-                    "epoch": done,
-                    "loss": float(logs["loss"]),
-                    "errors": logs["errors"],
-                }
-            )
+            figures = self._evaluate()
+            logs.update(figures)  # for the callbacks that follow
+            point = {"epoch": done, "loss": float(logs["loss"]), **figures}
+            self._state["curve"].append(point)
+            if self._keep_best:
+                self._keep_if_best(point)
         if done % self._every == 0 and done < self._epochs:
             self._save(done)
+
+    def _keep_if_best(self, point):
+        """Keeps the student of the first of the best points.
+
+        A killed run may leave one that is later than its checkpoint; going on,
+        it comes by that point again, and writes the same.
+        """
+        best = self._state.get("best")
+        if best and point[self._keep_best] <= best[self._keep_best]:
+            return
+        self._state["best"] = point
+        path = self._directory / _BEST
+        with files.whole_directory(path, replace=True) as scratch:
+            self.model.student.save_weights(scratch / _WEIGHTS)
 
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"

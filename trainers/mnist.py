@@ -45,12 +45,11 @@ student as a SavedModel. To choose settings, hold out training cases
 """
 
 import dataclasses
-import json
 import pathlib
 
 from absl import app, flags, logging
 
-from trainers import arms, common, pages, plots, recipes, runs
+from trainers import arms, common, plots, recipes, runs, sections
 from trainers.data import digits, mnist
 from trainers.experiments import EXPERIMENTS
 
@@ -86,26 +85,18 @@ def _define_flags():
     )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
-    for name, text in recipes.HELP.items():
-        values = {d: getattr(s, name) for d, s in recipes.DEFAULTS.items()}
-        said = ", ".join(f"{v} for {d}" for d, v in values.items())
-        integer = isinstance(values["mnist"], int)
-        define = flags.DEFINE_integer if integer else flags.DEFINE_float
-        bounds = recipes.RANGES.get(
-            name, {"lower_bound": 1 if integer else 1e-9}
-        )
-        define(name, None, f"{text} (default: {said})", **bounds)
+    common.define_settings_flags(recipes.HELP, recipes.DEFAULTS, recipes.RANGES)
 
 
 def _settings(values):
     """`Settings` from absl's flag values."""
-    settings = recipes.DEFAULTS[values.dataset]
-    if values.tiny:
-        settings = dataclasses.replace(settings, **recipes.TINY)
-    given = {
-        n: v for n in recipes.HELP if (v := getattr(values, n)) is not None
-    }
-    return dataclasses.replace(settings, held_out=values.held_out, **given)
+    return common.settings_of(
+        values,
+        recipes.DEFAULTS,
+        recipes.HELP,
+        recipes.TINY,
+        held_out=values.held_out,
+    )
 
 
 def _load_data(values):
@@ -141,47 +132,15 @@ def _teachers_from(values, settings):
     return directory
 
 
-def _run_experiments(run, names):
-    """Runs experiments; each is in metrics.json and report when it is done."""
-    path = run.directory / "metrics.json"
-    metrics = {"experiments": {}}
-    if path.exists():
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    for name in names:
-        figures = EXPERIMENTS[name].measure(run)
-        metrics["experiments"][name] = figures
-        common.write_json(path, metrics)
-        _report(run, metrics["experiments"])
-        experiment = EXPERIMENTS[name]
-        lines = [experiment.title, "", *experiment.lines(figures), ""]
-        print("\n".join(lines), flush=True)
-
-
-def _report(run, measured):
-    """Writes the report of all experiments of a run directory so far."""
-    settings = run.settings
-    sections = []
-    for name, experiment in EXPERIMENTS.items():
-        if name in measured:
-            figures = measured[name]
-            blocks = experiment.blocks(figures, run.data)
-            provenance = pages.Text(_provenance(figures))
-            sections.append(
-                pages.Section(experiment.title, (*blocks, provenance))
-            )
-    pages.write(run.directory, f"Distillation on {settings.dataset}", sections)
-
-
 def _provenance(figures):
     """What a section's figures are of, and were made with."""
-    versions = ", ".join(f"{n} {v}" for n, v in figures["versions"].items())
     said = f"{plots.errors_label(figures).capitalize()}. "
     if figures["evaluated_on"] != "test":
         said += (
             "These are training cases that were held out to choose settings; "
             "the test set was not looked at. "
         )
-    return f"{said}Commit {figures['commit']}; {versions}."
+    return said + sections.said_of_software(figures)
 
 
 def main(argv):
@@ -211,14 +170,16 @@ def main(argv):
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error
     try:
-        _run_experiments(run, names)
+        sections.measure(
+            run,
+            names,
+            EXPERIMENTS,
+            title=f"Distillation on {settings.dataset}",
+            provenance=_provenance,
+        )
     except runs.TeachersMissing as error:
         raise app.UsageError(str(error)) from error
-    print(f"Report:     {run.directory / 'report.html'}")
-    print(f"Figures:    {run.directory / 'metrics.json'}")
-    if (run.directory / "export").exists():
-        print(f"SavedModel: {run.directory / 'export'}")
-    print(f"Curves:     tensorboard --logdir={run.directory}")
+    sections.print_places(run)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,138 @@
+"""trainers.speech_experiments.nets: a killed net ends where it would have."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests import speech_corpora
+from trainers import training
+from trainers.speech_experiments import nets, recipes
+
+ARM = nets.Arm(
+    name="control",
+    layers=1,
+    units=8,
+    learning_rate=0.05,
+    epochs=5,
+    batch_size=32,
+    steps=4,
+)
+
+
+class Killed(BaseException):
+    """Nothing may catch it, like a kill."""
+
+
+def weights(net):
+    return [np.array(w) for w in net.weights]
+
+
+def train(directory, arm=ARM, **options):
+    corpus = speech_corpora.corpus()
+    return nets.train(arm, corpus, 0, directory, checkpoint_every=2, **options)
+
+
+def kill_in_epoch(monkeypatch, epoch):
+    class Killing(training.ProgressBar):
+        def on_epoch_begin(self, now, logs=None):
+            if now == epoch:
+                raise Killed
+
+    monkeypatch.setattr(training, "ProgressBar", Killing)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_best", (False, True))
+def test_killed_and_resumed_ends_with_the_same_weights(
+    tmp_path, monkeypatch, keep_best
+):
+    arm = dataclasses.replace(ARM, keep_best=keep_best)
+    whole = train(tmp_path / "whole", arm)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_in_epoch(patch, 3)
+        train(tmp_path / "killed", arm)
+    resumed = train(tmp_path / "killed", arm)
+    for a, b in zip(weights(whole.net), weights(resumed.net), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert whole.curve == resumed.curve and whole.best == resumed.best
+
+
+@pytest.mark.slow
+def test_the_best_epoch_is_taken_and_not_the_last(tmp_path):
+    # A rate that throws the net about.
+    arm = dataclasses.replace(ARM, keep_best=True, learning_rate=3.0)
+    result = train(tmp_path, arm)
+    points = [p["held_out_accuracy"] for p in result.curve]
+    assert result.best == result.curve[int(np.argmax(points))]
+    corpus = speech_corpora.corpus()
+    for name in ("held_out", "test"):
+        found = nets.accuracy(result.net, getattr(corpus, name))
+        assert found == result.best[f"{name}_accuracy"]
+
+
+@pytest.mark.slow
+def test_soft_targets_of_few_clips_are_those_of_their_frames(tmp_path):
+    """A student that is told another state of every frame believes it."""
+    corpus = speech_corpora.corpus()
+    states = corpus.lexicon.num_states
+    told = (corpus.training.states + 1) % states
+    arm = dataclasses.replace(
+        ARM, epochs=40, steps=10, units=32, soft_weight=1.0, hard_weight=0.0
+    )
+    clips = np.array([1, 4])
+    result = train(
+        tmp_path,
+        arm,
+        clips=clips,
+        soft_targets=lambda: 12 * np.eye(states, dtype=np.float32)[told],
+    )
+    rows = corpus.training.rows_of(clips)
+    liar = dataclasses.replace(corpus.training, states=told)
+    assert nets.accuracy(result.net, liar, rows) > 0.95
+    assert nets.accuracy(result.net, corpus.training, rows) < 0.05
+
+
+def test_control_and_student_start_alike_and_members_otherwise():
+    settings = speech_corpora.settings()
+    control, student, member = (
+        nets.build_net(make(settings), 52, 9, 0)
+        for make in (recipes.control, recipes.distilled, recipes.member)
+    )
+    for a, b in zip(weights(control), weights(student), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (weights(control)[0] != weights(member)[0]).any()
+
+
+def test_steps_of_an_epoch():
+    # 1000 / 32 = 31.25, of which 20 are whole executions.
+    passes = dataclasses.replace(ARM, steps=None)
+    assert passes.steps_of(1000) == 20
+    assert passes.steps_of(400) == 12 and passes.steps_of(3) == 1
+    assert ARM.steps_of(1000) == 4
+
+
+def test_every_arm_has_a_directory_of_its_own():
+    settings = recipes.DEFAULTS["spoken_digit"]
+    different = {
+        recipes.member(settings),
+        recipes.control(settings),
+        recipes.distilled(settings),
+        *recipes.sweep(settings).values(),
+        *(
+            recipes.few_clips(settings, share, soft=soft)
+            for share in recipes.SHARES
+            for soft in (False, True)
+        ),
+    }
+    names = {arm.directory_name() for arm in different}
+    assert len(names) == len(different) == 3 + 8 + 8
+
+
+@pytest.mark.slow
+def test_the_papers_net_is_built():
+    """26 frames of 40 bands, 8 x 2560, 14,000 states: about 85 million."""
+    arm = dataclasses.replace(ARM, layers=8, units=2560)
+    net = nets.build_net(arm, 26 * 40, 14_000, 0)
+    expected = 1041 * 2560 + 7 * 2561 * 2560 + 2561 * 14_000
+    assert net.count_params() == expected == 84_412_080

@@ -1,0 +1,176 @@
+"""What nets learn from and are tested on: frames of clips with their states.
+
+HMMs learn to align from the training clips alone, and then align the held-out
+and the test clips. A tenth of the training clips is held out from everything,
+nets and HMMs: word penalties and early stopping are chosen on them.
+"""
+
+import collections
+import dataclasses
+
+import numpy as np
+
+from kdtf import speech
+from trainers.data.clips import Clips
+from trainers.speech_experiments.frames import Frames
+
+PARTS = ("training", "held_out", "test")
+_HELD_OUT = 0.1  # of the recordings of each speaker and word
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Aligned clips of a split.
+
+    Attributes:
+      name: str, of the split.
+      clips: `trainers.data.clips.Clips`.
+      lexicon: `kdtf.speech.Lexicon`.
+      hmms: `kdtf.speech.WordHMMs`.
+      mean: `[bands]` float32, of the training frames.
+      deviation: `[bands]` float32, of the same.
+      training: `Frames`; an utterance is a clip.
+      held_out: `Frames`.
+      test: `Frames`.
+      used: dict from part to the positions in `clips` of its utterances.
+      skipped: dict from part to a dict from reason to the number of clips.
+    """
+
+    name: str
+    clips: Clips
+    lexicon: speech.Lexicon
+    hmms: speech.WordHMMs
+    mean: np.ndarray
+    deviation: np.ndarray
+    training: Frames
+    held_out: Frames
+    test: Frames
+    used: dict
+    skipped: dict
+
+    @property
+    def log_priors(self):
+        """`[states]` float64: shares of the training frames."""
+        return speech.log_priors_of(
+            self.training.states, self.lexicon.num_states
+        )
+
+    def frames(self, waveforms):
+        """`Frames` without states of other waveforms."""
+        log_mels = log_mels_of(waveforms, self.clips.sample_rate)
+        return Frames.of(log_mels, self.mean, self.deviation)
+
+    def nested(self, share):
+        """Training utterances, of which a smaller share has the first.
+
+        They go round speakers and words, so that each of these is in as early
+        as can be.
+
+        Args:
+          share: float, more than 0 and at most 1.
+
+        Returns:
+          Sorted int array of utterances of `training`.
+        """
+        clips = self.used["training"]
+        order = np.random.default_rng(0).permutation(len(clips))
+        seen, rounds = collections.Counter(), np.zeros(len(clips), int)
+        for i in order:
+            key = self.clips.speakers[clips[i]], self.clips.labels[clips[i]]
+            rounds[i] = seen[key]
+            seen[key] += 1
+        order = order[np.argsort(rounds[order], kind="stable")]
+        return np.sort(order[: max(1, round(share * len(clips)))])
+
+
+def log_mels_of(waveforms, sample_rate):
+    """List of `[time, bands]` float32 arrays."""
+    return [
+        speech.log_mel(w, sample_rate=sample_rate).numpy() for w in waveforms
+    ]
+
+
+def make(clips, log_mels, split, lexicon, *, components):
+    """Splits, aligns and normalises.
+
+    Args:
+      clips: `trainers.data.clips.Clips`.
+      log_mels: what `log_mels_of` makes of them.
+      split: "recordings" or "speaker:NAME", see `Clips.split`.
+      lexicon: `kdtf.speech.Lexicon` with all words of the clips.
+      components: int, Gaussians a state.
+
+    Returns:
+      `Corpus`.
+
+    Raises:
+      ValueError: where the lexicon lacks a word, or a part is empty.
+    """
+    lexicon.require(clips.words)
+    training, test = clips.split(split)
+    training, held_out = _hold_out(clips, training, split)
+    parts = dict(zip(PARTS, (training, held_out, test), strict=True))
+    words = clips.transcripts()
+
+    def of_part(part):
+        rows = parts[part]
+        cepstra = [np.array(speech.cepstra(log_mels[i])) for i in rows]
+        return cepstra, [words[i] for i in rows]
+
+    hmms, alignment = speech.train_hmms(
+        *of_part("training"),
+        lexicon,
+        components=components,
+        skip_unusable=True,
+    )
+    alignments = {"training": alignment}
+    for part in PARTS[1:]:
+        alignments[part] = hmms.align(*of_part(part), skip_unusable=True)
+    used, states, skipped = {}, {}, {}
+    for part, alignment in alignments.items():
+        kept = [i for i, s in enumerate(alignment.states) if s is not None]
+        used[part] = parts[part][kept]
+        states[part] = [alignment.states[i] for i in kept]
+        skipped[part] = dict(
+            collections.Counter(map(_kind, alignment.skipped.values()))
+        )
+    mean, deviation = speech.statistics(log_mels[i] for i in used["training"])
+    return Corpus(
+        split,
+        clips,
+        lexicon,
+        hmms,
+        mean,
+        deviation,
+        used=used,
+        skipped=skipped,
+        **{
+            part: Frames.of(
+                [log_mels[i] for i in used[part]],
+                mean,
+                deviation,
+                states[part],
+            )
+            for part in PARTS
+        },
+    )
+
+
+def _hold_out(clips, training, split):
+    """Training clips without, and those of, each speaker's last recordings."""
+    recordings = clips.recordings[training]
+    most = recordings.max() + 1
+    last = recordings >= most - max(1, round(_HELD_OUT * most))
+    if last.all():
+        raise ValueError(
+            "`split` must leave clips to train on beside those held out. "
+            f"Received: split={split}, which leaves {len(training)} in all"
+        )
+    return training[~last], training[last]
+
+
+def _kind(reason):
+    """A reason without the numbers of the clip."""
+    if "fewer than" in reason:
+        return "fewer frames than states"
+    return reason.split(":")[0]

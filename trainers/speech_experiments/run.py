@@ -1,0 +1,138 @@
+"""A run's folds: a corpus each, its members, store of soft targets, students.
+
+An arm is trained once in a fold's directory and kept under a name of its own.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+import kdtf
+from trainers.speech_experiments import corpora, nets, recipes
+
+BY_SPEAKERS = "speakers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One split of the clips, and what is trained on it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      corpus: `corpora.Corpus`.
+      directory: `pathlib.Path`, the fold's own.
+      checkpoint_every: int, epochs between two checkpoints.
+    """
+
+    settings: recipes.Settings
+    corpus: corpora.Corpus
+    directory: pathlib.Path
+    checkpoint_every: int = 5
+
+    @functools.cached_property
+    def members(self):
+        """The `nets.Result`s of the ensemble's members."""
+        arm = recipes.member(self.settings)
+        return [self.train(arm, i) for i in range(self.settings.members)]
+
+    @functools.cached_property
+    def ensemble(self):
+        """The members' arithmetic mean, a `kdtf.Ensemble`."""
+        return kdtf.Ensemble([m.net for m in self.members])
+
+    def train(self, arm, seed):
+        """The `nets.Result` of an arm."""
+        clips = None
+        if arm.share < 1:
+            clips = self.corpus.nested(arm.share)
+        return nets.train(
+            arm,
+            self.corpus,
+            seed,
+            self.directory / f"seed{seed}" / arm.directory_name(),
+            clips=clips,
+            soft_targets=functools.partial(self.soft_targets, arm, seed),
+            checkpoint_every=self.checkpoint_every,
+        )
+
+    def soft_targets(self, arm, seed):
+        """What an arm learns from: `[frames, states]` float32 logits.
+
+        An ensemble's depend on the temperature: every T has a store.
+        """
+        if arm.taught_by == "ensemble":
+            teacher, temperature = self.ensemble, arm.temperature
+            name = f"ensemble/soft_targets-T{temperature:g}"
+        else:
+            all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
+            teacher, temperature = self.train(all_clips, seed).net, None
+            name = f"seed{seed}/soft_targets-all_clips"
+        dataset = self.corpus.training.in_order()
+        store = kdtf.SoftTargets.write(
+            self.directory / name,
+            teacher,
+            dataset,
+            temperature=temperature,
+            verbose=0,
+        )
+        joined = store.join(dataset, temperature=temperature)
+        return np.concatenate([y["teacher_logits"] for _, y in joined])
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory, and how to fill it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      clips: `trainers.data.clips.Clips`.
+      lexicon: `kdtf.speech.Lexicon`.
+      directory: `pathlib.Path` of an opened run directory.
+      seeds: int, students of every arm; seeds 0 to seeds - 1 are run.
+      checkpoint_every: int, epochs between two checkpoints.
+    """
+
+    settings: recipes.Settings
+    clips: object
+    lexicon: object
+    directory: pathlib.Path
+    seeds: int
+    checkpoint_every: int = 5
+
+    data = None  # a report is made of its figures alone
+
+    @property
+    def splits(self):
+        """List of the names of the folds."""
+        if self.settings.split != BY_SPEAKERS:
+            return [self.settings.split]
+        return [f"speaker:{name}" for name in self.clips.speaker_names]
+
+    @functools.cached_property
+    def folds(self):
+        """List of `Fold`s, their clips aligned."""
+        log_mels = corpora.log_mels_of(
+            self.clips.waveforms, self.clips.sample_rate
+        )
+        return [
+            Fold(
+                self.settings,
+                corpora.make(
+                    self.clips,
+                    log_mels,
+                    split,
+                    self.lexicon,
+                    components=self.settings.components,
+                ),
+                self.directory / split.replace(":", "-"),
+                self.checkpoint_every,
+            )
+            for split in self.splits
+        ]
+
+    @property
+    def snrs(self):
+        """List of floats, in decibels."""
+        return [float(snr) for snr in self.settings.snrs.split(",") if snr]
