@@ -64,7 +64,7 @@ def table(metrics):
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     return [
-        f"Taught by the {name} against labels with the same jitter: "
+        f"Taught by {name} against labels with the same jitter: "
         f"{evaluation.say_difference(tests['all'])}."
         for name, tests in metrics["against"].items()
     ]
