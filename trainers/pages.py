@@ -15,6 +15,8 @@ from matplotlib import figure as figures
 
 from kdtf import files
 
+_WIDE_INCHES = 8.0  # wider plots scroll on a narrow screen
+
 
 @dataclasses.dataclass(frozen=True)
 class Text:
@@ -107,7 +109,10 @@ class Plot:
         """The picture as HTML, with its bytes inside."""
         data = base64.b64encode(self.png).decode()
         text = html.escape(self.text)
-        return f'<img alt="{text}" src="data:image/png;base64,{data}">'
+        image = f'<img alt="{text}" src="data:image/png;base64,{data}">'
+        if self.figure.get_figwidth() > _WIDE_INCHES:  # several panels
+            return f'<div class="wide panels">{image}</div>'
+        return image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +195,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1d1d1f;
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 img { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
+.panels img { min-width: 46rem; }
 table { border-collapse: collapse; font-size: .875rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd;

@@ -131,5 +131,5 @@ def _plot(metrics):
     axes.set_ylabel(plots.errors_label(metrics))
     axes.set_title(f"{metrics['dataset']}: from soft targets to labels alone")
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="upper left")
     return figure
