@@ -17,7 +17,7 @@ from absl import app, flags
 
 from benchmarks import speed_tables
 from kdtf import files
-from trainers.experiments import EXPERIMENTS
+from trainers import experiments, speech_experiments
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -53,12 +53,12 @@ def _load(results, name):
     return json.loads((results / name).read_text(encoding="utf-8"))
 
 
-def _experiment(folder, name):
-    """The table of one of `trainers.mnist`'s experiments, and its findings."""
+def _experiment(folder, name, experiment):
+    """An experiment's table, and its findings."""
 
     def table(results):
         metrics = _load(results, f"{folder}/metrics.json")
-        return EXPERIMENTS[name].lines(metrics["experiments"][name])
+        return experiment.lines(metrics["experiments"][name])
 
     return table
 
@@ -151,8 +151,14 @@ def _soft_targets_speed(results):
 
 
 TABLES = {
-    "digits": _experiment("digits", "table"),
-    **{f"mnist_{name}": _experiment("mnist", name) for name in EXPERIMENTS},
+    "digits": _experiment("digits", "table", experiments.EXPERIMENTS["table"]),
+    **{
+        f"mnist_{name}": _experiment("mnist", name, experiment)
+        for name, experiment in experiments.EXPERIMENTS.items()
+    },
+    "speech_ensemble": _experiment(
+        "speech", "ensemble", speech_experiments.EXPERIMENTS["ensemble"]
+    ),
     "peers": _peers,
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
