@@ -95,6 +95,13 @@ def _define_flags():
     flags.DEFINE_integer(
         "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
     )
+    flags.DEFINE_integer(
+        "processes",
+        1,
+        "nets that are trained all at once, a process each; small ones finish "
+        "soonest with a process a core",
+        lower_bound=1,
+    )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
     common.define_settings_flags(recipes.HELP, recipes.DEFAULTS, recipes.RANGES)
@@ -197,6 +204,7 @@ def main(argv):
             ),
             seeds=values.seeds,
             checkpoint_every=values.checkpoint_every,
+            processes=values.processes,
         )
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error

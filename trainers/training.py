@@ -7,6 +7,7 @@ a `kdtf.Distiller`, or plain Keras.
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import shutil
 
 import keras
@@ -168,6 +169,8 @@ class ProgressBar(keras.callbacks.Callback):
             initial=self._state["epoch"],
             desc=self._title,
             unit="epoch",
+            # One of several processes: the bar of the main one counts nets.
+            disable=multiprocessing.parent_process() is not None,
         )
 
     def on_epoch_end(self, epoch, logs=None):

@@ -13,6 +13,7 @@ from trainers.speech_experiments.about import about
 
 TITLE = "An ensemble of acoustic nets, and one distilled from it"
 SYSTEMS = ("baseline", "ensemble", "distilled", "control")
+_STUDENTS = ("distilled", "control")
 
 table = ensemble_report.table
 findings = ensemble_report.findings
@@ -28,6 +29,9 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
+    run.train_at_once([recipes.member(run.settings)], run.settings.members)
+    run.train_at_once([getattr(recipes, n)(run.settings) for n in _STUDENTS])
+    run.train_at_once(list(recipes.sweep(run.settings).values()), 1)
     folds = [_Measured(fold, run) for fold in run.folds]
     pooled = {
         name: scores.pool([fold.scores[name] for fold in folds])
@@ -100,7 +104,7 @@ class _Measured:
     def __init__(self, fold, run):
         self.fold = fold
         results = {"baseline": fold.members}
-        for name in ("distilled", "control"):
+        for name in _STUDENTS:
             arm = getattr(recipes, name)(run.settings)
             results[name] = [fold.train(arm, seed) for seed in range(run.seeds)]
         self.nets = {n: [r.net for r in rs] for n, rs in results.items()}

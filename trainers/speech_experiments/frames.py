@@ -51,6 +51,10 @@ class Frames:
             None if states is None else np.concatenate(states),
         )
 
+    def __reduce__(self):
+        """Without what is cached: tensors stay in their process."""
+        return Frames, (self.values, self.lengths, self.states)
+
     def __len__(self):
         """The number of frames."""
         return len(self.values)

@@ -10,7 +10,8 @@ import pathlib
 import numpy as np
 
 import kdtf
-from trainers.speech_experiments import corpora, nets, recipes
+from trainers import training
+from trainers.speech_experiments import corpora, nets, recipes, workers
 
 BY_SPEAKERS = "speakers"
 
@@ -51,16 +52,38 @@ class Fold:
             arm,
             self.corpus,
             seed,
-            self.directory / f"seed{seed}" / arm.directory_name(),
+            self.arm_directory(arm, seed),
             clips=clips,
             soft_targets=functools.partial(self.soft_targets, arm, seed),
             checkpoint_every=self.checkpoint_every,
         )
 
+    def arm_directory(self, arm, seed):
+        """Where an arm of a seed is trained and kept, a `pathlib.Path`."""
+        return self.directory / f"seed{seed}" / arm.directory_name()
+
+    def is_finished(self, arm, seed):
+        """Whether an arm of a seed is trained."""
+        return training.is_finished(self.arm_directory(arm, seed))
+
     def soft_targets(self, arm, seed):
-        """What an arm learns from: `[frames, states]` float32 logits.
+        """What an arm learns from: `[frames, states]` float32 logits."""
+        store, dataset, temperature = self.store(arm, seed)
+        joined = store.join(dataset, temperature=temperature)
+        return np.concatenate([y["teacher_logits"] for _, y in joined])
+
+    def store(self, arm, seed):
+        """Writes what an arm learns from, where it is not stored.
 
         An ensemble's depend on the temperature: every T has a store.
+
+        Args:
+          arm: `nets.Arm` with soft targets.
+          seed: int.
+
+        Returns:
+          `(kdtf.SoftTargets, tf.data.Dataset, temperature)`: the store, what it
+          is of, and the T that it is for, None for any.
         """
         if arm.taught_by == "ensemble":
             teacher, temperature = self.ensemble, arm.temperature
@@ -77,8 +100,7 @@ class Fold:
             temperature=temperature,
             verbose=0,
         )
-        joined = store.join(dataset, temperature=temperature)
-        return np.concatenate([y["teacher_logits"] for _, y in joined])
+        return store, dataset, temperature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +114,7 @@ class Run:
       directory: `pathlib.Path` of an opened run directory.
       seeds: int, students of every arm; seeds 0 to seeds - 1 are run.
       checkpoint_every: int, epochs between two checkpoints.
+      processes: int, nets that are trained at a time.
     """
 
     settings: recipes.Settings
@@ -100,6 +123,7 @@ class Run:
     directory: pathlib.Path
     seeds: int
     checkpoint_every: int = 5
+    processes: int = 1
 
     data = None  # a report is made of its figures alone
 
@@ -131,6 +155,30 @@ class Run:
             )
             for split in self.splits
         ]
+
+    def train_at_once(self, arms, seeds=None):
+        """Trains what is missing of some arms, in all folds.
+
+        With one process it does nothing: nets are then trained when they are
+        wanted, which `Fold.train` does.
+
+        Args:
+          arms: list of `nets.Arm`s that do not teach each other; what teaches
+            them is trained before.
+          seeds: int, how many of each; None for as many as the run has.
+        """
+        if self.processes > 1:
+            jobs = [
+                (fold, arm, seed)
+                for fold in self.folds
+                for arm in arms
+                for seed in range(seeds or self.seeds)
+                if not fold.is_finished(arm, seed)
+            ]
+            for fold, arm, seed in jobs:
+                if arm.taught_by:
+                    fold.store(arm, seed)
+            workers.train(jobs, self.processes)
 
     @property
     def snrs(self):

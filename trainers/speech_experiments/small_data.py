@@ -37,6 +37,13 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
+    for soft in (False, True):
+        run.train_at_once(
+            [
+                recipes.few_clips(run.settings, share, soft=soft)
+                for share in recipes.SHARES
+            ]
+        )
     measured = {
         (kind, share): _measure(run, share, kind)
         for share in recipes.SHARES

@@ -1,0 +1,60 @@
+"""Nets that are trained all at once, a process each.
+
+Small nets leave most of a machine's cores idle; several of them do not. A
+worker stores its net as soon as that is trained, and the main process loads it
+from there, as it would after a run that was killed.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import threading
+from multiprocessing import connection
+
+import tensorflow as tf
+import tqdm
+
+
+def train(jobs, processes):
+    """Trains nets.
+
+    Args:
+      jobs: list of `(fold, arm, seed)`: `run.Fold`, `nets.Arm`, int. What
+        teaches them is stored.
+      processes: int, how many nets are trained at a time.
+    """
+    if not jobs:
+        return
+    processes = min(processes, len(jobs))
+    with (
+        concurrent.futures.ProcessPoolExecutor(
+            processes,
+            # A fork would inherit TensorFlow's threads as they stand.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(max(1, (os.cpu_count() or 1) // processes),),
+        ) as executor,
+        tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
+    ):
+        futures = [executor.submit(_train, *job) for job in jobs]
+        for future in concurrent.futures.as_completed(futures):
+            bar.set_postfix_str(future.result(), refresh=False)
+            bar.update()
+
+
+def _start(threads):
+    """Makes a new process a worker."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
+def _end_with_parent():
+    """A worker of a killed run must not train on beside a resumed one's."""
+    connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _train(fold, arm, seed):
+    fold.train(arm, seed)
+    return f"{fold.corpus.name} {arm.name} {seed}"
