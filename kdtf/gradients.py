@@ -179,7 +179,9 @@ def sparse_cross_entropy(student_logits, labels):
     """Cross-entropy `[...]` with classes `[...]`; -1 contributes nothing."""
     rows = _hard_rows(student_logits)
     peak, log_sum = rows
-    classes = tf.shape(student_logits)[-1]
+    # The number itself, if it is known: to XLA `tf.shape` is no constant where
+    # the loss is a function of its own, called in a loop.
+    classes = student_logits.shape[-1] or tf.shape(student_logits)[-1]
     # 1 where labelled, 0 where not, NaN where the label is out of range: an
     # error that shows, where a clipped label would train on a wrong class.
     zero, one, nan = (tf.constant(c, peak.dtype) for c in (0, 1, math.nan))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf import grouping, many_steps
+from kdtf import grouping, many_steps, xla
 from tests import nets
 
 STEPS = 3
@@ -131,6 +131,32 @@ def test_without_soft_targets(monkeypatch):
     assert_trains_alike(
         monkeypatch, make, nets.inputs(20), nets.labels(20), batch_size=4
     )
+
+
+@pytest.mark.parametrize("soft", (False, True))
+def test_many_classes_whose_loss_is_a_function_of_its_own(monkeypatch, soft):
+    classes = 300
+    logits = np.random.default_rng(3).normal(size=(20, classes))
+    assert xla.compiles_loss(tf.constant(logits))
+    y = {"labels": nets.labels(20, unlabelled=(1, 8))}
+    if soft:
+        y["teacher_logits"] = logits.astype(np.float32)
+
+    def make():
+        kernel = keras.initializers.GlorotUniform(seed=0)
+        student = keras.Sequential(
+            [
+                keras.Input((nets.FEATURES,)),
+                keras.layers.Dense(classes, kernel_initializer=kernel),
+            ]
+        )
+        distiller = kdtf.Distiller(
+            student, temperature=2.0, soft_weight=float(soft), hard_weight=1.0
+        )
+        distiller.compile("sgd", jit_compile=True, steps_per_execution=STEPS)
+        return distiller
+
+    assert_trains_alike(monkeypatch, make, nets.inputs(20), y, batch_size=4)
 
 
 def frames(lengths):
