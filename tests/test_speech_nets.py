@@ -1,6 +1,7 @@
 """trainers.speech_experiments.nets: a killed net ends where it would have."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests import speech_corpora
 from trainers import training
 from trainers.speech_experiments import nets, recipes
+from trainers.speech_experiments.frames import Frames
 
 ARM = nets.Arm(
     name="control",
@@ -71,6 +73,14 @@ def test_the_best_epoch_is_taken_and_not_the_last(tmp_path):
         assert found == result.best[f"{name}_accuracy"]
 
 
+def test_the_bar_shows_nothing_of_the_test_clips(tmp_path, capsys):
+    [point] = train(tmp_path, dataclasses.replace(ARM, epochs=1)).curve
+    bar = capsys.readouterr().err
+    for name in ("loss", "train_accuracy", "held_out_accuracy"):
+        assert f"{name}={point[name]:.4f}" in bar
+    assert "test_accuracy" in point and "test_accuracy" not in bar
+
+
 @pytest.mark.slow
 def test_soft_targets_of_few_clips_are_those_of_their_frames(tmp_path):
     """A student that is told another state of every frame believes it."""
@@ -129,10 +139,54 @@ def test_every_arm_has_a_directory_of_its_own():
     assert len(names) == len(different) == 3 + 8 + 8
 
 
+def papers_corpus():
+    """Random frames, whose states go up to the paper's 14,000."""
+    rng = np.random.default_rng(0)
+
+    def frames():
+        values = rng.normal(size=(64, 40)).astype(np.float32)
+        states = rng.integers(0, 14_000, 64).astype(np.int32)
+        states[-1] = 13_999
+        return Frames(values, np.array([40, 24]), states)
+
+    return types.SimpleNamespace(
+        name="random",
+        lexicon=types.SimpleNamespace(num_states=14_000),
+        training=frames(),
+        held_out=frames(),
+        test=frames(),
+    )
+
+
 @pytest.mark.slow
-def test_the_papers_net_is_built():
+@pytest.mark.parametrize("soft", (False, True))
+def test_the_papers_net_is_trained(tmp_path, soft):
     """26 frames of 40 bands, 8 x 2560, 14,000 states: about 85 million."""
-    arm = dataclasses.replace(ARM, layers=8, units=2560)
-    net = nets.build_net(arm, 26 * 40, 14_000, 0)
+    corpus = papers_corpus()
+    arm = dataclasses.replace(
+        ARM,
+        layers=8,
+        units=2560,
+        learning_rate=0.01,
+        epochs=2,
+        steps=3,
+        batch_size=64,
+        soft_weight=float(soft),
+        hard_weight=float(not soft),
+        temperature=2.0,
+    )
+    # A teacher that is sure of random states.
+    logits = np.random.default_rng(1).normal(0, 8, (64, 14_000))
+    result = nets.train(
+        arm,
+        corpus,
+        0,
+        tmp_path,
+        soft_targets=lambda: logits.astype(np.float32),
+    )
     expected = 1041 * 2560 + 7 * 2561 * 2560 + 2561 * 14_000
-    assert net.count_params() == expected == 84_412_080
+    assert result.net.count_params() == expected == 84_412_080
+    assert all(np.isfinite(w).all() for w in result.net.get_weights())
+    # Every step sees all frames, so that the loss falls from epoch to epoch.
+    first, last = (point["loss"] for point in result.curve)
+    assert last < first
