@@ -88,6 +88,16 @@ def test_tensorboard_logs_the_curve(tmp_path):
         )
 
 
+@pytest.mark.parametrize("held_out", (0, 10))
+def test_the_bar_shows_errors_on_held_out_cases_alone(
+    tmp_path, capsys, held_out
+):
+    given = data().hold_out(held_out) if held_out else data()
+    arms.train(dataclasses.replace(ARM, epochs=1), given, 0, tmp_path)
+    bar = capsys.readouterr().err
+    assert "loss=" in bar and ("errors=" in bar) == bool(held_out)
+
+
 def test_a_finished_arm_is_loaded_and_not_trained(tmp_path, monkeypatch):
     first = arms.train(ARM, data(), 0, tmp_path / "arm")
     monkeypatch.setattr(arms, "_train", None)

@@ -205,6 +205,7 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         checkpoint_every=checkpoint_every,
         evaluate=count_errors,
         title=f"seed {seed} {arm.name}",
+        shown=() if data.eval_name == "test" else ("errors",),
     )
     training.save_result(
         net, state, directory, eval_logits=predict(net, eval_inputs)

@@ -53,6 +53,7 @@ def fit(
     checkpoint_every,
     evaluate,
     title,
+    shown=(),
     keep_best=None,
 ):
     """Trains a compiled model from its newest checkpoint to the last epoch.
@@ -68,6 +69,8 @@ def fit(
       evaluate: function without arguments that returns a dict of figures for
         the learning curve.
       title: str, for the progress bar.
+      shown: names of the figures that the bar shows beside the loss; none of
+        the test set, or settings are tuned on it by eye.
       keep_best: name of the figure by which the best epoch's student is kept
         and taken at the end (early stopping, in hindsight); None for the last.
 
@@ -93,7 +96,7 @@ def fit(
                 epochs=epochs,
                 keep_best=keep_best,
             ),
-            ProgressBar(title, state),
+            ProgressBar(title, state, shown),
             keras.callbacks.TensorBoard(
                 directory / "tensorboard", write_graph=False
             ),
@@ -149,18 +152,20 @@ def load_result(net, directory):
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar an arm, over epochs, with the newest loss and figures."""
+    """One bar an arm, over epochs, with the newest loss and some figures."""
 
-    def __init__(self, title, state):
+    def __init__(self, title, state, shown):
         """Builds the callback.
 
         Args:
           title: str.
           state: what `checkpoints.restore` returned.
+          shown: names of the curve's figures that are shown.
         """
         super().__init__()
         self._title = title
         self._state = state
+        self._shown = shown
 
     def on_train_begin(self, logs=None):
         """Opens the bar where training goes on."""
@@ -176,9 +181,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Moves it, and shows the newest point of the curve."""
         curve = self._state["curve"]
-        figures = dict(curve[-1]) if curve else {}
-        figures.pop("epoch", None)
-        figures["loss"] = float(logs["loss"])
+        figures = {"loss": float(logs["loss"])}
+        if curve:
+            figures |= {name: curve[-1][name] for name in self._shown}
         self._bar.set_postfix(
             {
                 name: f"{value:.4f}" if isinstance(value, float) else value

@@ -190,6 +190,7 @@ def _train(arm, net, corpus, seed, directory, rows, logits, checkpoint_every):
         checkpoint_every=checkpoint_every,
         evaluate=lambda: _accuracies(net, corpus, rows),
         title=f"{corpus.name} {directory.parent.name} {arm.directory_name()}",
+        shown=("train_accuracy", _BY_HELD_OUT),
         keep_best=_BY_HELD_OUT if arm.keep_best else None,
     )
     training.save_result(net, state, directory)
