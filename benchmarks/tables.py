@@ -156,8 +156,14 @@ TABLES = {
         f"mnist_{name}": _experiment("mnist", name, experiment)
         for name, experiment in experiments.EXPERIMENTS.items()
     },
-    "speech_ensemble": _experiment(
-        "speech", "ensemble", speech_experiments.EXPERIMENTS["ensemble"]
+    **{
+        f"speech_{name}": _experiment("speech", name, experiment)
+        for name, experiment in speech_experiments.EXPERIMENTS.items()
+    },
+    "speech_by_speaker": _experiment(
+        "speech_by_speaker",
+        "ensemble",
+        speech_experiments.EXPERIMENTS["ensemble"],
     ),
     "peers": _peers,
     "train_step": speed_tables.train_step,

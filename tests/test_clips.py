@@ -38,13 +38,26 @@ def test_a_speaker_is_left_out():
     assert set(data.speakers[training]) == {"a"} and len(training) == 21
 
 
+def test_the_data_sets_own_split():
+    data = dataclasses.replace(
+        clips(), parts=np.array(["training", "held_out", "test"] * 14)
+    )
+    training, test = data.split("given")
+    # Which of them are held out is not this split's matter.
+    assert test.tolist() == list(range(2, 42, 3))
+    assert sorted([*training, *test]) == list(range(42))
+    assert "given" not in clips().split_names
+
+
 def test_words_and_speakers():
     data = clips()
     assert data.transcripts()[5:9] == ["no", "no", "yes", "yes"]
     assert data.speaker_names == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ("speaker:c", "speakers", "", "speaker:"))
+@pytest.mark.parametrize(
+    "name", ("speaker:c", "speakers", "", "speaker:", "given")
+)
 def test_unknown_splits(name):
     expected = f"`split` must be.*speaker:a, speaker:b.*split={name}"
     with pytest.raises(ValueError, match=expected):

@@ -30,6 +30,14 @@ def test_other_flags_are_named(tmp_path):
     assert (tmp_path / "flags.txt").read_text() == "--jitter=2\n--units=8\n"
 
 
+def test_a_directory_that_is_left_takes_other_flags(tmp_path):
+    common.leave_run_directory(common.open_run_directory(tmp_path, SETTINGS))
+    run_dir = common.open_run_directory(tmp_path, {"units": 9})
+    (run_dir / "metrics.json").write_text("{}")
+    common.leave_run_directory(run_dir)
+    assert sorted(os.listdir(run_dir)) == ["flags.txt", "metrics.json"]
+
+
 def test_a_directory_with_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match=r"--run_dir.*thesis\.txt"):

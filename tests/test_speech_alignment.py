@@ -223,8 +223,11 @@ def test_other_bad_arguments():
         speech.train_hmms(clips, transcripts[:2], LEXICON)
     with pytest.raises(ValueError, match="Received: ten, which it lacks"):
         speech.train_hmms(clips, ["ten"] * 3, LEXICON, skip_unusable=True)
-    for nothing in ([], [np.zeros((5, 5))]):
-        with pytest.raises(ValueError, match="one that can be aligned"):
+    for nothing, said in (
+        ([], "Received: 0 clips, 0 of them unusable$"),
+        ([np.zeros((5, 5))], "1 of them unusable, the first of which: 5 fra"),
+    ):
+        with pytest.raises(ValueError, match=f"can be aligned.*{said}"):
             speech.train_hmms(
                 nothing, ["ab"] * len(nothing), LEXICON, skip_unusable=True
             )

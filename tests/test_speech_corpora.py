@@ -32,6 +32,61 @@ def test_a_speaker_is_left_out():
         assert set(speakers[corpus.used[part]]) == {"voice0"}
 
 
+def with_parts(part_of):
+    """The clips, each in the part that a function of its recording tells."""
+    clips = speech_corpora.clips()
+    parts = np.array([part_of(r) for r in clips.recordings.tolist()])
+    return dataclasses.replace(clips, parts=parts)
+
+
+def test_what_the_data_set_itself_holds_out():
+    parts = ("training",) * 5 + ("held_out",) * 2 + ("test",)
+    corpus = speech_corpora.make(with_parts(parts.__getitem__), "given")
+    assert recordings(corpus, "training") == {0, 1, 2, 3, 4}
+    assert recordings(corpus, "held_out") == {5, 6}
+    assert recordings(corpus, "test") == {7}
+
+
+def test_last_recordings_are_held_out_where_the_data_set_holds_out_none():
+    clips = with_parts(lambda r: "test" if r < 2 else "training")
+    corpus = speech_corpora.make(clips, "given")
+    assert recordings(corpus, "training") == {2, 3, 4, 5, 6}
+    assert recordings(corpus, "held_out") == {7}
+
+
+def test_each_speaker_and_word_has_last_recordings_of_its_own():
+    """Those that say a word less often than others are held out, too."""
+    clips = speech_corpora.clips()
+    parts = np.full(len(clips.recordings), "training", dtype=object)
+    parts[clips.recordings == 0] = "test"
+    own = clips.labels == 1
+    # Of word 1 recordings 1 to 3 are trained on, by voice1 nothing but 1.
+    parts[own & (clips.recordings > 3)] = "test"
+    alone = own & (clips.speakers == "voice1")
+    parts[alone & (clips.recordings > 1)] = "test"
+    corpus = speech_corpora.make(
+        dataclasses.replace(clips, parts=parts), "given"
+    )
+    held_out = corpus.used["held_out"]
+    found = zip(
+        clips.speakers[held_out],
+        clips.labels[held_out].tolist(),
+        clips.recordings[held_out].tolist(),
+        strict=True,
+    )
+    assert set(found) == {
+        ("voice0", 0, 7),
+        ("voice0", 1, 3),
+        ("voice0", 2, 7),
+        ("voice1", 0, 7),
+        ("voice1", 2, 7),
+    }
+    assert (
+        np.flatnonzero(alone & (clips.recordings == 1))[0]
+        in (corpus.used["training"])
+    )
+
+
 def test_states_are_those_that_were_spoken():
     corpus = speech_corpora.corpus()
     for part in corpora.PARTS:
@@ -70,16 +125,30 @@ def test_unusable_clips_are_skipped_and_counted():
     training, test = clips.split("recordings")
     waveforms = list(clips.waveforms)
     waveforms[training[0]] = np.zeros(8000, np.float32)
+    waveforms[training[1]] = np.full(8000, np.nan, np.float32)
     waveforms[test[0]] = waveforms[test[0]][:400]
     corpus = speech_corpora.make(
         dataclasses.replace(clips, waveforms=waveforms)
     )
-    assert corpus.skipped["training"] == {"silent": 1}
+    assert corpus.skipped["training"] == {"silent": 1, "not finite": 1}
     assert corpus.skipped["test"] == {"fewer frames than states": 1}
     assert corpus.skipped["held_out"] == {}
-    assert training[0] not in corpus.used["training"]
+    assert not set(training[:2]) & set(corpus.used["training"])
     assert test[0] not in corpus.used["test"]
     assert len(corpus.test.lengths) == len(corpus.used["test"])
+
+
+@pytest.mark.parametrize("part", corpora.PARTS)
+def test_a_part_without_a_usable_clip_is_named(part):
+    clips = speech_corpora.clips()
+    waveforms = list(clips.waveforms)
+    for i in speech_corpora.corpus().used[part]:
+        waveforms[i] = np.zeros(0, np.float32)
+    with pytest.raises(
+        ValueError,
+        match=f"{part} clips of split=recordings.*the first of which: 0 frames",
+    ):
+        speech_corpora.make(dataclasses.replace(clips, waveforms=waveforms))
 
 
 def test_shares_of_the_training_clips_are_nested_and_balanced():

@@ -117,6 +117,7 @@ def test_cepstra_are_cosine_transforms_and_slopes():
         ]
         np.testing.assert_allclose(slopes, lines, atol=1e-5)
     assert speech.cepstra(log_mels[None]).shape == (1, 9, 39)
+    assert speech.cepstra(log_mels[:0]).shape == (0, 39)
 
 
 def test_statistics_are_those_of_all_frames():

@@ -97,6 +97,16 @@ def open_run_directory(run_dir, settings):
     return run_dir
 
 
+def leave_run_directory(run_dir):
+    """Makes a directory anybody's again if its run has made nothing yet.
+
+    Args:
+      run_dir: `pathlib.Path` of an opened run directory.
+    """
+    if [p.name for p in run_dir.iterdir()] == [_FLAGS_FILE]:
+        (run_dir / _FLAGS_FILE).unlink()
+
+
 def _require_empty(run_dir):
     found = sorted(
         p.name for p in run_dir.iterdir() if not p.name.endswith(files.SCRATCH)

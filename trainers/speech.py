@@ -21,6 +21,12 @@ same size:
         temperatures, the greater part of it. --split=speaker:theo leaves out
         one.
 
+    python -m trainers.speech --dataset=speech_commands --lexicon=words.txt \
+            --run_dir=runs/commands
+        Any data set of TFDS with `audio` and `label` features, and the words
+        that the lexicon has; clips of other labels, such as noise, are left
+        out and counted. Its train, validation and test splits are used.
+
     python -m trainers.speech --run_dir=runs/speech --experiment=small_data
         Another experiment of the same run; the report gets another section.
 
@@ -40,9 +46,14 @@ Experiments (`--experiment`):
                     stopping, against soft targets of a net that saw all clips
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
-data set's own convention. A tenth of the training clips, the last recordings,
-is held out from all training: the word penalty and early stopping are chosen on
-them. --hidden_layers=8 --hidden_units=2560 is the paper's net.
+convention of spoken_digit; --split=given on TFDS's split `test`. A tenth of the
+training clips, the last recordings, is held out from all training, or TFDS's
+split `validation` with --split=given: the word penalty and early stopping are
+chosen on them. --hidden_layers=8 --hidden_units=2560 is the paper's net.
+
+Of several channels the mean is taken; nothing is resampled. Clips with fewer
+frames (10 ms each) than their word has states, silent ones and those with NaN
+are skipped, and the report tells how many.
 
 Killed at any moment and run again, it goes on and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
@@ -57,14 +68,20 @@ from absl import app, flags, logging
 
 from kdtf import speech
 from trainers import common, sections
-from trainers.data import spoken_digit, synthetic_speech
+from trainers.data import spoken_digit, synthetic_speech, tfds_audio
+from trainers.data.clips import GIVEN, RECORDINGS
 from trainers.speech_experiments import EXPERIMENTS, about, recipes
 from trainers.speech_experiments.run import BY_SPEAKERS, Run
 
 
 def _define_flags():
-    flags.DEFINE_enum(
-        "dataset", "spoken_digit", sorted(recipes.DEFAULTS), "what to learn"
+    flags.DEFINE_string(
+        "dataset",
+        "spoken_digit",
+        "spoken_digit, synthetic, or a data set of TFDS with features `audio` "
+        "(tfds.features.Audio) and `label` (tfds.features.ClassLabel, of "
+        "words), and `speaker`, `speaker_id` or `client_id` where it tells "
+        "speakers; the defaults are then those of spoken_digit",
     )
     flags.DEFINE_enum(
         "experiment",
@@ -78,10 +95,20 @@ def _define_flags():
     flags.DEFINE_string(
         "lexicon",
         None,
-        "text file of lines `word PH ON ES`; none for the ten digits",
+        "text file of lines `word PH ON ES`; none for the ten digits. Of a "
+        "data set of TFDS only the clips of its words are used, two at least",
+    )
+    flags.DEFINE_integer(
+        "sample_rate",
+        None,
+        "of the clips, in hertz, where TFDS does not know it",
+        lower_bound=1000,
     )
     flags.DEFINE_string(
-        "split", "recordings", "recordings, speaker:NAME or speakers"
+        "split",
+        None,
+        "recordings, given, speaker:NAME or speakers (default: given where the "
+        "data set has a split `test`, else recordings)",
     )
     flags.DEFINE_list(
         "snrs",
@@ -108,13 +135,16 @@ def _define_flags():
 
 
 def _settings(values):
-    """`Settings` from absl's flag values."""
+    """`Settings` from absl's flag values; `split` is "" for the default."""
+    of_others = dataclasses.replace(
+        recipes.DEFAULTS["spoken_digit"], dataset=values.dataset
+    )
     settings = common.settings_of(
         values,
-        recipes.DEFAULTS,
+        {values.dataset: of_others, **recipes.DEFAULTS},
         recipes.HELP,
         recipes.TINY,
-        split=values.split,
+        split=values.split or "",
         lexicon=values.lexicon or "",
         snrs=",".join(values.snrs),
     )
@@ -146,22 +176,9 @@ def _check_snrs(given):
 
 
 def _load(values, settings):
-    """`(Clips, Lexicon)`; both are known to fit each other and the split."""
-    lexicon = speech.digits()
-    if values.lexicon:
-        try:
-            lexicon = speech.Lexicon.read(values.lexicon)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                "--lexicon must be a text file of lines `word PH ON ES`. "
-                f"Received: --lexicon={values.lexicon} ({error})"
-            ) from error
-    if values.dataset == "synthetic":
-        clips = synthetic_speech.load(
-            lexicon, voices=settings.voices, recordings=settings.recordings
-        )
-    else:
-        clips = spoken_digit.load(values.data_dir, values.manual_dir)
+    """`(Clips, Lexicon)` that fit each other."""
+    lexicon = _lexicon(values)
+    clips = _clips(values, settings, lexicon)
     try:
         lexicon.require(clips.words)
     except ValueError as error:
@@ -169,17 +186,96 @@ def _load(values, settings):
             f"--lexicon must have every word of --dataset={values.dataset}. "
             f"Received: --lexicon={values.lexicon}: {error}"
         ) from error
-    if settings.split != BY_SPEAKERS:
-        try:
-            clips.split(settings.split)
-        except ValueError as error:
-            names = ", ".join(f"speaker:{s}" for s in clips.speaker_names)
-            raise ValueError(
-                f"--split must be recordings, {BY_SPEAKERS} or one of {names}, "
-                "and leave clips to train on and to test on. "
-                f"Received: --split={settings.split}"
-            ) from error
     return clips, lexicon
+
+
+def _lexicon(values):
+    if not values.lexicon:
+        return speech.digits()
+    try:
+        return speech.Lexicon.read(values.lexicon)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "--lexicon must be a text file of lines `word PH ON ES`. "
+            f"Received: --lexicon={values.lexicon} ({error})"
+        ) from error
+
+
+def _clips(values, settings, lexicon):
+    if values.dataset not in recipes.DEFAULTS:
+        return tfds_audio.load(
+            values.dataset,
+            lexicon.words,
+            data_dir=values.data_dir,
+            manual_dir=values.manual_dir,
+            sample_rate=values.sample_rate,
+        )
+    if values.sample_rate:
+        raise ValueError(
+            f"--sample_rate must be left out with --dataset={values.dataset}, "
+            f"whose own is known. Received: --sample_rate={values.sample_rate}"
+        )
+    if values.dataset == "synthetic":
+        return synthetic_speech.load(
+            lexicon, voices=settings.voices, recordings=settings.recordings
+        )
+    return spoken_digit.load(values.data_dir, values.manual_dir)
+
+
+def _with_split(settings, clips):
+    """`Settings` with a split that the clips have, the default one for ""."""
+    default = RECORDINGS if clips.parts is None else GIVEN
+    split = settings.split or default
+    names = [split]
+    if split == BY_SPEAKERS:
+        names = [f"speaker:{name}" for name in clips.speaker_names]
+    try:
+        for name in names:
+            clips.split(name)
+    except ValueError as error:
+        raise ValueError(
+            f"--split must be {BY_SPEAKERS} or one of "
+            f"{', '.join(clips.split_names)}, and leave clips to train on and "
+            f"to test on. Received: --split={split}: {error}"
+        ) from error
+    return dataclasses.replace(settings, split=split)
+
+
+def _run(values):
+    """The `Run` that absl's flag values describe, its clips aligned."""
+    settings = _settings(values)
+    clips, lexicon = _load(values, settings)
+    settings = _with_split(settings, clips)
+    described = dataclasses.asdict(settings)
+    if values.sample_rate:
+        described["sample_rate"] = values.sample_rate
+    run = Run(
+        settings,
+        clips,
+        lexicon,
+        common.open_run_directory(pathlib.Path(values.run_dir), described),
+        seeds=values.seeds,
+        checkpoint_every=values.checkpoint_every,
+        processes=values.processes,
+    )
+    _align(run)
+    return run
+
+
+def _align(run):
+    """Aligns the clips before anything is trained on them."""
+    try:
+        return run.folds
+    except ValueError as error:
+        common.leave_run_directory(run.directory)
+        raise ValueError(
+            "--dataset, --lexicon and --split must leave clips to train on, to "
+            "hold out and to test on that can be aligned: not silent, and with "
+            "as many frames (10 ms each, at the clips' own sampling rate) as "
+            "their word has states. Received: "
+            f"--dataset={run.settings.dataset}, of {run.clips.sample_rate} "
+            f"hertz, --lexicon={run.settings.lexicon}: {error}"
+        ) from error
 
 
 def main(argv):
@@ -193,26 +289,14 @@ def main(argv):
     if values.experiment == "all":
         names = list(EXPERIMENTS)
     try:
-        settings = _settings(values)
-        clips, lexicon = _load(values, settings)
-        run = Run(
-            settings,
-            clips,
-            lexicon,
-            common.open_run_directory(
-                pathlib.Path(values.run_dir), dataclasses.asdict(settings)
-            ),
-            seeds=values.seeds,
-            checkpoint_every=values.checkpoint_every,
-            processes=values.processes,
-        )
+        run = _run(values)
     except (ValueError, RuntimeError) as error:
         raise app.UsageError(str(error)) from error
     sections.measure(
         run,
         names,
         EXPERIMENTS,
-        title=f"Distillation on {settings.dataset}",
+        title=f"Distillation on {run.settings.dataset}",
         provenance=lambda figures: (
             about.provenance(figures) + sections.said_of_software(figures)
         ),

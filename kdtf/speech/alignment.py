@@ -246,9 +246,10 @@ def _prepare(clips, transcripts, lexicon, skip_unusable):
                 f"Received: clip {i}, {' '.join(words)!r}: {reason}"
             )
     if not groups:
+        first = f", the first of which: {skipped[0]}" if skipped else ""
         raise ValueError(
             "`clips` must hold one that can be aligned. Received: "
-            f"{len(clips)} clips, {len(skipped)} of them unusable"
+            f"{len(clips)} clips, {len(skipped)} of them unusable{first}"
         )
     batches = []
     for words, rows in groups.items():

@@ -123,7 +123,10 @@ def cepstra(log_mels, *, coefficients=13):
             f"`coefficients` must be from 1 to {log_mels.shape[-1]} here. "
             f"Received: coefficients={coefficients}"
         )
-    c = tf.signal.mfccs_from_log_mel_spectrograms(log_mels)[..., :coefficients]
+    # The transform fails where there is no frame at all: it gets one more.
+    padding = [[0, 0]] * (log_mels.shape.rank - 2) + [[0, 1], [0, 0]]
+    c = tf.signal.mfccs_from_log_mel_spectrograms(tf.pad(log_mels, padding))
+    c = c[..., :-1, :coefficients]
     slopes = _slopes(c)
     return tf.concat([c, slopes, _slopes(slopes)], axis=-1)
 

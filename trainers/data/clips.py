@@ -6,6 +6,7 @@ import numpy as np
 
 _TEST_RECORDINGS = 5  # Free Spoken Digit Dataset's own convention
 _SPEAKER = "speaker:"
+RECORDINGS, GIVEN = "recordings", "given"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Clips:
       sample_rate: int, in hertz.
       states: None, or list of `[frames]` int32 arrays: the lexicon's state in
         the middle of each frame, where it is known.
+      parts: None, or `[clips]` array of "training", "held_out" and "test": the
+        data set's own, where it has clips to test on.
+      left_out: dict from a word that the lexicon lacks to the number of its
+        clips, which are not among these.
     """
 
     waveforms: list
@@ -31,6 +36,8 @@ class Clips:
     words: tuple
     sample_rate: int
     states: list | None = None
+    parts: np.ndarray | None = None
+    left_out: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         """Checks the waveforms.
@@ -51,6 +58,13 @@ class Clips:
         """List of strings, sorted."""
         return sorted(set(self.speakers.tolist()))
 
+    @property
+    def split_names(self):
+        """List of strings, the names that `split` takes."""
+        given = [] if self.parts is None else [GIVEN]
+        speakers = [_SPEAKER + s for s in self.speaker_names]
+        return [RECORDINGS, *given, *speakers]
+
     def transcripts(self):
         """List with each clip's word."""
         return [self.words[label] for label in self.labels]
@@ -60,7 +74,8 @@ class Clips:
 
         Args:
           name: "recordings": the test set are the recordings 0 to 4 of each
-            speaker and word; "speaker:NAME": all that NAME says.
+            speaker and word; "given": the data set's own; "speaker:NAME": all
+            that NAME says.
 
         Returns:
           `(training, test)`, int arrays of clips.
@@ -68,17 +83,17 @@ class Clips:
         Raises:
           ValueError: where `name` is none of these, or a part is empty.
         """
-        speaker = name.removeprefix(_SPEAKER)
-        if name == "recordings":
-            test = self.recordings < _TEST_RECORDINGS
-        elif name.startswith(_SPEAKER) and speaker in self.speaker_names:
-            test = self.speakers == speaker
-        else:
+        if name not in self.split_names:
             raise ValueError(
-                "`split` must be recordings or one of "
-                f"{', '.join(_SPEAKER + s for s in self.speaker_names)} here. "
+                f"`split` must be one of {', '.join(self.split_names)} here. "
                 f"Received: split={name}"
             )
+        if name == RECORDINGS:
+            test = self.recordings < _TEST_RECORDINGS
+        elif name == GIVEN:
+            test = self.parts == "test"
+        else:
+            test = self.speakers == name.removeprefix(_SPEAKER)
         training, test = np.flatnonzero(~test), np.flatnonzero(test)
         if not len(training) or not len(test):
             raise ValueError(

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from trainers.data import ImageData
+from trainers.data import ImageData, tfds_builders
 
 
 def load(data_dir=None, manual_dir=None):
@@ -23,18 +23,16 @@ def load(data_dir=None, manual_dir=None):
         the flags that help.
     """
     builder = tfds.builder("mnist", data_dir=data_dir)
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
-    try:
-        builder.download_and_prepare(download_config=config)
-    except Exception as error:
-        raise RuntimeError(
-            "MNIST could not be prepared. Give --manual_dir=FOLDER with the "
-            "four original files (train-images-idx3-ubyte.gz and so on), or "
-            "--data_dir=FOLDER where TFDS has prepared it before, or use "
-            f"--dataset=digits, which needs no files. Received: "
-            f"--data_dir={data_dir}, --manual_dir={manual_dir}, and the error "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    tfds_builders.prepare(
+        builder,
+        "MNIST",
+        "Give --manual_dir=FOLDER with the four original files "
+        "(train-images-idx3-ubyte.gz and so on), or --data_dir=FOLDER where "
+        "TFDS has prepared it before, or use --dataset=digits, which needs no "
+        "files.",
+        data_dir=data_dir,
+        manual_dir=manual_dir,
+    )
     parts = []
     for split in ("train", "test"):
         cases = tfds.as_numpy(

@@ -1,11 +1,10 @@
 """Free Spoken Digit Dataset through TensorFlow Datasets."""
 
-import warnings
-
 import numpy as np
 import tensorflow_datasets as tfds
 
 from kdtf.speech import lexicon
+from trainers.data import tfds_audio, tfds_builders
 from trainers.data.clips import Clips
 
 SAMPLE_RATE = 8000
@@ -29,22 +28,16 @@ def load(data_dir=None, manual_dir=None):
         the flags that help.
     """
     builder = tfds.builder("spoken_digit", data_dir=data_dir)
-    config = tfds.download.DownloadConfig(manual_dir=manual_dir)
-    try:
-        with warnings.catch_warnings():
-            # pydub misses ffmpeg, which WAV files do not need.
-            warnings.filterwarnings("ignore", "Couldn't find ffmpeg")
-            builder.download_and_prepare(download_config=config)
-    except Exception as error:
-        raise RuntimeError(
-            "spoken_digit could not be prepared. Install pydub and give "
-            "--manual_dir=FOLDER with the original "
-            "free-spoken-digit-dataset-1.0.9.tar.gz, or give --data_dir=FOLDER "
-            "where TFDS has prepared it before, or use --dataset=synthetic, "
-            "which needs no files. Received: "
-            f"--data_dir={data_dir}, --manual_dir={manual_dir}, and the error "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    tfds_builders.prepare(
+        builder,
+        "spoken_digit",
+        "Install pydub and give --manual_dir=FOLDER with the original "
+        "free-spoken-digit-dataset-1.0.9.tar.gz, or give --data_dir=FOLDER "
+        "where TFDS has prepared it before, or use --dataset=synthetic, which "
+        "needs no files.",
+        data_dir=data_dir,
+        manual_dir=manual_dir,
+    )
     cases = builder.as_dataset(split="train", shuffle_files=False)
     return _clips(tfds.as_numpy(cases))
 
@@ -56,7 +49,7 @@ def _clips(cases):
         # Such as 7_jackson_32.wav.
         name = case["audio/filename"].decode().removesuffix(".wav")
         digit, speaker, recording = name.split("_")
-        waveform = case["audio"].astype(np.float32) / 32768
+        waveform = tfds_audio.waveform_of(case["audio"])
         found.append((speaker, int(digit), int(recording), waveform))
     found.sort(key=lambda clip: clip[:3])
     speakers, digits, recordings, waveforms = zip(*found, strict=True)

@@ -5,6 +5,8 @@ import dataclasses
 from trainers import common
 from trainers.speech_experiments import corpora
 
+_MOST_NAMED = 5  # words, in a sentence
+
 
 def about(run):
     """Settings, commit, versions, and what the folds are of, as a dict."""
@@ -15,6 +17,8 @@ def about(run):
         "commit": common.commit(),
         "versions": common.versions(),
         "settings": dataclasses.asdict(run.settings),
+        "sample_rate": run.clips.sample_rate,
+        "left_out": run.clips.left_out,
         "data": {f.corpus.name: _of_corpus(f.corpus) for f in run.folds},
     }
 
@@ -43,7 +47,21 @@ def say_data(figures):
     ]
     return [
         f"Split {figures['settings']['split']}, {len(data)} "
-        f"{'fold' if len(data) == 1 else 'folds'}. " + "; ".join(said) + "."
+        f"{'fold' if len(data) == 1 else 'folds'}. " + "; ".join(said) + ".",
+        *_say_left_out(figures.get("left_out")),  # older figures lack it
+    ]
+
+
+def _say_left_out(counts):
+    """Which clips were left out for their labels, as a list of sentences."""
+    if not counts:
+        return []
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    said = ", ".join(f"{word} {n:,}" for word, n in most[:_MOST_NAMED])
+    more = f" and {len(most) - _MOST_NAMED} more" * (len(most) > _MOST_NAMED)
+    return [
+        f"Left out, since the lexicon lacks their words: "
+        f"{sum(counts.values()):,} clips ({said}{more})."
     ]
 
 
@@ -53,7 +71,7 @@ def provenance(figures):
     return (
         f"Accuracies are of the {states} states that HMMs, trained on the "
         "training clips, align frames with. Choices (word penalty, early "
-        "stopping) were made on held-out training clips. "
+        "stopping) were made on held-out clips. "
     )
 
 

@@ -1,17 +1,19 @@
 """What nets learn from and are tested on: frames of clips with their states.
 
 HMMs learn to align from the training clips alone, and then align the held-out
-and the test clips. A tenth of the training clips is held out from everything,
-nets and HMMs: word penalties and early stopping are chosen on them.
+and the test clips. A tenth of the training clips, or what the data set itself
+holds out, is kept from all nets and HMMs: word penalties and early stopping are
+chosen on them.
 """
 
 import collections
+import contextlib
 import dataclasses
 
 import numpy as np
 
 from kdtf import speech
-from trainers.data.clips import Clips
+from trainers.data.clips import GIVEN, Clips
 from trainers.speech_experiments.frames import Frames
 
 PARTS = ("training", "held_out", "test")
@@ -96,7 +98,7 @@ def make(clips, log_mels, split, lexicon, *, components):
     Args:
       clips: `trainers.data.clips.Clips`.
       log_mels: what `log_mels_of` makes of them.
-      split: "recordings" or "speaker:NAME", see `Clips.split`.
+      split: str, one that `Clips.split` takes.
       lexicon: `kdtf.speech.Lexicon` with all words of the clips.
       components: int, Gaussians a state.
 
@@ -104,7 +106,8 @@ def make(clips, log_mels, split, lexicon, *, components):
       `Corpus`.
 
     Raises:
-      ValueError: where the lexicon lacks a word, or a part is empty.
+      ValueError: where the lexicon lacks a word, or a part is empty or has no
+        clip that can be aligned.
     """
     lexicon.require(clips.words)
     training, test = clips.split(split)
@@ -117,15 +120,17 @@ def make(clips, log_mels, split, lexicon, *, components):
         cepstra = [np.array(speech.cepstra(log_mels[i])) for i in rows]
         return cepstra, [words[i] for i in rows]
 
-    hmms, alignment = speech.train_hmms(
-        *of_part("training"),
-        lexicon,
-        components=components,
-        skip_unusable=True,
-    )
+    with _naming("training", split):
+        hmms, alignment = speech.train_hmms(
+            *of_part("training"),
+            lexicon,
+            components=components,
+            skip_unusable=True,
+        )
     alignments = {"training": alignment}
     for part in PARTS[1:]:
-        alignments[part] = hmms.align(*of_part(part), skip_unusable=True)
+        with _naming(part, split):
+            alignments[part] = hmms.align(*of_part(part), skip_unusable=True)
     used, states, skipped = {}, {}, {}
     for part, alignment in alignments.items():
         kept = [i for i, s in enumerate(alignment.states) if s is not None]
@@ -156,17 +161,44 @@ def make(clips, log_mels, split, lexicon, *, components):
     )
 
 
+@contextlib.contextmanager
+def _naming(part, split):
+    """Tells in an error which clips it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{part} clips of split={split}: {error}") from error
+
+
 def _hold_out(clips, training, split):
-    """Training clips without, and those of, each speaker's last recordings."""
-    recordings = clips.recordings[training]
-    most = recordings.max() + 1
-    last = recordings >= most - max(1, round(_HELD_OUT * most))
-    if last.all():
+    """Training clips without the held-out ones, and these."""
+    held_out = np.zeros(len(training), bool)
+    if split == GIVEN:
+        held_out = clips.parts[training] == "held_out"
+    if not held_out.any():
+        held_out = _last_recordings(clips, training)
+    if held_out.all() or not held_out.any():
         raise ValueError(
-            "`split` must leave clips to train on beside those held out. "
-            f"Received: split={split}, which leaves {len(training)} in all"
+            "`split` must leave clips to train on beside those held out, such "
+            "as two recordings of a speaker and word. Received: "
+            f"split={split}, which leaves {len(training)} in all"
         )
-    return training[~last], training[last]
+    return training[~held_out], training[held_out]
+
+
+def _last_recordings(clips, training):
+    """`[training]` bool: the last tenth of each speaker's of each word.
+
+    The only one of a speaker and word is not among them.
+    """
+    _, speakers = np.unique(clips.speakers[training], return_inverse=True)
+    keys = speakers * len(clips.words) + clips.labels[training]
+    _, group, count = np.unique(keys, return_inverse=True, return_counts=True)
+    recordings = clips.recordings[training]
+    most = np.zeros(len(count), int)
+    np.maximum.at(most, group, recordings + 1)
+    first = most - np.maximum(1, np.round(_HELD_OUT * most))
+    return (recordings >= first[group]) & (count > 1)[group]
 
 
 def _kind(reason):

@@ -80,28 +80,35 @@ def findings(metrics):
             f"What {text}: {_share(metrics['gain_kept'][name])}, "
             f"bootstrap over utterances{paper}"
         )
-    for name, test in metrics["word_tests"].items():
+    tests = metrics["word_tests"]
+    if tests:
+        each = "; ".join(
+            f"{name} {test['difference']:+.1f} (p = {test['p_value']:.2g})"
+            for name, test in tests.items()
+        )
         said.append(
-            f"Words misheard by the distilled net less those by the ensemble, "
-            f"{name}: {test['difference']:+.1f}, p = {test['p_value']:.2g} "
-            "(paired t-test over utterances)."
+            "Words misheard by the distilled net less those by the ensemble, "
+            f"paired t-tests over utterances: {each}."
         )
-    for name, fold in metrics["folds"].items():
-        if len(metrics["folds"]) > 1:
-            said.append(
-                f"{name}: the distilled net keeps "
-                f"{_share(fold['gain_kept']['distilled'])} of the gain."
-            )
-        penalties = "; ".join(
-            f"{system} {', '.join(f'{p:g}' for p in chosen.values())}"
-            for system, chosen in fold["penalties"].items()
+    if len(metrics["folds"]) > 1:
+        each = "; ".join(
+            f"{name} {_share(fold['gain_kept']['distilled'])}"
+            for name, fold in metrics["folds"].items()
         )
-        conditions = "; ".join(next(iter(fold["penalties"].values())))
-        said.append(
-            f"{name}: word penalties in nats, chosen on held-out strings "
-            f"({conditions}): {penalties}."
-        )
+        said.append(f"What the distilled net keeps in each fold: {each}.")
     return said
+
+
+def _penalties(metrics):
+    """The word penalties of each fold and system, as a `pages.Table`."""
+    folds = metrics["folds"]
+    conditions = list(next(iter(folds.values()))["penalties"]["baseline"])
+    rows = [
+        [name, system, *(f"{chosen[c]:g}" for c in conditions)]
+        for name, fold in folds.items()
+        for system, chosen in fold["penalties"].items()
+    ]
+    return pages.Table(["fold", "system", *conditions], rows)
 
 
 def sweep_table(metrics):
@@ -162,6 +169,8 @@ def blocks(metrics, data):
         ),
         *sweep,
         pages.Plot("speech_words", _plot_words(metrics), "Word error rates"),
+        pages.Text("Word penalties in nats, chosen on held-out strings:"),
+        _penalties(metrics),
         pages.Plot(
             "speech_curves",
             _plot_curves(metrics),
