@@ -5,7 +5,7 @@ import functools
 
 from kdtf import speech
 from trainers.data import synthetic_speech
-from trainers.speech_experiments import corpora, recipes
+from trainers.speech_experiments import corpora, frames, nets, recipes, run
 
 WORDS = {"no": ["N OW"], "six": ["S IH K S"], "two": ["T UW"]}
 
@@ -39,3 +39,36 @@ def corpus():
 def settings(**others):
     values = {**recipes.TINY, "batch_size": 32, **others}
     return dataclasses.replace(recipes.DEFAULTS["synthetic"], **values)
+
+
+def make_run(directory, *, seeds=1, **others):
+    """A run of three words, whose only fold is of `corpus`."""
+    made = run.Run(
+        settings(split="recordings", **others),
+        clips(),
+        lexicon(),
+        directory,
+        seeds=seeds,
+    )
+    # What is cached; to align the clips anew takes seconds.
+    made.__dict__["folds"] = [run.Fold(made.settings, corpus(), directory)]
+    return made
+
+
+def untrained(arm, corpus, seed, directory, **options):
+    """In place of `nets.train`: a net as it begins, of a made-up curve."""
+    del directory, options
+    inputs = frames.WINDOW * corpus.training.values.shape[1]
+    net = nets.build_net(arm, inputs, corpus.lexicon.num_states, seed)
+    curve = [
+        {
+            "epoch": epoch,
+            "loss": 1 / epoch,
+            "train_accuracy": 0.5,
+            "held_out_accuracy": 0.4,
+            "test_accuracy": 0.3,
+        }
+        for epoch in range(1, arm.epochs + 1)
+    ]
+    best = curve[0] if arm.keep_best else None
+    return nets.Result(net, curve, best, 1.0)
