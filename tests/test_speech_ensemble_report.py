@@ -185,6 +185,8 @@ def test_plots_draw_the_figures(metrics):
     # Points above the baseline's 55 %.
     heights = [bar.get_height() for bar in axes.patches]
     np.testing.assert_allclose(heights, [0, 20, 15, 10])
+    dots = axes.lines[0].get_xydata()  # the baseline's nets
+    np.testing.assert_allclose(dots, [[0, -5], [0, 5]], atol=1e-9)
     axes = figures["speech_temperatures"].axes[0]
     lines = lines_of(axes)
     half, equal = lines["soft 1, hard 0.5"], lines["soft 0.5, hard 0.5"]
