@@ -98,12 +98,6 @@ def test_labels_and_soft_targets_are_those_of_the_window():
         np.testing.assert_array_equal(y["teacher_logits"], soft[y["labels"]])
 
 
-def test_some_rows_alone():
-    # Three rows, so that a batch of four has more than a pass.
-    states = np.concatenate([y for _, y in batches(0, 3, rows=[2, 5, 9])])
-    assert sorted(states) == sorted([2, 5, 9] * 4)
-
-
 @pytest.mark.parametrize("rows", (None, [7, 1]))
 def test_predictions_are_in_order(monkeypatch, rows):
     monkeypatch.setattr(module, "_ROWS", 4)

@@ -8,7 +8,7 @@ import pytest
 
 from tests import speech_corpora
 from trainers import training
-from trainers.speech_experiments import nets, recipes
+from trainers.speech_experiments import nets, recipes, views
 from trainers.speech_experiments.frames import Frames
 
 ARM = nets.Arm(
@@ -82,25 +82,35 @@ def test_the_bar_shows_nothing_of_the_test_clips(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_soft_targets_of_few_clips_are_those_of_their_frames(tmp_path):
+def test_soft_targets_are_those_of_the_transfer_set(tmp_path):
     """A student that is told another state of every frame believes it."""
     corpus = speech_corpora.corpus()
-    states = corpus.lexicon.num_states
-    told = (corpus.training.states + 1) % states
     arm = dataclasses.replace(
-        ARM, epochs=40, steps=10, units=32, soft_weight=1.0, hard_weight=0.0
+        ARM,
+        epochs=40,
+        steps=20,
+        units=32,
+        soft_weight=1.0,
+        hard_weight=0.0,
+        share=0.2,  # two clips
+        views=1,
     )
-    clips = np.array([1, 4])
+    heard = views.transfer_set(corpus, 0.2, 1)
+    assert len(heard.lengths) == 4
+    states = corpus.lexicon.num_states
+    told = (heard.states + 1) % states
     result = train(
         tmp_path,
         arm,
-        clips=clips,
         soft_targets=lambda: 12 * np.eye(states, dtype=np.float32)[told],
     )
-    rows = corpus.training.rows_of(clips)
-    liar = dataclasses.replace(corpus.training, states=told)
-    assert nets.accuracy(result.net, liar, rows) > 0.95
-    assert nets.accuracy(result.net, corpus.training, rows) < 0.05
+    liar = dataclasses.replace(heard, states=told)
+    assert nets.accuracy(result.net, liar) > 0.95
+    assert nets.accuracy(result.net, heard) < 0.05
+    # Curves are of the clips as they are.
+    rows = corpus.training.rows_of(corpus.nested(0.2))
+    shown = result.curve[-1]["train_accuracy"]
+    assert shown == nets.accuracy(result.net, corpus.training, rows)
 
 
 def test_control_and_student_start_alike_and_members_otherwise():
@@ -149,12 +159,14 @@ def papers_corpus():
         states[-1] = 13_999
         return Frames(values, np.array([40, 24]), states)
 
-    return types.SimpleNamespace(
+    return dataclasses.replace(
+        speech_corpora.corpus(),
         name="random",
         lexicon=types.SimpleNamespace(num_states=14_000),
         training=frames(),
         held_out=frames(),
         test=frames(),
+        used={"training": np.array([0, 1])},
     )
 
 

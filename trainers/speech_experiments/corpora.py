@@ -18,11 +18,12 @@ from trainers.speech_experiments.frames import Frames
 
 PARTS = ("training", "held_out", "test")
 _HELD_OUT = 0.1  # of the recordings of each speaker and word
+_AT_ONCE = 32  # waveforms that are padded to the longest of them
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-    """Aligned clips of a split.
+    """Aligned clips of a split; the same as another only if it is that one.
 
     Attributes:
       name: str, of the split.
@@ -87,9 +88,17 @@ class Corpus:
 
 def log_mels_of(waveforms, sample_rate):
     """List of `[time, bands]` float32 arrays."""
-    return [
-        speech.log_mel(w, sample_rate=sample_rate).numpy() for w in waveforms
-    ]
+    found = []
+    for i in range(0, len(waveforms), _AT_ONCE):
+        some = waveforms[i : i + _AT_ONCE]
+        padded = np.zeros((len(some), max(map(len, some))), np.float32)
+        for row, waveform in zip(padded, some, strict=True):
+            row[: len(waveform)] = waveform
+        log_mels = speech.log_mel(padded, sample_rate=sample_rate).numpy()
+        # A frame ends with the waveform or before; those of padding go.
+        counts = [speech.num_frames(len(w), sample_rate) for w in some]
+        found += [m[:n].copy() for m, n in zip(log_mels, counts, strict=True)]
+    return found
 
 
 def make(clips, log_mels, split, lexicon, *, components):

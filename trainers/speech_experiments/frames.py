@@ -110,7 +110,6 @@ def training_batches(
     frames,
     soft_targets=None,
     *,
-    rows=None,
     batch_size,
     seed,
     first_step,
@@ -124,7 +123,6 @@ def training_batches(
     Args:
       frames: `Frames` with states.
       soft_targets: `[total, states]` teacher logits, or None.
-      rows: `[count]` ints, the frames to learn from; None for all.
       batch_size: int.
       seed: int.
       first_step: int, counted from 0 over all passes.
@@ -135,10 +133,8 @@ def training_batches(
       bands] float32, y)`; y is states, or a dict of "labels" and
       "teacher_logits".
     """
-    rows = np.arange(len(frames)) if rows is None else np.asarray(rows)
-    rows = tf.constant(rows, tf.int64)
     states = tf.constant(frames.states)
-    count = len(rows)
+    count = len(frames)
     if soft_targets is not None:
         soft_targets = tf.constant(soft_targets)
 
@@ -148,12 +144,11 @@ def training_batches(
         fixed = tf.fill([batch_size], tf.constant(seed, tf.int64))
         seeds = tf.stack([fixed, passes, tf.zeros_like(passes)], axis=1)
         # `tf.random.experimental.index_shuffle` cannot take a seed a row.
-        drawn = tf.raw_ops.RandomIndexShuffle(
+        chosen = tf.raw_ops.RandomIndexShuffle(
             index=places % count,
             seed=seeds,
             max_index=tf.constant(count - 1, tf.int64),
         )
-        chosen = tf.gather(rows, drawn)
         x, y = frames.windows(chosen), tf.gather(states, chosen)
         x = tf.ensure_shape(x, (batch_size, x.shape[-1]))
         if soft_targets is not None:

@@ -13,6 +13,7 @@ import numpy as np
 import kdtf
 from trainers import training
 from trainers.speech_experiments import frames as frames_module
+from trainers.speech_experiments import views
 
 _MOMENTUM = 0.9
 _BY_HELD_OUT = "held_out_accuracy"
@@ -30,12 +31,14 @@ class Arm:
       learning_rate: float, SGD's at the start; falls to 0 along a cosine.
       epochs: int.
       batch_size: int.
-      steps: int, of an epoch; None for a pass over the frames.
+      steps: int, of an epoch; None for as many as are a pass over the frames
+        of the clips, their other hearings aside.
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
       taught_by: whose soft targets it learns from; "" for nobody's.
       share: float, of the training clips that it sees.
+      views: int, other hearings of each of these in its transfer set.
       keep_best: whether the epoch that was best on held-out frames is taken.
     """
 
@@ -51,6 +54,7 @@ class Arm:
     hard_weight: float = 1.0
     taught_by: str = ""
     share: float = 1.0
+    views: int = 0
     keep_best: bool = False
 
     def directory_name(self):
@@ -127,7 +131,6 @@ def train(
     seed,
     directory,
     *,
-    clips=None,
     soft_targets=None,
     checkpoint_every=5,
 ):
@@ -138,10 +141,8 @@ def train(
       corpus: a `corpora.Corpus`.
       seed: int.
       directory: `pathlib.Path` of this arm and seed.
-      clips: indices of the training utterances that `arm.share` means; None
-        for all.
       soft_targets: function without arguments that returns `[frames, states]`
-        teacher logits on all training frames; called where they are needed.
+        teacher logits on the arm's transfer set; called where they are needed.
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
@@ -152,10 +153,7 @@ def train(
     if not training.is_finished(directory):
         directory.mkdir(parents=True, exist_ok=True)
         logits = soft_targets() if arm.soft_weight else None
-        rows = None if clips is None else corpus.training.rows_of(clips)
-        _train(
-            arm, net, corpus, seed, directory, rows, logits, checkpoint_every
-        )
+        _train(arm, net, corpus, seed, directory, logits, checkpoint_every)
     state, _, _ = training.load_result(net, directory)
     return Result(
         net=net,
@@ -165,16 +163,16 @@ def train(
     )
 
 
-def _train(arm, net, corpus, seed, directory, rows, logits, checkpoint_every):
-    count = len(corpus.training) if rows is None else len(rows)
-    steps = arm.steps_of(count)
+def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
+    transfer_set = views.transfer_set(corpus, arm.share, arm.views)
+    rows = corpus.training.rows_of(corpus.nested(arm.share))
+    steps = arm.steps_of(len(rows))
     distiller = _compiled(arm, net, steps)
 
     def batches(first_step, last_step):
         return frames_module.training_batches(
-            corpus.training,
+            transfer_set,
             logits,
-            rows=rows,
             batch_size=arm.batch_size,
             seed=seed,
             first_step=first_step,
@@ -217,7 +215,6 @@ def _compiled(arm, net, steps):
 
 def _accuracies(net, corpus, rows):
     """A point of the learning curve; nothing is chosen by the test's."""
-    rows = np.arange(len(corpus.training)) if rows is None else rows
     # Evenly spread, so that every speaker and word is among them.
     some = rows[:: -(-len(rows) // _MOST_EVALUATED)]
     return {

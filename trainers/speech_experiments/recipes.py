@@ -37,6 +37,7 @@ class Settings:
     temperature: float
     soft_weight: float
     hard_weight: float
+    views: int
     components: int
     voices: int
     recordings: int
@@ -61,6 +62,7 @@ DEFAULTS = {
         temperature=2.0,
         soft_weight=1.0,
         hard_weight=0.0,
+        views=8,
         components=4,
         voices=5,
         recordings=50,
@@ -79,6 +81,7 @@ DEFAULTS = {
         temperature=2.0,
         soft_weight=1.0,
         hard_weight=0.5,
+        views=4,
         components=2,
         voices=5,
         recordings=12,
@@ -93,6 +96,7 @@ TINY = {
     "student_epochs": 3,
     "sweep_epochs": 1,
     "updates": 80,
+    "views": 1,
     "components": 1,
     "voices": 2,
     "recordings": 8,
@@ -118,6 +122,8 @@ HELP = {
     "temperature": "T, of the ensemble's and the student's softmax",
     "soft_weight": "weight of T^2 KL(teacher || student)",
     "hard_weight": "weight of the cross-entropy with the alignment's states",
+    "views": "how many times a student hears each clip otherwise than it was "
+    "recorded: faster or slower, louder or softer, in noise; 0 for not at all",
     "components": "Gaussians a state of the HMMs that align, a power of two",
     "voices": "voices of --dataset=synthetic",
     "recordings": "clips of each voice and word of --dataset=synthetic, at "
@@ -129,6 +135,7 @@ RANGES = {
     "temperature": {"lower_bound": 1e-3, "upper_bound": 1e6},
     "soft_weight": {"lower_bound": 1e-6},
     "hard_weight": {"lower_bound": 0.0},
+    "views": {"lower_bound": 0},
     "recordings": {"lower_bound": 7},
     "updates": {"lower_bound": SMALL_DATA_EPOCHS},
 }
@@ -152,6 +159,7 @@ def distilled(settings):
         temperature=settings.temperature,
         soft_weight=settings.soft_weight,
         hard_weight=settings.hard_weight,
+        views=settings.views,
     )
 
 
@@ -198,6 +206,8 @@ def few_clips(settings, share, *, soft):
         temperature=settings.temperature,
         soft_weight=1.0,
         hard_weight=0.0,
+        # As large a transfer set, however few clips there are.
+        views=round(settings.views / share),
     )
 
 

@@ -11,7 +11,13 @@ import numpy as np
 
 import kdtf
 from trainers import training
-from trainers.speech_experiments import corpora, nets, recipes, workers
+from trainers.speech_experiments import (
+    corpora,
+    nets,
+    recipes,
+    views,
+    workers,
+)
 
 BY_SPEAKERS = "speakers"
 
@@ -45,15 +51,11 @@ class Fold:
 
     def train(self, arm, seed):
         """The `nets.Result` of an arm."""
-        clips = None
-        if arm.share < 1:
-            clips = self.corpus.nested(arm.share)
         return nets.train(
             arm,
             self.corpus,
             seed,
             self.arm_directory(arm, seed),
-            clips=clips,
             soft_targets=functools.partial(self.soft_targets, arm, seed),
             checkpoint_every=self.checkpoint_every,
         )
@@ -67,7 +69,7 @@ class Fold:
         return training.is_finished(self.arm_directory(arm, seed))
 
     def soft_targets(self, arm, seed):
-        """What an arm learns from: `[frames, states]` float32 logits."""
+        """`[frames, states]` teacher logits on the transfer set of an arm."""
         store, dataset, temperature = self.store(arm, seed)
         joined = store.join(dataset, temperature=temperature)
         return np.concatenate([y["teacher_logits"] for _, y in joined])
@@ -91,8 +93,9 @@ class Fold:
         else:
             all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
             teacher, temperature = self.train(all_clips, seed).net, None
-            name = f"seed{seed}/soft_targets-all_clips"
-        dataset = self.corpus.training.in_order()
+            name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
+        transfer_set = views.transfer_set(self.corpus, arm.share, arm.views)
+        dataset = transfer_set.in_order()
         store = kdtf.SoftTargets.write(
             self.directory / name,
             teacher,

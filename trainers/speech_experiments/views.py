@@ -1,0 +1,92 @@
+"""A transfer set: training clips, and other hearings of each.
+
+An ensemble is nearly as sure of the frames that it was trained on as their
+labels are, and its soft targets on them say little more (the paper's saw 700
+million frames, spoken_digit has 80,000). Of a clip that it hears faster, louder
+or in noise it is less sure, and how it is unsure is what a student can learn.
+What it says of the test clips lies between such frames, too.
+"""
+
+import functools
+
+import numpy as np
+
+from kdtf.speech import features
+from trainers.speech_experiments.frames import Frames
+from trainers.speech_experiments.utterances import add_noise
+
+_FASTEST = 1.15  # and 1 / 1.15 at the slowest: pitch and formants move with it
+_LOUDEST = 6.0  # decibels, and -6 at the softest
+_SNRS = (15.0, 45.0)  # decibels
+
+
+@functools.lru_cache(maxsize=1)
+def transfer_set(corpus, share, views):
+    """Training clips as they are, and as heard otherwise.
+
+    Args:
+      corpus: `corpora.Corpus`.
+      share: float, of the training clips.
+      views: int, other hearings of each.
+
+    Returns:
+      `Frames` with states: the clips of `corpus.nested(share)`, then the first
+      view of each, and so on. A clip's views are the same whatever the share.
+    """
+    chosen = corpus.nested(share)
+    rows = corpus.training.rows_of(chosen)
+    values, lengths, states = (
+        [corpus.training.values[rows]],
+        [corpus.training.lengths[chosen]],
+        [corpus.training.states[rows]],
+    )
+    own = corpus.training.split(corpus.training.states)
+    for view in range(views):
+        heard = [
+            _hear(corpus, clip, view)
+            for clip in corpus.used["training"][chosen]
+        ]
+        frames = corpus.frames([waveform for waveform, _ in heard])
+        values.append(frames.values)
+        lengths.append(frames.lengths)
+        states += [
+            own[utterance][np.minimum(places, len(own[utterance]) - 1)]
+            for utterance, (_, places) in zip(chosen, heard, strict=True)
+        ]
+    return Frames(*map(np.concatenate, (values, lengths, states)))
+
+
+def _hear(corpus, clip, view):
+    rng = np.random.default_rng([clip, view])
+    return hear(corpus.clips.waveforms[clip], corpus.clips.sample_rate, rng)
+
+
+def hear(waveform, sample_rate, rng):
+    """Another hearing of a clip.
+
+    It is played at another speed, from anywhere in its first 10 ms, louder or
+    softer, with white noise 15 to 45 dB below it.
+
+    Args:
+      waveform: `[samples]` float32 array within [-1, 1].
+      sample_rate: int, in hertz.
+      rng: `numpy.random.Generator`.
+
+    Returns:
+      `(waveform, places)`: `[samples]` float32 array within [-1, 1]; `[frames]`
+      int array, which frame of the clip each of its frames is nearest to.
+    """
+    window, step = features.framing(sample_rate)
+    speed = _FASTEST ** rng.uniform(-1, 1)
+    start = rng.uniform(0, step)
+    count = int((len(waveform) - 1 - start) / speed) + 1
+    heard = np.interp(
+        start + speed * np.arange(count), np.arange(len(waveform)), waveform
+    )
+    heard = add_noise(heard, rng.uniform(*_SNRS), rng)
+    heard = heard * 10 ** (rng.uniform(-_LOUDEST, _LOUDEST) / 20)
+    # Between the middles of frames, which are half a window into each.
+    first = start + (speed - 1) * window / 2
+    frames = np.arange(features.num_frames(count, sample_rate))
+    places = np.rint((first + speed * step * frames) / step).astype(int)
+    return heard.clip(-1, 1).astype(np.float32), np.maximum(places, 0)
