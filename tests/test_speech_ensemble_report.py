@@ -225,6 +225,18 @@ def test_the_section(metrics, tmp_path):
     assert "speech_temperatures" not in figures_of(metrics)
 
 
+def test_no_penalties_where_there_are_no_strings(metrics):
+    def words():
+        blocks = ensemble_report.blocks(metrics, None)
+        texts = [b.text for b in blocks if isinstance(b, pages.Text)]
+        return [t for t in texts if "Word penalties" in t]
+
+    assert len(words()) == 1
+    for each in metrics["folds"].values():
+        each["penalties"] = {name: {} for name in COLOURS}
+    assert not words()
+
+
 def test_what_is_not_defined_is_a_dash(metrics):
     """One net of each system, whose ensemble gains nothing."""
     single = copy.deepcopy(metrics)

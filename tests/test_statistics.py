@@ -105,8 +105,9 @@ def test_share_of_a_gain_of_any_number_of_nets():
         np.array([[4, 4], [6, 2]]), np.array([[2, 2]]), np.array([[3, 2]])
     )
     assert share == (8 - 5) / (8 - 4)
-    # The first case alone has (5 - 3) / (5 - 2), the second (3 - 2) / (3 - 2).
-    np.testing.assert_allclose([low, high], [2 / 3, 1])
+    # The first case alone with the first net alone has (4 - 3) / (4 - 2), in a
+    # sixteenth of the samples; the second case (3 - 2) / (3 - 2).
+    np.testing.assert_allclose([low, high], [1 / 2, 1])
 
 
 def test_share_of_no_gain():

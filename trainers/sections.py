@@ -89,7 +89,7 @@ def measure(run, names, experiments, *, title, provenance):
 def said_of_software(figures):
     """The commit and the versions that figures were made with."""
     versions = ", ".join(f"{n} {v}" for n, v in figures["versions"].items())
-    return f"Commit {figures['commit']}; {versions}."
+    return f"Commit {figures['commit'] or 'unknown'}; {versions}."
 
 
 def print_places(run):

@@ -78,7 +78,7 @@ def findings(metrics):
     ):
         said.append(
             f"What {text}: {_share(metrics['gain_kept'][name])}, "
-            f"bootstrap over utterances{paper}"
+            f"bootstrap over nets and utterances{paper}"
         )
     tests = metrics["word_tests"]
     if tests:
@@ -100,15 +100,20 @@ def findings(metrics):
 
 
 def _penalties(metrics):
-    """The word penalties of each fold and system, as a `pages.Table`."""
+    """Blocks with the word penalties of each fold and system, if any."""
     folds = metrics["folds"]
     conditions = list(next(iter(folds.values()))["penalties"]["baseline"])
+    if not conditions:
+        return ()
     rows = [
         [name, system, *(f"{chosen[c]:g}" for c in conditions)]
         for name, fold in folds.items()
         for system, chosen in fold["penalties"].items()
     ]
-    return pages.Table(["fold", "system", *conditions], rows)
+    return (
+        pages.Text("Word penalties in nats, chosen on held-out strings:"),
+        pages.Table(["fold", "system", *conditions], rows),
+    )
 
 
 def sweep_table(metrics):
@@ -169,8 +174,7 @@ def blocks(metrics, data):
         ),
         *sweep,
         pages.Plot("speech_words", _plot_words(metrics), "Word error rates"),
-        pages.Text("Word penalties in nats, chosen on held-out strings:"),
-        _penalties(metrics),
+        *_penalties(metrics),
         pages.Plot(
             "speech_curves",
             _plot_curves(metrics),

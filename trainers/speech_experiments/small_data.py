@@ -137,7 +137,7 @@ def findings(metrics):
         said.append(
             f"With {float(share):.0%} of the clips, soft targets recover "
             f"{_share(recovered)} of the frame accuracy that labels lose "
-            f"(bootstrap over utterances{paper})."
+            f"(bootstrap over nets and utterances{paper})."
         )
     return said
 
