@@ -72,15 +72,5 @@ def test_what_the_lexicon_lacks():
     assert "28 clips (w7 7, w6 6, w5 5, w4 4, w3 3 and 2 more)." in said
 
 
-def test_other_hearings_are_told_where_there_are_any():
-    def told(views):
-        settings = {"split": "speakers", "views": views}
-        return about.say_data({**FIGURES, "settings": settings})
-
-    [_, said] = told(6)
-    assert "6 times each training clip" in said
-    assert len(told(0)) == 1
-
-
 def test_provenance_tells_how_many_states():
     assert "of the 27 states" in about.provenance(FIGURES)

@@ -153,6 +153,13 @@ def test_several_folds_are_told_one_by_one(metrics):
     )
 
 
+def test_other_hearings_are_told_where_there_are_any(metrics):
+    before = ensemble_report.findings(metrics)
+    metrics["settings"]["views"] = 6
+    [said] = set(ensemble_report.findings(metrics)) - set(before)
+    assert "hear each" in said and " 6 times more" in said
+
+
 def test_sweep_table(metrics):
     metrics["sweep"][2]["held_out_gain_kept"] = None
     rows = ensemble_report.sweep_table(metrics).rows

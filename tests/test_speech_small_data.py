@@ -163,6 +163,13 @@ def test_findings(metrics):
     assert "recover - of" in said and "the paper" not in said
 
 
+def test_other_hearings_are_told_where_there_are_any(metrics):
+    before = small_data.findings(metrics)
+    metrics["settings"]["views"] = 6
+    [said] = set(small_data.findings(metrics)) - set(before)
+    assert "hear each" in said and " 6 times more" in said
+
+
 def test_the_section(metrics, tmp_path):
     blocks = small_data.blocks(metrics, None)
     pages.write(tmp_path, "Title", [pages.Section("Title", blocks)])

@@ -49,7 +49,6 @@ def say_data(figures):
         f"Split {figures['settings']['split']}, {len(data)} "
         f"{'fold' if len(data) == 1 else 'folds'}. " + "; ".join(said) + ".",
         *_say_left_out(figures.get("left_out")),  # older figures lack it
-        *_say_views(figures["settings"].get("views")),
     ]
 
 
@@ -63,17 +62,6 @@ def _say_left_out(counts):
     return [
         f"Left out, since the lexicon lacks their words: "
         f"{sum(counts.values()):,} clips ({said}{more})."
-    ]
-
-
-def _say_views(views):
-    if not views:
-        return []
-    return [
-        "Nets that learn soft targets hear their clips in other ways, too, at "
-        f"another speed and loudness and in noise: {views} times each training "
-        "clip, and as many frames in all where there are fewer clips. Nets on "
-        "labels alone hear them as recorded."
     ]
 
 

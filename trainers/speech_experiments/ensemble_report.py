@@ -80,6 +80,12 @@ def findings(metrics):
             f"What {text}: {_share(metrics['gain_kept'][name])}, "
             f"bootstrap over nets and utterances{paper}"
         )
+    if views := metrics["settings"].get("views"):  # older figures lack it
+        said.append(
+            f"The distilled nets hear each training clip {views} times more, "
+            "at a slightly other speed and loudness and in faint noise; "
+            "members and control hear it as recorded."
+        )
     tests = metrics["word_tests"]
     if tests:
         each = "; ".join(

@@ -15,7 +15,6 @@ from trainers import training
 from trainers.speech_experiments import frames as frames_module
 from trainers.speech_experiments import views
 
-_MOMENTUM = 0.9
 _BY_HELD_OUT = "held_out_accuracy"
 _MOST_EVALUATED = 10_000  # frames, for a point of a curve
 
@@ -28,7 +27,7 @@ class Arm:
       name: str, its role.
       layers: int, hidden layers.
       units: int, width of each.
-      learning_rate: float, SGD's at the start; falls to 0 along a cosine.
+      learning_rate: float, Adam's at the start; falls to 0 along a cosine.
       epochs: int.
       batch_size: int.
       steps: int, of an epoch; None for as many as are a pass over the frames
@@ -205,7 +204,7 @@ def _compiled(arm, net, steps):
         arm.learning_rate, decay_steps=steps * arm.epochs
     )
     distiller.compile(
-        keras.optimizers.SGD(schedule, momentum=_MOMENTUM),
+        keras.optimizers.Adam(schedule),
         jit_compile="auto",
         steps_per_execution=training.steps_per_execution(steps),
     )

@@ -57,11 +57,11 @@ DEFAULTS = {
         student_epochs=100,
         sweep_epochs=40,
         updates=6400,
-        learning_rate=0.05,
+        learning_rate=0.002,
         batch_size=256,
         temperature=2.0,
         soft_weight=1.0,
-        hard_weight=0.0,
+        hard_weight=0.5,
         views=8,
         components=4,
         voices=5,
@@ -76,7 +76,7 @@ DEFAULTS = {
         student_epochs=40,
         sweep_epochs=20,
         updates=2400,
-        learning_rate=0.02,
+        learning_rate=0.002,
         batch_size=256,
         temperature=2.0,
         soft_weight=1.0,
@@ -116,14 +116,14 @@ HELP = {
     "sweep_epochs": "epochs of the students at other temperatures and weights; "
     "0 leaves them out",
     "updates": "steps of each net of small_data, however few clips it sees",
-    "learning_rate": "SGD's at the start, with momentum 0.9; falls to 0 along "
-    "a cosine",
+    "learning_rate": "Adam's at the start; falls to 0 along a cosine",
     "batch_size": "frames a step",
     "temperature": "T, of the ensemble's and the student's softmax",
     "soft_weight": "weight of T^2 KL(teacher || student)",
     "hard_weight": "weight of the cross-entropy with the alignment's states",
-    "views": "how many times a student hears each clip otherwise than it was "
-    "recorded: faster or slower, louder or softer, in noise; 0 for not at all",
+    "views": "how many times the distilled nets, and those of small_data, "
+    "hear each clip otherwise than it was recorded: a little faster or slower, "
+    "louder or softer, in faint noise; 0 for not at all",
     "components": "Gaussians a state of the HMMs that align, a power of two",
     "voices": "voices of --dataset=synthetic",
     "recordings": "clips of each voice and word of --dataset=synthetic, at "
@@ -197,6 +197,8 @@ def few_clips(settings, share, *, soft):
         _arm(settings, "soft" if soft else "hard", SMALL_DATA_EPOCHS),
         steps=settings.updates // SMALL_DATA_EPOCHS,
         share=share,
+        # As many frames, however few clips there are.
+        views=round(settings.views / share),
     )
     if not soft:
         return dataclasses.replace(arm, keep_best=True)
@@ -206,8 +208,6 @@ def few_clips(settings, share, *, soft):
         temperature=settings.temperature,
         soft_weight=1.0,
         hard_weight=0.0,
-        # As large a transfer set, however few clips there are.
-        views=round(settings.views / share),
     )
 
 

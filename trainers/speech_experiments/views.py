@@ -1,10 +1,9 @@
 """A transfer set: training clips, and other hearings of each.
 
 An ensemble is nearly as sure of the frames that it was trained on as their
-labels are, and its soft targets on them say little more (the paper's saw 700
-million frames, spoken_digit has 80,000). Of a clip that it hears faster, louder
-or in noise it is less sure, and how it is unsure is what a student can learn.
-What it says of the test clips lies between such frames, too.
+labels are, and its soft targets on them say little more: the paper's saw 700
+million frames, spoken_digit has 80,000. Of a clip that is played a little
+faster or louder it is less sure, and how unsure it is a student can learn.
 """
 
 import functools
@@ -15,9 +14,9 @@ from kdtf.speech import features
 from trainers.speech_experiments.frames import Frames
 from trainers.speech_experiments.utterances import add_noise
 
-_FASTEST = 1.15  # and 1 / 1.15 at the slowest: pitch and formants move with it
-_LOUDEST = 6.0  # decibels, and -6 at the softest
-_SNRS = (15.0, 45.0)  # decibels
+_FASTEST = 1.05  # and 1 / 1.05 at the slowest: pitch and formants move with it
+_LOUDEST = 2.0  # decibels, and -2 at the softest
+_SNRS = (30.0, 50.0)  # decibels
 
 
 @functools.lru_cache(maxsize=1)
@@ -65,7 +64,7 @@ def hear(waveform, sample_rate, rng):
     """Another hearing of a clip.
 
     It is played at another speed, from anywhere in its first 10 ms, louder or
-    softer, with white noise 15 to 45 dB below it.
+    softer, with white noise 30 to 50 dB below it.
 
     Args:
       waveform: `[samples]` float32 array within [-1, 1].
