@@ -95,7 +95,7 @@ def test_soft_targets_are_those_of_the_transfer_set(tmp_path):
         share=0.2,  # two clips
         views=1,
     )
-    heard = views.transfer_set(corpus, 0.2, 1)
+    heard = views.transfer_set(corpus, 0.2, 1, 1.0)
     assert len(heard.lengths) == 4
     states = corpus.lexicon.num_states
     told = (heard.states + 1) % states

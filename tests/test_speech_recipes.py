@@ -67,7 +67,13 @@ def test_few_clips():
         assert arm.epochs * arm.steps_of(10) == 2400
         assert arm.share == 0.03
     # 3 % of the clips 200 times: as many frames as all clips 6 times.
-    assert hard.views == soft.views == 200
+    assert soft.views == 200
+    # 32 times more, once as recorded: as many as all clips; 0.03 * 33 = 0.99.
+    assert hard.views == 32
+    whole = recipes.few_clips(settings, 1.0, soft=False)
+    as_recorded = dataclasses.replace(settings, views=0)
+    for arm in (whole, recipes.few_clips(as_recorded, 0.03, soft=False)):
+        assert arm.views == 0
 
 
 def of_a_run(name):

@@ -30,7 +30,7 @@ def make_fold(directory):
 
 
 def windows(fold, arm):
-    heard = views.transfer_set(fold.corpus, arm.share, arm.views)
+    heard = views.transfer_set(fold.corpus, arm.share, arm.views, arm.spread)
     return tf.concat([x for x, _ in heard.in_order()], 0)
 
 

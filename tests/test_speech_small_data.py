@@ -167,7 +167,7 @@ def test_other_hearings_are_told_where_there_are_any(metrics):
     before = small_data.findings(metrics)
     metrics["settings"]["views"] = 6
     [said] = set(small_data.findings(metrics)) - set(before)
-    assert "hear each" in said and " 6 times more" in said
+    assert "hear each many times" in said
 
 
 def test_the_section(metrics, tmp_path):

@@ -22,18 +22,20 @@ def rng(seed=0):
 @pytest.fixture
 def undisturbed(monkeypatch):
     """Neither noise nor loudness."""
-    monkeypatch.setattr(views, "_SNRS", (300.0, 300.0))
-    monkeypatch.setattr(views, "_LOUDEST", 0.0)
+    monkeypatch.setattr(views, "_NOISE", 3000.0)
+    monkeypatch.setattr(views, "_FAINTEST", 3000.0)
+    monkeypatch.setattr(views, "_LOUDNESS", 0.0)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_speed_and_start(undisturbed, seed):
+@pytest.mark.parametrize("spread", (1.0, 4.0))
+def test_speed_and_start(undisturbed, seed, spread):
     """A ramp's values tell from which sample they come."""
-    heard, _ = views.hear(RAMP, RATE, rng(seed))
+    heard, _ = views.hear(RAMP, RATE, spread, rng(seed))
     samples = heard.astype(np.float64) * COUNT
     speed = np.diff(samples).mean()
     np.testing.assert_allclose(np.diff(samples), speed, atol=1e-2)
-    assert 1 / 1.0501 < speed < 1.0501 and abs(speed - 1) > 1e-4
+    assert 1e-4 < abs(np.log(speed)) < spread * np.log(1.05) + 1e-5
     assert 0 <= samples[0] < STEP
     # To the end of the clip, and not beyond it.
     assert COUNT - 1 - speed < samples[-1] + 1e-2 and samples[-1] < COUNT
@@ -41,7 +43,7 @@ def test_speed_and_start(undisturbed, seed):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_frame_is_of_the_nearest_frame_of_the_clip(undisturbed, seed):
-    heard, places = views.hear(RAMP, RATE, rng(seed))
+    heard, places = views.hear(RAMP, RATE, 3.0, rng(seed))
     assert len(places) == speech.num_frames(len(heard), RATE)
     middles = heard[np.arange(len(places)) * STEP + WINDOW // 2] * COUNT
     frames = np.arange(speech.num_frames(COUNT, RATE))
@@ -55,34 +57,38 @@ def test_every_frame_is_of_the_nearest_frame_of_the_clip(undisturbed, seed):
     )
 
 
-def test_loudness_and_noise(monkeypatch):
-    monkeypatch.setattr(views, "_FASTEST", 1.0)
+@pytest.mark.parametrize("spread", (1, 3))
+def test_loudness_and_noise(monkeypatch, spread):
+    monkeypatch.setattr(views, "_SPEED", 1.0)
     tone = 0.1 * np.sin(2 * np.pi * 0.05 * np.arange(COUNT))
     basis = np.stack(
         [f(0.1 * np.pi * np.arange(COUNT)) for f in (np.sin, np.cos)]
     )
     loudness, noise = [], []
     for seed in range(60):
-        heard, _ = views.hear(tone.astype(np.float32), RATE, rng(seed))
+        heard, _ = views.hear(tone.astype(np.float32), RATE, spread, rng(seed))
         shape = basis[:, : len(heard)].T
         fitted = shape @ np.linalg.lstsq(shape, heard, rcond=None)[0]
         power = np.mean(fitted**2)
         loudness.append(10 * np.log10(power / np.mean(tone**2)))
         noise.append(10 * np.log10(power / np.mean((heard - fitted) ** 2)))
-    assert -2.1 < min(loudness) < -1.5 and 1.5 < max(loudness) < 2.1
-    assert 29.5 < min(noise) < 33 and 47 < max(noise) < 51
+    most = 2 * spread
+    assert -most - 0.1 < min(loudness) < -0.8 * most
+    assert 0.8 * most < max(loudness) < most + 0.1
+    assert 30 / spread - 0.5 < min(noise) < 30 / spread + 3
+    assert 47 < max(noise) < 51
 
 
 def test_loud_clips_stay_within_their_range():
     square = np.sign(np.sin(np.arange(COUNT))).astype(np.float32)
-    heard = [views.hear(square, RATE, rng(seed))[0] for seed in range(8)]
+    heard = [views.hear(square, RATE, 1.0, rng(seed))[0] for seed in range(8)]
     assert max(abs(h).max() for h in heard) == 1.0
 
 
 def test_the_clips_come_first_and_then_their_views():
     corpus = speech_corpora.corpus()
     clips = len(corpus.training.lengths)
-    made = views.transfer_set(corpus, 1.0, 2)
+    made = views.transfer_set(corpus, 1.0, 2, 1.0)
     assert len(made.lengths) == 3 * clips
     assert len(made) == len(made.states) == made.lengths.sum()
     as_they_are = slice(0, len(corpus.training))
@@ -106,8 +112,8 @@ def test_the_clips_come_first_and_then_their_views():
 def test_a_clips_views_are_the_same_whatever_the_share():
     corpus = speech_corpora.corpus()
     few, clips = corpus.nested(0.3), len(corpus.training.lengths)
-    of_few = views.transfer_set(corpus, 0.3, 1)
-    of_all = views.transfer_set(corpus, 1.0, 1)
+    of_few = views.transfer_set(corpus, 0.3, 1, 1.0)
+    of_all = views.transfer_set(corpus, 1.0, 1, 1.0)
     for name in ("values", "states"):
         some = of_few.split(getattr(of_few, name))
         every = of_all.split(getattr(of_all, name))
@@ -120,7 +126,7 @@ def test_a_clips_views_are_the_same_whatever_the_share():
 
 def test_no_view_is_like_another():
     corpus = speech_corpora.corpus()
-    made = views.transfer_set(corpus, 1.0, 3)
+    made = views.transfer_set(corpus, 1.0, 3, 1.0)
     parts = made.split(made.values)
     assert len({p.tobytes() for p in parts}) == len(parts)
 
@@ -130,7 +136,7 @@ def test_a_frame_sounds_like_the_one_it_is_taken_for(undisturbed):
     corpus = speech_corpora.corpus()
     clip = corpus.used["training"][0]
     waveform = corpus.clips.waveforms[clip]
-    heard, places = views.hear(waveform, corpus.clips.sample_rate, rng(3))
+    heard, places = views.hear(waveform, corpus.clips.sample_rate, 3.0, rng(3))
     own, other = (corpus.frames([w]).values for w in (waveform, heard))
     places = np.minimum(places, len(own) - 1)
     shuffled = rng(1).permutation(places)

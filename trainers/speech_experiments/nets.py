@@ -38,6 +38,7 @@ class Arm:
       taught_by: whose soft targets it learns from; "" for nobody's.
       share: float, of the training clips that it sees.
       views: int, other hearings of each of these in its transfer set.
+      spread: float, how different these are.
       keep_best: whether the epoch that was best on held-out frames is taken.
     """
 
@@ -54,6 +55,7 @@ class Arm:
     taught_by: str = ""
     share: float = 1.0
     views: int = 0
+    spread: float = 1.0
     keep_best: bool = False
 
     def directory_name(self):
@@ -124,6 +126,11 @@ def build_net(arm, inputs, states, seed):
     return keras.Sequential([keras.Input((inputs,)), *layers], name=arm.name)
 
 
+def transfer_set_of(arm, corpus):
+    """`frames.Frames` that an arm learns from."""
+    return views.transfer_set(corpus, arm.share, arm.views, arm.spread)
+
+
 def train(
     arm,
     corpus,
@@ -163,7 +170,7 @@ def train(
 
 
 def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
-    transfer_set = views.transfer_set(corpus, arm.share, arm.views)
+    transfer_set = transfer_set_of(arm, corpus)
     rows = corpus.training.rows_of(corpus.nested(arm.share))
     steps = arm.steps_of(len(rows))
     distiller = _compiled(arm, net, steps)

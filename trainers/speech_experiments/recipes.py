@@ -17,6 +17,7 @@ READINGS = {
 }
 # Of the training clips (paper, section 6: 3 % and 100 %).
 SHARES = (0.03, 0.1, 0.3, 1.0)
+_FEW_CLIPS_SPREAD = 5.0
 SMALL_DATA_EPOCHS = 40  # points of a learning curve
 
 
@@ -56,7 +57,7 @@ DEFAULTS = {
         member_epochs=12,
         student_epochs=100,
         sweep_epochs=40,
-        updates=6400,
+        updates=12_800,
         learning_rate=0.002,
         batch_size=256,
         temperature=2.0,
@@ -197,13 +198,19 @@ def few_clips(settings, share, *, soft):
         _arm(settings, "soft" if soft else "hard", SMALL_DATA_EPOCHS),
         steps=settings.updates // SMALL_DATA_EPOCHS,
         share=share,
-        # As many frames, however few clips there are.
-        views=round(settings.views / share),
     )
     if not soft:
-        return dataclasses.replace(arm, keep_best=True)
+        # As many frames as all clips have; more of them do not help labels.
+        return dataclasses.replace(
+            arm,
+            views=round(1 / share) - 1 if settings.views else 0,
+            keep_best=True,
+        )
     return dataclasses.replace(
         arm,
+        # As many frames, however few clips there are.
+        views=round(settings.views / share),
+        spread=_FEW_CLIPS_SPREAD,
         taught_by="all_clips",
         temperature=settings.temperature,
         soft_weight=1.0,

@@ -15,7 +15,6 @@ from trainers.speech_experiments import (
     corpora,
     nets,
     recipes,
-    views,
     workers,
 )
 
@@ -94,8 +93,7 @@ class Fold:
             all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
             teacher, temperature = self.train(all_clips, seed).net, None
             name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
-        transfer_set = views.transfer_set(self.corpus, arm.share, arm.views)
-        dataset = transfer_set.in_order()
+        dataset = nets.transfer_set_of(arm, self.corpus).in_order()
         store = kdtf.SoftTargets.write(
             self.directory / name,
             teacher,

@@ -132,11 +132,12 @@ def table(metrics):
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     said = say_data(metrics)
-    if views := metrics["settings"].get("views"):  # older figures lack it
+    if metrics["settings"].get("views"):  # older figures lack it
         said.append(
-            f"All nets hear each clip {views} times more, and more often where "
-            "there are fewer clips, at a slightly other speed and loudness and "
-            "in faint noise."
+            "Of few clips the nets hear each many times, at another speed and "
+            "loudness and in noise: slightly other ones with labels, until "
+            "there are as many frames as in all clips, and wider ones with "
+            "soft targets, whose teacher knows what to make of them."
         )
     for share, recovered in metrics["recovered"].items():
         paper = f"; the paper: {PAPER_RECOVERED}" if share == "0.03" else ""

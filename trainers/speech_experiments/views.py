@@ -14,19 +14,22 @@ from kdtf.speech import features
 from trainers.speech_experiments.frames import Frames
 from trainers.speech_experiments.utterances import add_noise
 
-_FASTEST = 1.05  # and 1 / 1.05 at the slowest: pitch and formants move with it
-_LOUDEST = 2.0  # decibels, and -2 at the softest
-_SNRS = (30.0, 50.0)  # decibels
+# Of a spread of 1, the mildest.
+_SPEED = 1.05  # and 1 / 1.05: pitch and formants move with it
+_LOUDNESS = 2.0  # decibels, up or down
+_NOISE = 30.0  # decibels that the loudest noise is below the voice
+_FAINTEST = 50.0
 
 
 @functools.lru_cache(maxsize=1)
-def transfer_set(corpus, share, views):
+def transfer_set(corpus, share, views, spread):
     """Training clips as they are, and as heard otherwise.
 
     Args:
       corpus: `corpora.Corpus`.
       share: float, of the training clips.
       views: int, other hearings of each.
+      spread: float, how different they are; see `hear`.
 
     Returns:
       `Frames` with states: the clips of `corpus.nested(share)`, then the first
@@ -42,7 +45,12 @@ def transfer_set(corpus, share, views):
     own = corpus.training.split(corpus.training.states)
     for view in range(views):
         heard = [
-            _hear(corpus, clip, view)
+            hear(
+                corpus.clips.waveforms[clip],
+                corpus.clips.sample_rate,
+                spread,
+                np.random.default_rng([clip, view]),
+            )
             for clip in corpus.used["training"][chosen]
         ]
         frames = corpus.frames([waveform for waveform, _ in heard])
@@ -55,20 +63,17 @@ def transfer_set(corpus, share, views):
     return Frames(*map(np.concatenate, (values, lengths, states)))
 
 
-def _hear(corpus, clip, view):
-    rng = np.random.default_rng([clip, view])
-    return hear(corpus.clips.waveforms[clip], corpus.clips.sample_rate, rng)
-
-
-def hear(waveform, sample_rate, rng):
+def hear(waveform, sample_rate, spread, rng):
     """Another hearing of a clip.
 
-    It is played at another speed, from anywhere in its first 10 ms, louder or
-    softer, with white noise 30 to 50 dB below it.
+    It is played at another speed, up to a factor of 1.05^spread, from anywhere
+    in its first 10 ms, up to 2 spread dB louder or softer, with white noise
+    (30 / spread) to 50 dB below it.
 
     Args:
       waveform: `[samples]` float32 array within [-1, 1].
       sample_rate: int, in hertz.
+      spread: float of at least 1.
       rng: `numpy.random.Generator`.
 
     Returns:
@@ -76,14 +81,14 @@ def hear(waveform, sample_rate, rng):
       int array, which frame of the clip each of its frames is nearest to.
     """
     window, step = features.framing(sample_rate)
-    speed = _FASTEST ** rng.uniform(-1, 1)
+    speed = _SPEED ** rng.uniform(-spread, spread)
     start = rng.uniform(0, step)
     count = int((len(waveform) - 1 - start) / speed) + 1
     heard = np.interp(
         start + speed * np.arange(count), np.arange(len(waveform)), waveform
     )
-    heard = add_noise(heard, rng.uniform(*_SNRS), rng)
-    heard = heard * 10 ** (rng.uniform(-_LOUDEST, _LOUDEST) / 20)
+    heard = add_noise(heard, rng.uniform(_NOISE / spread, _FAINTEST), rng)
+    heard = heard * 10 ** (_LOUDNESS * rng.uniform(-spread, spread) / 20)
     # Between the middles of frames, which are half a window into each.
     first = start + (speed - 1) * window / 2
     frames = np.arange(features.num_frames(count, sample_rate))
