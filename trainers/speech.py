@@ -43,7 +43,14 @@ Experiments (`--experiment`):
                     and half as much of their term (soft 1, hard 0.5), or as
                     much of both (soft 0.5, hard 0.5)
     small_data      3, 10, 30 and 100 % of the training clips: labels with early
-                    stopping, against soft targets of a net that saw all clips
+                    stopping, against soft targets of a net that saw all clips,
+                    on many hearings of the few
+
+A transfer set has each clip as it was recorded and --views other hearings of
+it: played a little faster or slower, louder or softer, in faint noise. The
+distilled nets learn from it; members and control learn from the clips as
+recorded, which is better for nets on labels (BENCHMARKS.md). Soft targets are
+stored: 140 MB a temperature for spoken_digit, 3 GB with --experiment=all.
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
 convention of spoken_digit; --split=given on TFDS's split `test`. A tenth of the
