@@ -99,7 +99,6 @@ class Fold:
             teacher,
             dataset,
             temperature=temperature,
-            verbose=0,
         )
         return store, dataset, temperature
 
