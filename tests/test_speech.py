@@ -326,6 +326,33 @@ def test_a_lexicon_that_lacks_a_word(tmp_path, monkeypatch):
         speech._load(given, speech._settings(given))
 
 
+def test_words_that_nobody_says_have_no_states(tiny, commands):
+    flags = values(dataset=tfds_words.NAME, data_dir=commands)
+    _, lexicon = speech._load(flags, speech._settings(flags))
+    assert lexicon.words == ("two", "six")
+    # Of T UW, S IH K S and silence.
+    assert lexicon.num_states == 3 * (2 + 4 + 1)
+
+
+def test_an_edited_lexicon_makes_another_run(tmp_path, monkeypatch):
+    """Trained nets give states the numbers of the former one."""
+    monkeypatch.setattr(speech, "_align", lambda run: None)
+    path = tmp_path / "words.txt"
+    given = values(
+        lexicon=str(path),
+        run_dir=str(tmp_path / "run"),
+        seeds=1,
+        checkpoint_every=1,
+        processes=1,
+    )
+    for text in (LEXICON, LEXICON + "# a remark\n"):
+        path.write_text(text)
+        speech._run(given)
+    path.write_text("".join(reversed(LEXICON.splitlines(keepends=True))))
+    with pytest.raises(ValueError, match=r"--lexicon=.*words\.txt"):
+        speech._run(given)
+
+
 def of_tfds(data_dir, **given):
     """`Settings` with their split, and clips, of a data set of TFDS."""
     flags = values(
@@ -346,7 +373,9 @@ def test_settings_of_a_data_set_of_tfds(tiny, commands):
         split="given",
         lexicon=path,
         snrs="20",
+        views=0,  # which spoken_digit's are not
     )
+    assert defaults.views > 0
     assert clips.words == ("two", "no", "six")
     # Without a lexicon, words are the ten digits: "two" and "six".
     _, clips = of_tfds(commands)

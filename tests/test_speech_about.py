@@ -72,5 +72,14 @@ def test_what_the_lexicon_lacks():
     assert "28 clips (w7 7, w6 6, w5 5, w4 4, w3 3 and 2 more)." in said
 
 
+def test_strings_of_anybody_are_told():
+    def told(speakers):
+        return about.say_data({**FIGURES, "speakers": speakers})
+
+    assert len(told(["ann", "bob"])) == 1
+    [_, said] = told(["all"])
+    assert "no speakers" in said
+
+
 def test_provenance_tells_how_many_states():
     assert "of the 27 states" in about.provenance(FIGURES)

@@ -54,6 +54,17 @@ def test_last_recordings_are_held_out_where_the_data_set_holds_out_none():
     assert recordings(corpus, "held_out") == {7}
 
 
+def test_a_word_without_training_clips_is_named():
+    clips = speech_corpora.clips()
+    parts = np.where(clips.recordings > 2, "training", "test").astype(object)
+    parts[clips.labels == 1] = "test"
+    given = dataclasses.replace(clips, parts=parts)
+    with pytest.raises(
+        ValueError, match=r"every word.*test clips of six alone"
+    ):
+        speech_corpora.make(given, "given")
+
+
 def test_each_speaker_and_word_has_last_recordings_of_its_own():
     """Those that say a word less often than others are held out, too."""
     clips = speech_corpora.clips()

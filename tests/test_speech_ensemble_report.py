@@ -239,6 +239,14 @@ def test_no_penalties_where_there_are_no_strings(metrics):
         return [t for t in texts if "Word penalties" in t]
 
     assert len(words()) == 1
+    # A fold whose speaker has too few clips for a string.
+    fewer = fold()
+    fewer["penalties"] = {name: {CONDITIONS[0]: 5.0} for name in COLOURS}
+    metrics["folds"] = {"few": fewer, **metrics["folds"]}
+    _, table = ensemble_report._penalties(metrics)
+    assert table.head == ["fold", "system", *CONDITIONS]
+    assert table.rows[0][2:] == ["5", "-"]
+    assert table.rows[-1][2:] == ["10", "-20"]
     for each in metrics["folds"].values():
         each["penalties"] = {name: {} for name in COLOURS}
     assert not words()

@@ -76,6 +76,20 @@ def test_bad_files_are_named(tmp_path, text, message):
         speech.Lexicon.read(path)
 
 
+@pytest.mark.parametrize("sharing", ("none", "position"))
+def test_some_of_the_words(sharing):
+    words = {"no": ["N OW"], "two": ["T UW", "T AH"], "on": ["AA N"]}
+    whole = speech.Lexicon(words, sharing=sharing)
+    part = whole.of(["two", "no"])
+    del words["on"]
+    expected = speech.Lexicon(words, sharing=sharing)
+    assert part.words == expected.words == ("no", "two")
+    assert part.state_names == expected.state_names
+    assert part.pronunciations == expected.pronunciations
+    with pytest.raises(ValueError, match="four"):
+        whole.of(["no", "four"])
+
+
 def test_missing_words_are_listed():
     lexicon = speech.digits()
     lexicon.require(["one", "two"])

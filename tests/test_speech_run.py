@@ -1,6 +1,7 @@
 """trainers.speech_experiments.run: what is trained where, and taught what."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -83,6 +84,15 @@ def test_soft_targets_of_few_clips_are_of_the_net_that_saw_all(
     assert teacher == recipes.few_clips(SETTINGS, 1.0, soft=False)
     expected = of_the_net(teacher, 3, windows(fold, arm))
     np.testing.assert_allclose(relative(found), relative(expected), atol=5e-3)
+
+
+def test_a_fold_leaves_its_nets_behind(tmp_path, trained):
+    fold = make_fold(tmp_path)
+    assert len(fold.ensemble.members) == 2 and "ensemble" in vars(fold)
+    copied = pickle.loads(pickle.dumps(fold))
+    assert not {"members", "ensemble"} & set(vars(copied))
+    assert copied.settings == fold.settings
+    assert (copied.directory, copied.checkpoint_every) == (tmp_path, 3)
 
 
 def test_an_arm_is_trained_in_its_directory(tmp_path, trained):

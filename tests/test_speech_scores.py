@@ -1,5 +1,7 @@
 """trainers.speech_experiments.scores."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,23 @@ def test_folds_are_pooled():
     # 30 frames of nll 2 and 6, 10 of 1 and 3.
     np.testing.assert_allclose(found.nll, [70 / 40, 210 / 40])
     assert found.word_errors["isolated"].tolist() == [[0, 1, 0], [1, 1, 0]]
+
+
+def test_a_fold_may_lack_a_condition():
+    """A speaker may have too few clips for a string."""
+    first, second = pair()
+    for whole, without in ((first, second), (second, first)):
+        name = "connected"
+        given = dataclasses.replace(
+            whole,
+            word_errors={**whole.word_errors, name: np.array([[1], [2]])},
+            words={**whole.words, name: np.array([3])},
+        )
+        folds = [without, given] if without is first else [given, without]
+        found = scores.pool(folds)
+        assert found.word_errors[name].tolist() == [[1], [2]]
+        assert found.words[name].tolist() == [3]
+        assert found.word_errors["isolated"].shape == (2, 3)
 
 
 def test_summary():

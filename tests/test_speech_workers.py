@@ -1,5 +1,6 @@
 """trainers.speech_experiments.workers, through the run that uses them."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -45,6 +46,16 @@ def test_nets_trained_at_once_are_those_of_one_process(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_error_in_one_net_ends_the_others(tmp_path):
+    given = make_run(tmp_path, processes=2)
+    bad = dataclasses.replace(recipes.member(given.settings), layers=-1)
+    long = dataclasses.replace(recipes.member(given.settings), epochs=10**6)
+    with pytest.raises(ValueError):
+        given.train_at_once([bad, long], seeds=1)
+    assert not given.folds[0].is_finished(long, 0)
+
+
+@pytest.mark.slow
 def test_workers_end_with_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
@@ -56,7 +67,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         "if __name__ == '__main__':\n"
         "    context = multiprocessing.get_context('spawn')\n"
         "    with concurrent.futures.ProcessPoolExecutor(\n"
-        "        1, context, workers._start, (1,)\n"
+        "        1, context, workers._start, (1, [])\n"
         "    ) as pool:\n"
         "        pool.submit(job).result()\n"
     )

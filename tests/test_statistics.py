@@ -102,15 +102,25 @@ def test_paired_errors_counts_a_case_once():
 def test_share_of_a_gain_of_any_number_of_nets():
     # Errors of a net: (4 + 4 + 6 + 2) / 2 = 8, 2 + 2 = 4, 3 + 2 = 5.
     share, (low, high) = statistics.share_of_gain(
-        np.array([[4, 4], [6, 2]]), np.array([[2, 2]]), np.array([[3, 2]])
+        np.array([[4, 4], [6, 3]]), np.array([[2, 2]]), np.array([[3, 2]])
     )
-    assert share == (8 - 5) / (8 - 4)
+    assert share == (8.5 - 5) / (8.5 - 4)
     # The first case alone with the first net alone has (4 - 3) / (4 - 2), in a
-    # sixteenth of the samples; the second case (3 - 2) / (3 - 2).
+    # sixteenth of the samples; the second case (4 - 2) / (4 - 2).
     np.testing.assert_allclose([low, high], [1 / 2, 1])
 
 
 def test_share_of_no_gain():
     same = np.ones((2, 3))
-    found = statistics.share_of_gain(same, same[:1], 0 * same)
-    assert found == (None, [None, None])
+    for teacher in (same, same + 1):
+        found = statistics.share_of_gain(same, teacher[:1], 0 * same)
+        assert found == (None, [None, None])
+
+
+def test_a_gain_that_a_sample_may_lack_has_no_interval():
+    # A quarter of the samples has the first case alone, where the teacher
+    # makes more errors.
+    found = statistics.share_of_gain(
+        np.array([[1, 9]]), np.array([[2, 3]]), np.array([[1, 4]])
+    )
+    assert found == ((10 - 5) / (10 - 5), [None, None])

@@ -162,3 +162,10 @@ def test_more_than_16_bits():
     audio = np.array([0, 40000], np.int32)
     with pytest.raises(ValueError, match=r"16 bits.*from 0 to 40000"):
         tfds_audio.waveform_of(audio)
+
+
+def test_floats_that_are_no_waveform():
+    loud = np.array([0.0, -1.2, np.nan], np.float32)
+    np.testing.assert_array_equal(tfds_audio.waveform_of(loud), loud)
+    with pytest.raises(ValueError, match=r"within \[-1, 1\].*from -3"):
+        tfds_audio.waveform_of(np.array([0.0, -3.0], np.float32))

@@ -17,9 +17,8 @@ same size:
     python -m trainers.speech --dataset=spoken_digit --run_dir=runs/by_speaker \
             --split=speakers
         Each speaker in turn is left out of the training and tested on, with
-        ensembles of 5: several hours. --sweep_epochs=0 leaves out the other
-        temperatures, the greater part of it. --split=speaker:theo leaves out
-        one.
+        ensembles of 5: takes five times as long. --sweep_epochs=0 leaves out
+        the other temperatures. --split=speaker:theo leaves out one speaker.
 
     python -m trainers.speech --dataset=speech_commands --lexicon=words.txt \
             --run_dir=runs/commands
@@ -49,8 +48,9 @@ Experiments (`--experiment`):
 A transfer set has each clip as it was recorded and --views other hearings of
 it: played a little faster or slower, louder or softer, in faint noise. The
 distilled nets learn from it; members and control learn from the clips as
-recorded, which is better for nets on labels (BENCHMARKS.md). Soft targets are
-stored: 140 MB a temperature for spoken_digit, 3 GB with --experiment=all.
+recorded, which is better for nets on labels (BENCHMARKS.md). In small_data few
+clips are heard more often, and more differently by nets on soft targets. These
+are stored: 140 MB a temperature for spoken_digit, 3 GB with --experiment=all.
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
 convention of spoken_digit; --split=given on TFDS's split `test`. A tenth of the
@@ -69,6 +69,7 @@ student as a SavedModel that takes waveforms (see README.md).
 """
 
 import dataclasses
+import hashlib
 import pathlib
 
 from absl import app, flags, logging
@@ -88,7 +89,8 @@ def _define_flags():
         "spoken_digit, synthetic, or a data set of TFDS with features `audio` "
         "(tfds.features.Audio) and `label` (tfds.features.ClassLabel, of "
         "words), and `speaker`, `speaker_id` or `client_id` where it tells "
-        "speakers; the defaults are then those of spoken_digit",
+        "speakers; the defaults are then those of spoken_digit, but "
+        "for --views=0",
     )
     flags.DEFINE_enum(
         "experiment",
@@ -144,7 +146,10 @@ def _define_flags():
 def _settings(values):
     """`Settings` from absl's flag values; `split` is "" for the default."""
     of_others = dataclasses.replace(
-        recipes.DEFAULTS["spoken_digit"], dataset=values.dataset
+        recipes.DEFAULTS["spoken_digit"],
+        dataset=values.dataset,
+        # Larger ones need fewer, and might not fit the memory with these.
+        views=0,
     )
     settings = common.settings_of(
         values,
@@ -187,13 +192,12 @@ def _load(values, settings):
     lexicon = _lexicon(values)
     clips = _clips(values, settings, lexicon)
     try:
-        lexicon.require(clips.words)
+        return clips, lexicon.of(clips.words)
     except ValueError as error:
         raise ValueError(
             f"--lexicon must have every word of --dataset={values.dataset}. "
             f"Received: --lexicon={values.lexicon}: {error}"
         ) from error
-    return clips, lexicon
 
 
 def _lexicon(values):
@@ -254,6 +258,10 @@ def _run(values):
     clips, lexicon = _load(values, settings)
     settings = _with_split(settings, clips)
     described = dataclasses.asdict(settings)
+    if values.lexicon:
+        # Edited, it would give states other numbers than trained nets have.
+        pronounced = hashlib.sha256(repr(lexicon.pronunciations).encode())
+        described["lexicon"] += f" ({pronounced.hexdigest()[:12]})"
     if values.sample_rate:
         described["sample_rate"] = values.sample_rate
     run = Run(

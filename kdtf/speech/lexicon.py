@@ -70,6 +70,7 @@ class Lexicon:
             )
         if not pronunciations:
             raise ValueError("`pronunciations` must hold a word. Received: {}")
+        self._sharing = sharing
         self.words = tuple(pronunciations)
         self.pronunciations = {
             word: _phones(word, variants)
@@ -132,6 +133,27 @@ class Lexicon:
         """
         self.require([word])
         return self._states[word]
+
+    def of(self, words):
+        """The part of the lexicon that some words need.
+
+        Args:
+          words: iterable of strings.
+
+        Returns:
+          `Lexicon` of these words, in the order of this one.
+
+        Raises:
+          ValueError: where it lacks one of them.
+        """
+        words = set(words)
+        self.require(words)
+        chosen = {
+            word: [" ".join(phones) for phones in variants]
+            for word, variants in self.pronunciations.items()
+            if word in words
+        }
+        return Lexicon(chosen, sharing=self._sharing)
 
     def require(self, words):
         """Raises a ValueError that lists the words the lexicon lacks.

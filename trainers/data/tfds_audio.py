@@ -10,8 +10,9 @@ from trainers.data.clips import Clips
 
 _SPLITS = {"train": "training", "validation": "held_out", "test": "test"}
 _SPEAKERS = ("speaker", "speaker_id", "client_id")
-_EVERYBODY = "all"
+EVERYBODY = "all"
 _UNLABELLED = "(unlabelled)"
+_LOUDEST = 2.0  # filters of a codec overshoot
 
 
 def load(name, words, *, data_dir=None, manual_dir=None, sample_rate=None):
@@ -80,7 +81,8 @@ def waveform_of(audio):
       `[samples]` float32 array.
 
     Raises:
-      ValueError: where integers are none of 16 bits.
+      ValueError: where integers are none of 16 bits, or floats far beyond
+        [-1, 1].
     """
     if np.issubdtype(audio.dtype, np.integer):
         if audio.size and (audio.min() < -32768 or audio.max() > 32767):
@@ -90,6 +92,11 @@ def waveform_of(audio):
                 f"{audio.max()}"
             )
         audio = audio.astype(np.float32) / 32768
+    elif audio.size and abs(audio).max() > _LOUDEST:
+        raise ValueError(
+            "--dataset must have audio of 16 bits, or of floats within [-1, 1]."
+            f" Received: floats from {audio.min()} to {audio.max()}"
+        )
     if audio.ndim > 1:
         audio = audio.mean(axis=-1)
     return audio.astype(np.float32)
@@ -181,4 +188,4 @@ def _speaker(case, features):
             if isinstance(features[name], tfds.features.ClassLabel):
                 return features[name].int2str(int(value))
             return value.decode() if isinstance(value, bytes) else str(value)
-    return _EVERYBODY
+    return EVERYBODY

@@ -3,6 +3,7 @@
 import dataclasses
 
 from trainers import common
+from trainers.data.tfds_audio import EVERYBODY
 from trainers.speech_experiments import corpora
 
 _MOST_NAMED = 5  # words, in a sentence
@@ -19,6 +20,7 @@ def about(run):
         "settings": dataclasses.asdict(run.settings),
         "sample_rate": run.clips.sample_rate,
         "left_out": run.clips.left_out,
+        "speakers": run.clips.speaker_names,
         "data": {f.corpus.name: _of_corpus(f.corpus) for f in run.folds},
     }
 
@@ -48,6 +50,11 @@ def say_data(figures):
     return [
         f"Split {figures['settings']['split']}, {len(data)} "
         f"{'fold' if len(data) == 1 else 'folds'}. " + "; ".join(said) + ".",
+        *(
+            ["The data set tells no speakers: strings are of anybody's clips."]
+            if figures.get("speakers") == [EVERYBODY]
+            else []
+        ),
         *_say_left_out(figures.get("left_out")),  # older figures lack it
     ]
 

@@ -115,13 +115,14 @@ def make(clips, log_mels, split, lexicon, *, components):
       `Corpus`.
 
     Raises:
-      ValueError: where the lexicon lacks a word, or a part is empty or has no
-        clip that can be aligned.
+      ValueError: where the lexicon lacks a word, a word has no training clip,
+        or a part is empty or has no clip that can be aligned.
     """
     lexicon.require(clips.words)
     training, test = clips.split(split)
     training, held_out = _hold_out(clips, training, split)
     parts = dict(zip(PARTS, (training, held_out, test), strict=True))
+    _require_heard(clips, parts)
     words = clips.transcripts()
 
     def of_part(part):
@@ -208,6 +209,18 @@ def _last_recordings(clips, training):
     np.maximum.at(most, group, recordings + 1)
     first = most - np.maximum(1, np.round(_HELD_OUT * most))
     return (recordings >= first[group]) & (count > 1)[group]
+
+
+def _require_heard(clips, parts):
+    """Raises a ValueError where no training clip says a word of another."""
+    heard = set(clips.labels[parts["training"]].tolist())
+    for part in PARTS[1:]:
+        if unheard := set(clips.labels[parts[part]].tolist()) - heard:
+            words = ", ".join(sorted(clips.words[i] for i in unheard))
+            raise ValueError(
+                "`split` must leave training clips of every word that is held "
+                f"out or tested. Received: {part} clips of {words} alone"
+            )
 
 
 def _kind(reason):

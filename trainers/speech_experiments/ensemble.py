@@ -125,14 +125,18 @@ class _Measured:
 
 def _sweep(run, folds, pooled):
     """Students at every temperature under both readings of the weight."""
+    arms = recipes.sweep(run.settings)
+    # Fold by fold: all arms learn from one transfer set.
+    by_fold = [
+        [
+            scores.of_frames([m.fold.train(arm, 0).net], m.fold.corpus)
+            for arm in arms.values()
+        ]
+        for m in folds
+    ]
     found = []
-    for (reading, temperature), arm in recipes.sweep(run.settings).items():
-        student = scores.pool(
-            [
-                scores.of_frames([m.fold.train(arm, 0).net], m.fold.corpus)
-                for m in folds
-            ]
-        )
+    for i, ((reading, temperature), arm) in enumerate(arms.items()):
+        student = scores.pool([students[i] for students in by_fold])
         systems = (pooled["baseline"], pooled["ensemble"], student)
         share, interval = statistics.share_of_gain(*(s.wrong for s in systems))
         held_out = [float(s.held_out_accuracy.mean()) for s in systems]
@@ -153,4 +157,4 @@ def _sweep(run, folds, pooled):
 
 
 def _ratio(base, teacher, student):
-    return (student - base) / (teacher - base) if teacher != base else None
+    return (student - base) / (teacher - base) if teacher > base else None

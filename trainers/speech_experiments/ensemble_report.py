@@ -108,11 +108,15 @@ def findings(metrics):
 def _penalties(metrics):
     """Blocks with the word penalties of each fold and system, if any."""
     folds = metrics["folds"]
-    conditions = list(next(iter(folds.values()))["penalties"]["baseline"])
+    conditions = list(
+        dict.fromkeys(
+            c for f in folds.values() for c in f["penalties"]["baseline"]
+        )
+    )
     if not conditions:
         return ()
     rows = [
-        [name, system, *(f"{chosen[c]:g}" for c in conditions)]
+        [name, system, *(_number(chosen.get(c)) for c in conditions)]
         for name, fold in folds.items()
         for system, chosen in fold["penalties"].items()
     ]
@@ -120,6 +124,10 @@ def _penalties(metrics):
         pages.Text("Word penalties in nats, chosen on held-out strings:"),
         pages.Table(["fold", "system", *conditions], rows),
     )
+
+
+def _number(value):
+    return "-" if value is None else f"{value:g}"
 
 
 def sweep_table(metrics):

@@ -122,7 +122,7 @@ def training_batches(
 
     Args:
       frames: `Frames` with states.
-      soft_targets: `[total, states]` teacher logits, or None.
+      soft_targets: `[total, states]` teacher logits of any float, or None.
       batch_size: int.
       seed: int.
       first_step: int, counted from 0 over all passes.
@@ -131,7 +131,7 @@ def training_batches(
     Returns:
       A `tf.data.Dataset` of `last_step - first_step` batches `([batch, WINDOW *
       bands] float32, y)`; y is states, or a dict of "labels" and
-      "teacher_logits".
+      "teacher_logits", float32.
     """
     states = tf.constant(frames.states)
     count = len(frames)
@@ -152,7 +152,7 @@ def training_batches(
         x, y = frames.windows(chosen), tf.gather(states, chosen)
         x = tf.ensure_shape(x, (batch_size, x.shape[-1]))
         if soft_targets is not None:
-            logits = tf.gather(soft_targets, chosen)
+            logits = tf.cast(tf.gather(soft_targets, chosen), tf.float32)
             y = {"labels": y, "teacher_logits": logits}
         return x, y
 

@@ -116,15 +116,17 @@ HELP = {
     "labels alone",
     "sweep_epochs": "epochs of the students at other temperatures and weights; "
     "0 leaves them out",
-    "updates": "steps of each net of small_data, however few clips it sees",
+    "updates": "steps of each net of small_data, however few clips it sees, "
+    f"in {SMALL_DATA_EPOCHS} epochs of a multiple of 20 steps: what is left is "
+    "not run",
     "learning_rate": "Adam's at the start; falls to 0 along a cosine",
     "batch_size": "frames a step",
     "temperature": "T, of the ensemble's and the student's softmax",
     "soft_weight": "weight of T^2 KL(teacher || student)",
     "hard_weight": "weight of the cross-entropy with the alignment's states",
-    "views": "how many times the distilled nets, and those of small_data, "
-    "hear each clip otherwise than it was recorded: a little faster or slower, "
-    "louder or softer, in faint noise; 0 for not at all",
+    "views": "other hearings of each clip that distilled nets learn from: a "
+    "little faster or slower, louder or softer, in faint noise; of few clips "
+    "(small_data) there are more, and labels, too, are of some; 0 for none",
     "components": "Gaussians a state of the HMMs that align, a power of two",
     "voices": "voices of --dataset=synthetic",
     "recordings": "clips of each voice and word of --dataset=synthetic, at "

@@ -37,6 +37,15 @@ class Fold:
     directory: pathlib.Path
     checkpoint_every: int = 5
 
+    def __reduce__(self):
+        """Without nets that are cached: a worker loads those that it needs."""
+        return Fold, (
+            self.settings,
+            self.corpus,
+            self.directory,
+            self.checkpoint_every,
+        )
+
     @functools.cached_property
     def members(self):
         """The `nets.Result`s of the ensemble's members."""
@@ -68,10 +77,19 @@ class Fold:
         return training.is_finished(self.arm_directory(arm, seed))
 
     def soft_targets(self, arm, seed):
-        """`[frames, states]` teacher logits on the transfer set of an arm."""
+        """Teacher logits on the transfer set of an arm.
+
+        Args:
+          arm: `nets.Arm` with soft targets.
+          seed: int.
+
+        Returns:
+          `[frames, states]` array of float16, which is what is stored.
+        """
         store, dataset, temperature = self.store(arm, seed)
         joined = store.join(dataset, temperature=temperature)
-        return np.concatenate([y["teacher_logits"] for _, y in joined])
+        parts = [y["teacher_logits"].numpy() for _, y in joined]
+        return np.concatenate([part.astype(np.float16) for part in parts])
 
     def store(self, arm, seed):
         """Writes what an arm learns from, where it is not stored.
@@ -169,16 +187,16 @@ class Run:
         """
         if self.processes > 1:
             jobs = [
-                (fold, arm, seed)
-                for fold in self.folds
+                (i, arm, seed)
+                for i, fold in enumerate(self.folds)
                 for arm in arms
                 for seed in range(seeds or self.seeds)
                 if not fold.is_finished(arm, seed)
             ]
-            for fold, arm, seed in jobs:
+            for i, arm, seed in jobs:
                 if arm.taught_by:
-                    fold.store(arm, seed)
-            workers.train(jobs, self.processes)
+                    self.folds[i].store(arm, seed)
+            workers.train(self.folds, jobs, self.processes)
 
     @property
     def snrs(self):

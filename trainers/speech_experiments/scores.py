@@ -171,15 +171,21 @@ def pool(scores):
     def join(arrays):
         return np.concatenate(arrays, axis=-1)
 
-    names = scores[0].words
+    # A fold may lack strings: its speakers have too few clips for one.
+    names = dict.fromkeys(name for s in scores for name in s.words)
     return Scores(
         join([s.frames for s in scores]),
         join([s.wrong for s in scores]),
         mean("nll"),
         mean("ece"),
         mean("held_out_accuracy"),
-        {n: join([s.word_errors[n] for s in scores]) for n in names},
-        {n: join([s.words[n] for s in scores]) for n in names},
+        *(
+            {n: join([of[n] for of in parts if n in of]) for n in names}
+            for parts in (
+                [s.word_errors for s in scores],
+                [s.words for s in scores],
+            )
+        ),
     )
 
 

@@ -35,6 +35,8 @@ def transfer_set(corpus, share, views, spread):
       `Frames` with states: the clips of `corpus.nested(share)`, then the first
       view of each, and so on. A clip's views are the same whatever the share.
     """
+    if share == 1 and not views:
+        return corpus.training
     chosen = corpus.nested(share)
     rows = corpus.training.rows_of(chosen)
     values, lengths, states = (

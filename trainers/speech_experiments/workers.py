@@ -14,14 +14,21 @@ from multiprocessing import connection
 import tensorflow as tf
 import tqdm
 
+_folds = []  # a worker's
 
-def train(jobs, processes):
+
+def train(folds, jobs, processes):
     """Trains nets.
 
     Args:
-      jobs: list of `(fold, arm, seed)`: `run.Fold`, `nets.Arm`, int. What
+      folds: list of `run.Fold`s.
+      jobs: list of `(i, arm, seed)`: int, which fold; `nets.Arm`; int. What
         teaches them is stored.
       processes: int, how many nets are trained at a time.
+
+    Raises:
+      Exception: of the first net that failed; the others are stopped, and go on
+        from their checkpoints in another run.
     """
     if not jobs:
         return
@@ -32,18 +39,25 @@ def train(jobs, processes):
             # A fork would inherit TensorFlow's threads as they stand.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(max(1, (os.cpu_count() or 1) // processes),),
+            initargs=(max(1, (os.cpu_count() or 1) // processes), folds),
         ) as executor,
         tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
     ):
         futures = [executor.submit(_train, *job) for job in jobs]
-        for future in concurrent.futures.as_completed(futures):
-            bar.set_postfix_str(future.result(), refresh=False)
-            bar.update()
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                bar.set_postfix_str(future.result(), refresh=False)
+                bar.update()
+        except BaseException:
+            # Else the rest would be trained before anybody hears of it.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
 
 
-def _start(threads):
+def _start(threads, folds):
     """Makes a new process a worker."""
+    _folds[:] = folds
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -55,6 +69,7 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _train(fold, arm, seed):
+def _train(i, arm, seed):
+    fold = _folds[i]
     fold.train(arm, seed)
     return f"{fold.corpus.name} {arm.name} {seed}"
