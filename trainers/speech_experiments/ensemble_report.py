@@ -76,10 +76,13 @@ def findings(metrics):
             ".",
         ),
     ):
-        said.append(
-            f"What {text}: {_share(metrics['gain_kept'][name])}, "
-            f"bootstrap over nets and utterances{paper}"
-        )
+        share = metrics["gain_kept"][name]
+        found = "nothing, there is no gain."
+        if share["mean"] is not None:
+            found = (
+                f"{_share(share)}, bootstrap over nets and utterances{paper}"
+            )
+        said.append(f"What {text}: {found}")
     if views := metrics["settings"].get("views"):  # older figures lack it
         said.append(
             f"The distilled nets hear each training clip {views} times more, "
