@@ -50,7 +50,7 @@ it: played a little faster or slower, louder or softer, in faint noise. The
 distilled nets learn from it; members and control learn from the clips as
 recorded, which is better for nets on labels (BENCHMARKS.md). In small_data few
 clips are heard more often, and more differently by nets on soft targets. Soft
-targets are stored: for spoken_digit 140 MB a temperature, and 2 GB more with
+targets are stored: for spoken_digit 140 MB a temperature, 1.5 GB more with
 --experiment=all.
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
