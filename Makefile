@@ -39,7 +39,7 @@ clean:
 	$(PYTHON) -m venv .venv
 
 # A stamp, written last: an install that was cut off starts again.
-.venv/%.installed: setup.py kdtf/version.py .venv/bin/python
+.venv/%.installed: setup.py kdtf/_version.py .venv/bin/python
 	@echo "Installing kdtf[$*] and TensorFlow into .venv: minutes, once."
 	$(PIP) --editable ".[$*]"
 	touch $@

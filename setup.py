@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parent
 
 def version():
     """The version, read and not imported: TensorFlow need not be there."""
-    text = (ROOT / "kdtf" / "version.py").read_text(encoding="utf-8")
+    text = (ROOT / "kdtf" / "_version.py").read_text(encoding="utf-8")
     return re.search(r'__version__ = "(.+)"', text)[1]
 
 

@@ -19,7 +19,7 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
-from trainers import common
+from trainers.core import run_directory
 
 BATCH, CLASSES, STEPS, EXECUTION = 128, 10, 64, 32
 IMAGE, SEQUENCE, FLAT = (28, 28, 1), (32, 64), (784,)
@@ -153,7 +153,7 @@ def main(argv):
         )
         rows.append(row)
         print(json.dumps(row, indent=2), flush=True)
-    common.write_json(
+    run_directory.write_json(
         pathlib.Path(values.output),
         {**timing.conditions("jit_compile"), "rows": rows},
     )

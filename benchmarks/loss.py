@@ -18,7 +18,7 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
-from trainers import common
+from trainers.core import run_directory
 
 SHAPES = {"4,096 x 14,000": (4096, 14_000), "256 x 10": (256, 10)}
 TEMPERATURE, SOFT, HARD = 20.0, 0.9, 0.1
@@ -162,7 +162,7 @@ def main(argv):
                 f"{row['milliseconds']:10.3f} ms {row['megabytes']:9.1f} MB  "
                 f"kdtf / this {row['kdtf_over_this']['median']:.2f}"
             )
-    common.write_json(
+    run_directory.write_json(
         pathlib.Path(values.output),
         {**timing.conditions("loss"), "shapes": shapes},
     )

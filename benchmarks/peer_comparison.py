@@ -17,7 +17,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from benchmarks import libraries
-from trainers import common
+from trainers.core import run_directory
 
 TEMPERATURE = 3.0
 FEATURES, CLASSES, CASES = 20, 10, 32
@@ -34,12 +34,12 @@ def main(argv):
         print(f"{title}\n  right: {truth}")
         for name, cell in cells.items():
             print(f"  {name}: {cell}")
-    common.write_json(
+    run_directory.write_json(
         pathlib.Path(flags.FLAGS.output),
         {
             "benchmark": "peer_comparison",
-            "commit": common.commit(),
-            "versions": common.versions(),
+            "commit": run_directory.commit(),
+            "versions": run_directory.versions(),
             "rows": rows,
         },
     )

@@ -29,8 +29,10 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import soft_targets_speed
-from trainers import arms, common, recipes, runs
+from kdtf._training import targets
+from trainers.core import run_directory
 from trainers.data import ImageData, mnist, omniglot
+from trainers.mnist import nets, recipes, runs
 
 _BATCH = 1000
 
@@ -169,7 +171,7 @@ def measure_size(task, directory):
     for top_k in task.tried_k:
         store = task.store(directory, top_k)
         y = task.targets(store)
-        top = kdtf.TopLogits(*(y[key] for key in kdtf.targets.TOP_KEYS))
+        top = kdtf.TopLogits(*(y[key] for key in targets.TOP_KEYS))
         kl = kdtf.losses.soft_loss(
             top.dense(task.data.classes, task.temperature),
             full,
@@ -238,7 +240,7 @@ def _student_errors(task, y, seed, soft_weight):
 
 
 def _errors(net, data):
-    logits = arms.predict(net, data.inputs(data.eval_images))
+    logits = nets.predict(net, data.inputs(data.eval_images))
     return int((logits.argmax(-1) != data.eval_labels).sum())
 
 
@@ -249,8 +251,8 @@ def main(argv):
     work_dir = pathlib.Path(values.work_dir)
     output = pathlib.Path(values.output)
     results = json.loads(output.read_text()) if output.exists() else {}
-    results |= {"benchmark": "soft_targets", "commit": common.commit()}
-    results |= {"versions": common.versions()}
+    results |= {"benchmark": "soft_targets", "commit": run_directory.commit()}
+    results |= {"versions": run_directory.versions()}
     makers = {
         "omniglot": lambda: omniglot_task(
             values.omniglot_dir, work_dir / "omniglot"
@@ -270,11 +272,11 @@ def main(argv):
         if "accuracy" in parts:
             found = measure_accuracy(task, work_dir / name, values.seeds)
             results.setdefault("accuracy", {})[name] = found
-        common.write_json(output, results)
+        run_directory.write_json(output, results)
         print(f"{name}: {time.monotonic() - began:.0f} s")
     if "speed" in values.only:
         results["speed"] = soft_targets_speed.measure(values.rounds)
-        common.write_json(output, results)
+        run_directory.write_json(output, results)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tqdm
 
 import kdtf
-from kdtf import examples
+from kdtf.soft_targets import examples
 
 CLASSES = 10
 # Student: inputs, units of the two hidden layers, batch, steps an execution.

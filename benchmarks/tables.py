@@ -16,8 +16,9 @@ import sys
 from absl import app, flags
 
 from benchmarks import speed_tables
-from kdtf import files
-from trainers import experiments, speech_experiments
+from kdtf import _atomic
+from trainers.mnist.experiments import EXPERIMENTS as MNIST
+from trainers.speech.experiments import EXPERIMENTS as SPEECH
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -151,19 +152,19 @@ def _soft_targets_speed(results):
 
 
 TABLES = {
-    "digits": _experiment("digits", "table", experiments.EXPERIMENTS["table"]),
+    "digits": _experiment("digits", "table", MNIST["table"]),
     **{
         f"mnist_{name}": _experiment("mnist", name, experiment)
-        for name, experiment in experiments.EXPERIMENTS.items()
+        for name, experiment in MNIST.items()
     },
     **{
         f"speech_{name}": _experiment("speech", name, experiment)
-        for name, experiment in speech_experiments.EXPERIMENTS.items()
+        for name, experiment in SPEECH.items()
     },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
         "ensemble",
-        speech_experiments.EXPERIMENTS["ensemble"],
+        SPEECH["ensemble"],
     ),
     "peers": _peers,
     "train_step": speed_tables.train_step,
@@ -189,7 +190,7 @@ def main(argv):
         if flags.FLAGS.check and before != after:
             sys.exit(f"{name} is stale: run python -m benchmarks.tables")
         if not flags.FLAGS.check:
-            files.write_whole(page, after)
+            _atomic.write_whole(page, after)
 
 
 if __name__ == "__main__":

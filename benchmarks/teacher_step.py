@@ -4,8 +4,8 @@
 
 784-1200-1200-10 with dropout, max-norm and images jittered by up to 2 pixels,
 batch 256, 60,000 random images: five minutes on two cores. Ours is the dropout
-of `trainers.dropout`. The bare loop is a graph that iterates over the batches,
-without metrics and callbacks. Let nothing else run.
+of `trainers.mnist.dropout`. The bare loop is a graph that iterates over the
+batches, without metrics and callbacks. Let nothing else run.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
-from trainers import arms, batches, common, dropout, recipes
+from trainers.core import run_directory
+from trainers.mnist import batches, dropout, nets, recipes
 
 TEACHER = dataclasses.replace(
     recipes.teacher(recipes.DEFAULTS["mnist"]), batch_size=256
@@ -46,8 +47,8 @@ def training_data(steps):
 
 def net(layer):
     """The teacher, with one dropout layer or the other."""
-    with mock.patch.object(arms, "Dropout", layer):
-        return arms.build_net(TEACHER, 784, 10, seed=0)
+    with mock.patch.object(nets, "Dropout", layer):
+        return nets.build_net(TEACHER, 784, 10, seed=0)
 
 
 def by_fit(data, steps, layer, jit_compile):
@@ -118,7 +119,7 @@ def main(argv):
             f"{row['way']:40} {row['seconds']:6.2f} s an epoch, "
             f"{row['over_bare_loop']['median']:.2f} of the bare loop"
         )
-    common.write_json(
+    run_directory.write_json(
         pathlib.Path(values.output),
         {**timing.conditions("teacher_step"), "rows": rows},
     )

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from trainers import common
+from trainers.core import run_directory
 
 
 def interleaved(contenders, rounds):
@@ -68,8 +68,8 @@ def conditions(benchmark):
     """What every result file starts with: machine, versions, commit."""
     return {
         "benchmark": benchmark,
-        "commit": common.commit(),
-        "versions": common.versions(),
+        "commit": run_directory.commit(),
+        "versions": run_directory.versions(),
         "machine": f"{os.cpu_count()} cores of {_processor()}",
     }
 

@@ -24,7 +24,7 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import libraries, pytorch, timing
-from trainers import common
+from trainers.core import run_directory
 
 CLASSES = 10
 HYPERPARAMETERS = {"temperature": 4.0, "soft_weight": 0.5, "hard_weight": 0.5}
@@ -276,7 +276,7 @@ def main(argv):
             f"{row['size']}: {row['ours']} / {row['against']} "
             f"({row['its_setting']}): {row['median']:.3f} {row['quartiles']}"
         )
-    common.write_json(
+    run_directory.write_json(
         pathlib.Path(values.output),
         {
             **timing.conditions("train_step"),

@@ -32,12 +32,12 @@ if keras.config.backend() != "tensorflow":
     raise ImportError(_REFUSAL + keras.config.backend())
 
 from kdtf import losses, metrics, output_bias, speech
+from kdtf._math.top_logits import TopLogits
+from kdtf._version import __version__
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 from kdtf.export import export_student
-from kdtf.soft_targets import SoftTargets
-from kdtf.top_logits import TopLogits
-from kdtf.version import __version__
+from kdtf.soft_targets.store import SoftTargets
 
 __all__ = [
     "Distiller",

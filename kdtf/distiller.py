@@ -5,20 +5,19 @@ import inspect
 import keras
 import tensorflow as tf
 
-from kdtf import (
-    arguments,
-    grouping,
-    losses,
-    many_steps,
+from kdtf import losses
+from kdtf._math import arguments, softmax
+from kdtf._training import (
+    batch_groups,
+    compile_policy,
     metric_routing,
-    numerics,
+    multi_step,
     targets,
     teachers,
     weighting,
-    xla,
 )
-from kdtf.input_checks import InputChecker
-from kdtf.saving import HYPERPARAMETERS, SavedWithoutTeacher
+from kdtf._training.input_checks import InputChecker
+from kdtf._training.saving import HYPERPARAMETERS, SavedWithoutTeacher
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -171,7 +170,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         return x, batch, sample_weight
 
     def update(self, x, batch, sample_weight):
-        """The part of `train_step` that trains; see `kdtf.many_steps`."""
+        """The part of `train_step` that trains; see `multi_step`."""
         with tf.GradientTape() as tape:
             logits = self(x, training=True)
             batch = self._fit_to_logits(batch, logits)
@@ -227,7 +226,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     def _batch_loss(self, batch, logits, weights):
         """The batch's loss, and soft and hard loss `[...]`, None if absent."""
         terms = losses.entry_losses
-        if xla.compiles_loss(logits):
+        if compile_policy.compiles_loss(logits):
             terms = losses.compiled_entry_losses
         total, soft, hard = terms(
             logits,
@@ -235,7 +234,7 @@ class Distiller(SavedWithoutTeacher, keras.Model):
             batch.labels,
             *(tf.convert_to_tensor(getattr(self, h)) for h in HYPERPARAMETERS),
         )
-        loss = numerics.mean_over_entries(total, weights, logits)
+        loss = softmax.mean_over_entries(total, weights, logits)
         if self.losses:  # regularisers, activity regularisers, `add_loss`
             loss += tf.cast(super().compute_loss(), loss.dtype) * tf.cast(
                 tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype
@@ -300,8 +299,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
           **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
             `jit_compile` and the rest, as in Keras. `jit_compile` is False
             under `check_inputs=True`; "auto" turns it on for students that XLA
-            trains faster on a CPU (`kdtf.xla`), too; where it is on, the steps
-            of an execution are the loop of one XLA program.
+            trains faster on a CPU, too; where it is on, the steps of an
+            execution are the loop of one XLA program.
 
         Raises:
           ValueError: where a loss is given.
@@ -314,7 +313,9 @@ class Distiller(SavedWithoutTeacher, keras.Model):
             )
         if self._checker is not None:
             kwargs["jit_compile"] = False
-        kwargs["jit_compile"] = xla.resolve(self, metrics=metrics, **kwargs)
+        kwargs["jit_compile"] = compile_policy.resolve(
+            self, metrics=metrics, **kwargs
+        )
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 
@@ -348,8 +349,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
         given = named.arguments
-        if many_steps.applies(self):
-            given = grouping.regroup(given, self.steps_per_execution)
+        if multi_step.applies(self):
+            given = batch_groups.regroup(given, self.steps_per_execution)
         history = super().fit(**given)
         if history.epoch and "loss" not in history.history:
             raise ValueError(
@@ -374,8 +375,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         if self.train_function is not None and not force:
             return
         super().make_train_function(force=True)
-        if many_steps.applies(self):
-            self.train_function = many_steps.train_function(
+        if multi_step.applies(self):
+            self.train_function = multi_step.train_function(
                 self, self.train_function
             )
 

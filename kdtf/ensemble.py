@@ -6,7 +6,7 @@ import numbers
 import keras
 import tensorflow as tf
 
-from kdtf import numerics
+from kdtf._math import softmax
 
 _COMBINATIONS = ("arithmetic", "geometric")
 
@@ -96,13 +96,13 @@ class Ensemble(keras.Model):
         Returns:
           `[..., classes]` float32.
         """
-        logits = [numerics.at_least_float32(z) for z in member_logits]
+        logits = [softmax.at_least_float32(z) for z in member_logits]
         if self.combine == "geometric":
             weighted = zip(self.weights_of_members, logits, strict=True)
             return tf.add_n([weight * z for weight, z in weighted])
         temperature = tf.cast(temperature, logits[0].dtype)
-        return temperature * numerics.log_weighted_mean_exp(
-            [numerics.tempered_log_softmax(z, temperature) for z in logits],
+        return temperature * softmax.log_weighted_mean_exp(
+            [softmax.tempered_log_softmax(z, temperature) for z in logits],
             self.weights_of_members,
         )
 
@@ -133,7 +133,7 @@ def _check_members(members):
             "`members` must be a non-empty list of keras.Model. "
             f"Received: {members!r}"
         )
-    counts = {numerics.class_count(m) for m in members} - {None}
+    counts = {softmax.class_count(m) for m in members} - {None}
     if len(counts) > 1:
         raise ValueError(
             "`members` must have the same number of classes. "

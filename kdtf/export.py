@@ -5,7 +5,8 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from kdtf import files, numerics
+from kdtf import _atomic
+from kdtf._math import softmax
 from kdtf.distiller import Distiller
 
 _SIGNATURE = "serving_default"
@@ -52,7 +53,7 @@ def export_student(
         student = student.student
     directory = pathlib.Path(directory)
     specs = _input_specs(student)
-    _check_class_names(class_names, numerics.class_count(student))
+    _check_class_names(class_names, softmax.class_count(student))
     _check_directory(directory, overwrite)
     serve = tf.function(
         _serving_function(student, class_names), input_signature=[specs]
@@ -62,7 +63,7 @@ def export_student(
     module.serve = serve
     module.student_variables = serve.get_concrete_function().variables
     try:
-        with files.whole_directory(directory, replace=overwrite) as scratch:
+        with _atomic.whole_directory(directory, replace=overwrite) as scratch:
             tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
     except OSError as error:
         raise ValueError(

@@ -12,8 +12,8 @@ Network*, arXiv 1503.02531, section 2.
 
 import tensorflow as tf
 
-from kdtf import arguments, gradients, numerics, top_logits
-from kdtf.top_logits import TopLogits
+from kdtf._math import arguments, loss_kernels, softmax, top_logits
+from kdtf._math.top_logits import TopLogits
 
 
 def soft_loss(student_logits, teacher_logits, *, temperature):
@@ -52,7 +52,7 @@ def soft_loss(student_logits, teacher_logits, *, temperature):
         return top_logits.divergence(student_logits, *top, temperature)
     teacher_logits = tf.convert_to_tensor(teacher_logits)
     arguments.check_same_shape(student_logits, teacher_logits)
-    return gradients.divergence(student_logits, teacher_logits, temperature)
+    return loss_kernels.divergence(student_logits, teacher_logits, temperature)
 
 
 def hard_loss(student_logits, labels):
@@ -78,12 +78,12 @@ def hard_loss(student_logits, labels):
     labels = tf.convert_to_tensor(labels)
     arguments.check_labels_shape(student_logits, labels)
     if arguments.is_dense(student_logits, labels):
-        return gradients.dense_cross_entropy(
+        return loss_kernels.dense_cross_entropy(
             student_logits, tf.stop_gradient(labels)
         )
     if not labels.dtype.is_integer:
         labels = tf.cast(labels, tf.int32)
-    return gradients.sparse_cross_entropy(student_logits, labels)
+    return loss_kernels.sparse_cross_entropy(student_logits, labels)
 
 
 def logit_matching_loss(student_logits, teacher_logits):
@@ -106,7 +106,7 @@ def logit_matching_loss(student_logits, teacher_logits):
       >>> kdtf.losses.logit_matching_loss([[1.0, 0.0]], [[0.0, 1.0]])
       <tf.Tensor: shape=(1,), dtype=float32, numpy=array([1.], ...)>
     """
-    student_logits = numerics.at_least_float32(student_logits)
+    student_logits = softmax.at_least_float32(student_logits)
     teacher_logits = tf.cast(
         tf.convert_to_tensor(teacher_logits), student_logits.dtype
     )
@@ -206,7 +206,7 @@ def entry_losses(
     return total, soft, hard
 
 
-# For steps that are not compiled as a whole; see `kdtf.xla`.
+# For steps that are not compiled as a whole; see `compile_policy`.
 compiled_entry_losses = tf.function(entry_losses, jit_compile=True)
 
 

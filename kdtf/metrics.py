@@ -11,7 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kdtf import gradients, losses, numerics, targets
+from kdtf import losses
+from kdtf._math import loss_kernels, softmax
+from kdtf._training import targets
 
 
 class TeacherMetric(keras.metrics.Mean):
@@ -26,7 +28,7 @@ class TeacherMetric(keras.metrics.Mean):
           sample_weight: None, `[batch]` or `[...]`.
         """
         logits = tf.convert_to_tensor(logits)
-        weights = numerics.entry_weights(logits, sample_weight)
+        weights = softmax.entry_weights(logits, sample_weight)
         super().update_state(
             self.compare(tf.convert_to_tensor(teacher_logits), logits), weights
         )
@@ -103,7 +105,7 @@ class NegativeLogLikelihood(LabelMetric):
 
     def score(self, labels, logits):
         """`[...]` negative log-likelihoods."""
-        return gradients.sparse_cross_entropy(logits, labels)
+        return loss_kernels.sparse_cross_entropy(logits, labels)
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -122,7 +124,7 @@ class BrierScore(LabelMetric):
 
     def score(self, labels, logits):
         """`[...]` scores."""
-        q = tf.exp(numerics.tempered_log_softmax(logits, 1.0))
+        q = tf.exp(softmax.tempered_log_softmax(logits, 1.0))
         one_hot = tf.one_hot(labels, tf.shape(logits)[-1], dtype=q.dtype)
         return tf.reduce_sum(tf.square(q - one_hot), axis=-1)
 
@@ -161,7 +163,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
     def update_state(self, labels, logits, sample_weight=None):
         """Adds a batch; arguments as in `LabelMetric`."""
         labels, logits, weights = _labelled(labels, logits, sample_weight)
-        log_q = numerics.tempered_log_softmax(logits, 1.0)
+        log_q = softmax.tempered_log_softmax(logits, 1.0)
         confidence = tf.exp(tf.reduce_max(log_q, axis=-1))
         correct = tf.cast(
             tf.equal(tf.argmax(logits, -1, labels.dtype), labels),
@@ -234,7 +236,7 @@ def _labelled(labels, logits, sample_weight):
     logits = tf.convert_to_tensor(logits)
     labels = tf.cast(targets.fit_labels(labels, logits), tf.int32)
     weights = tf.cast(labels != -1, tf.float32)
-    entries = numerics.entry_weights(logits, sample_weight)
+    entries = softmax.entry_weights(logits, sample_weight)
     return labels, logits, weights if entries is None else weights * entries
 
 

@@ -5,7 +5,7 @@ import functools
 
 from kdtf import speech
 from trainers.data import synthetic_speech
-from trainers.speech_experiments import corpora, frames, nets, recipes, run
+from trainers.speech import corpora, frames, nets, recipes, run
 
 WORDS = {"no": ["N OW"], "six": ["S IH K S"], "two": ["T UW"]}
 

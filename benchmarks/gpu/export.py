@@ -24,8 +24,8 @@ from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
 from benchmarks.gpu import inputs, programs
-from kdtf import files
-from trainers import common
+from kdtf import _atomic
+from trainers.core import run_directory
 
 _DTYPES = {
     "PRED": "bool",
@@ -55,14 +55,14 @@ def export(program, folder):
     manifest = describe(program, module, [name for name, _ in captured])
     if program.saved:
         values = _saved(program, manifest, [value for _, value in captured])
-        files.write_whole(folder / f"{program.name}.npz", values)
+        _atomic.write_whole(folder / f"{program.name}.npz", values)
     portable = _portable(module)
-    files.write_whole(folder / f"{program.name}.hlo.pb", portable)
+    _atomic.write_whole(folder / f"{program.name}.hlo.pb", portable)
     precise = _portable(module, precise=True)
     if precise != portable:
-        files.write_whole(folder / f"{program.name}.precise.hlo.pb", precise)
+        _atomic.write_whole(folder / f"{program.name}.precise.hlo.pb", precise)
     text = json.dumps(manifest, indent=1) + "\n"
-    files.write_whole(folder / f"{program.name}.json", text)
+    _atomic.write_whole(folder / f"{program.name}.json", text)
 
 
 def describe(program, module, captured):
@@ -97,8 +97,8 @@ def describe(program, module, captured):
             {**_shape(shape), "parameter": written.get(i)}
             for i, shape in enumerate(results)
         ],
-        "commit": common.commit(),
-        "versions": common.versions(),
+        "commit": run_directory.commit(),
+        "versions": run_directory.versions(),
     }
 
 

@@ -1,0 +1,1 @@
+"""The arithmetic: pure functions on tensors, which import nothing of kdtf."""

@@ -1,0 +1,58 @@
+"""Feeds the metrics given to `Distiller.compile` what each of them takes."""
+
+import inspect
+
+import tensorflow as tf
+
+from kdtf._training import weighting
+from kdtf.metrics import TeacherMetric
+
+
+def update(compile_metrics, unweighted, batch, logits, weights):
+    """Updates every metric whose argument the batch holds.
+
+    Args:
+      compile_metrics: Keras's collection of the metrics given to `compile`.
+      unweighted: int, how many of them (the first) ignore sample weights.
+      batch: a `targets.Targets`.
+      logits: `[..., classes]`, the student's.
+      weights: `[...]` or None.
+    """
+    if not compile_metrics.built:
+        absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
+        labels = absent if batch.labels is None else batch.labels
+        compile_metrics.build(labels, logits)
+    for i, metric in enumerate(compile_metrics.metrics):
+        if not _is_fed(metric, batch):
+            continue
+        metric_weights = weights if i >= unweighted else None
+        if isinstance(metric, TeacherMetric):
+            metric.update_state(batch.teacher_logits, logits, metric_weights)
+        else:
+            _update_on_labelled(metric, batch.labels, logits, metric_weights)
+
+
+def names_without_data(compile_metrics, batch):
+    """Names of the metrics that such a batch says nothing about."""
+    return [m.name for m in compile_metrics.metrics if not _is_fed(m, batch)]
+
+
+def _is_fed(metric, batch):
+    if isinstance(metric, TeacherMetric):
+        return batch.teacher_logits is not None
+    return batch.labels is not None
+
+
+def _update_on_labelled(metric, labels, logits, weights):
+    """Updates a metric of (labels, predictions), unlabelled rows weighing 0.
+
+    Their label is shown as 0, since many metrics fail on -1.
+    """
+    if "sample_weight" not in inspect.signature(metric.update_state).parameters:
+        metric.update_state(labels, logits)
+        return
+    metric.update_state(
+        tf.maximum(labels, tf.zeros_like(labels)),
+        logits,
+        sample_weight=weighting.labelled_weights(weights, labels, logits),
+    )

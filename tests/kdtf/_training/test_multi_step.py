@@ -1,0 +1,287 @@
+"""kdtf._training.multi_step trains as Keras does one step at a time."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf._training import batch_groups, compile_policy, multi_step
+from tests import nets
+
+STEPS = 3
+
+
+def new_distiller(teacher, student=None, steps=STEPS, **compiled):
+    distiller = kdtf.Distiller(
+        student or nets.deep(0, dropout=0.5), teacher, temperature=2.0
+    )
+    distiller.compile(
+        # Not Adam, which makes steps of size 1 of a gradient's rounding.
+        keras.optimizers.SGD(0.1, momentum=0.9),
+        metrics=["accuracy"],
+        **{"jit_compile": True, "steps_per_execution": steps, **compiled},
+    )
+    return distiller
+
+
+class Record(keras.callbacks.Callback):
+    """What callbacks are told."""
+
+    def on_train_begin(self, logs=None):
+        self.told = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.told.append((batch, *sorted(logs)))
+
+
+def train(distiller, *data, **fit):
+    """Two epochs; the student's weights, the history, what callbacks saw."""
+    record = Record()
+    history = distiller.fit(
+        *data, epochs=2, shuffle=False, verbose=0, callbacks=[record], **fit
+    )
+    state = nets.values(distiller.student)
+    state += [np.array(v) for v in distiller.optimizer.variables]
+    return state, history.history, record.told
+
+
+def forbid_keras_own_loop(monkeypatch):
+    original = multi_step.train_function
+    monkeypatch.setattr(
+        multi_step,
+        "train_function",
+        lambda distiller, one_by_one: original(distiller, None),
+    )
+
+
+def assert_trains_alike(monkeypatch, make, *data, **fit):
+    """One program an execution against Keras's own loop."""
+    together = make()
+    assert multi_step.applies(together)
+    with monkeypatch.context() as patch:
+        forbid_keras_own_loop(patch)
+        ours = train(together, *data, **fit)
+    with monkeypatch.context() as patch:
+        patch.setattr(multi_step, "applies", lambda distiller: False)
+        theirs = train(make(), *data, **fit)
+    for a, b in zip(ours[0], theirs[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    assert set(ours[1]) == set(theirs[1])
+    for name, values in theirs[1].items():
+        assert ours[1][name] == pytest.approx(values, rel=1e-4)
+    assert ours[2] == theirs[2]
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), ((4, 3), (5, 2), (5, 20)))
+def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
+    # 28 rows: 7 batches of 4, or 5 of 5 and one of 3.
+    x, y = nets.inputs(28), nets.labels(28, unlabelled=(1, 8))
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(nets.deep(7), steps=steps),
+        x,
+        y,
+        batch_size=batch_size,
+    )
+
+
+def test_given_logits_weights_and_classes(monkeypatch):
+    x, y = nets.inputs(20), nets.labels(20)
+    v = np.asarray(nets.linear(7)(x))
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(None),
+        x,
+        {"labels": y, "teacher_logits": v},
+        batch_size=4,
+        sample_weight=np.linspace(0, 2, 20),
+        class_weight={0: 3.0},
+    )
+
+
+def test_unlabelled_data(monkeypatch):
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(nets.deep(7)),
+        nets.inputs(20),
+        batch_size=4,
+    )
+
+
+def test_an_arithmetic_ensemble(monkeypatch):
+    members = [nets.linear(7), nets.linear(8)]
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(kdtf.Ensemble(members)),
+        nets.inputs(20),
+        nets.labels(20),
+        batch_size=4,
+    )
+
+
+def test_without_soft_targets(monkeypatch):
+    def make():
+        distiller = kdtf.Distiller(
+            nets.linear(0), temperature=1.0, soft_weight=0.0, hard_weight=1.0
+        )
+        distiller.compile("adam", jit_compile=True, steps_per_execution=STEPS)
+        return distiller
+
+    assert_trains_alike(
+        monkeypatch, make, nets.inputs(20), nets.labels(20), batch_size=4
+    )
+
+
+@pytest.mark.parametrize("soft", (False, True))
+def test_many_classes_whose_loss_is_a_function_of_its_own(monkeypatch, soft):
+    classes = 300
+    logits = np.random.default_rng(3).normal(size=(20, classes))
+    assert compile_policy.compiles_loss(tf.constant(logits))
+    y = {"labels": nets.labels(20, unlabelled=(1, 8))}
+    if soft:
+        y["teacher_logits"] = logits.astype(np.float32)
+
+    def make():
+        kernel = keras.initializers.GlorotUniform(seed=0)
+        student = keras.Sequential(
+            [
+                keras.Input((nets.FEATURES,)),
+                keras.layers.Dense(classes, kernel_initializer=kernel),
+            ]
+        )
+        distiller = kdtf.Distiller(
+            student, temperature=2.0, soft_weight=float(soft), hard_weight=1.0
+        )
+        distiller.compile("sgd", jit_compile=True, steps_per_execution=STEPS)
+        return distiller
+
+    assert_trains_alike(monkeypatch, make, nets.inputs(20), y, batch_size=4)
+
+
+def frames(lengths):
+    """A data set of batches of 2 sequences of these lengths."""
+
+    def batches():
+        for i, length in enumerate(lengths):
+            x = nets.inputs(2 * length, seed=i).reshape(2, length, -1)
+            yield x, nets.labels(2 * length, seed=i).reshape(2, length)
+
+    return tf.data.Dataset.from_generator(
+        batches,
+        output_signature=(
+            tf.TensorSpec((2, None, nets.FEATURES)),
+            tf.TensorSpec((2, None), tf.int32),
+        ),
+    )
+
+
+def test_batches_of_changing_shape(monkeypatch):
+    def net(seed):
+        initializer = keras.initializers.GlorotUniform(seed)
+        return keras.Sequential(
+            [
+                keras.Input((None, nets.FEATURES)),
+                keras.layers.Dense(
+                    nets.CLASSES, kernel_initializer=initializer
+                ),
+            ]
+        )
+
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(net(7), net(0)),
+        frames((3, 3, 4, 4, 4, 3, 5)),
+    )
+
+
+def test_big_batches_become_several_programs(monkeypatch):
+    batch_bytes = 4 * (4 * nets.FEATURES + 4)
+    monkeypatch.setattr(batch_groups, "_BYTES_A_GROUP", 2 * batch_bytes)
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(nets.deep(7), steps=5),
+        nets.inputs(40),
+        nets.labels(40),
+        batch_size=4,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_that_end_before_the_epoch_does(monkeypatch):
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (nets.inputs(20), nets.labels(20))
+    ).batch(4)
+    assert_trains_alike(
+        monkeypatch,
+        lambda: new_distiller(nets.deep(7)),
+        dataset,
+        steps_per_epoch=4,
+    )
+
+
+def test_every_batch_is_one_step(monkeypatch):
+    forbid_keras_own_loop(monkeypatch)
+    distiller = new_distiller(nets.deep(7))
+    distiller.fit(nets.inputs(), nets.labels(), batch_size=4, verbose=0)
+    assert int(distiller.optimizer.iterations) == 3
+    logs = distiller.evaluate(nets.inputs(), nets.labels(), verbose=0)
+    assert np.isfinite(logs).all()
+
+
+def test_train_on_batch_takes_one_step():
+    distiller = new_distiller(nets.deep(7))
+    distiller.train_on_batch(nets.inputs(), nets.labels())
+    assert int(distiller.optimizer.iterations) == 1
+
+
+def test_where_it_does_not_apply(mirrored_strategy):
+    teacher = nets.deep(7)
+    assert not multi_step.applies(new_distiller(teacher, steps=1))
+    assert not multi_step.applies(new_distiller(teacher, jit_compile=False))
+    eager = new_distiller(teacher, jit_compile=False, run_eagerly=True)
+    assert not multi_step.applies(eager)
+    with mirrored_strategy.scope():
+        assert not multi_step.applies(new_distiller(nets.deep(7)))
+
+
+def test_hyperparameters_change_without_a_retrace():
+    traces = []
+    teacher = nets.linear(7)
+
+    def counted(x):
+        traces.append(1)
+        return teacher(x)
+
+    distiller = new_distiller(counted)
+    x, y = nets.inputs(24), nets.labels(24)
+    distiller.fit(x, y, batch_size=4, verbose=0)
+    traced = len(traces)
+    before = nets.values(distiller.student)
+    distiller.soft_weight.assign(0.0)
+    distiller.hard_weight.assign(0.0)  # 0 / 0: shows at once if it is used
+    distiller.fit(x, y, batch_size=4, verbose=0)
+    assert len(traces) == traced
+    after = nets.values(distiller.student)
+    assert np.isfinite(before[0]).all() and np.isnan(after[0]).any()
+
+
+class Broken(keras.callbacks.Callback):
+    def __init__(self, error):
+        super().__init__()
+        self._error = error
+
+    def on_train_batch_end(self, batch, logs=None):
+        raise self._error("broken callback")
+
+
+@pytest.mark.parametrize("error", (RuntimeError, KeyboardInterrupt))
+def test_an_exception_between_executions_passes_and_training_goes_on(error):
+    distiller = new_distiller(nets.deep(7))
+    data = nets.inputs(24), nets.labels(24)
+    broken = Broken(error)
+    with pytest.raises(error, match="broken callback"):
+        distiller.fit(*data, batch_size=4, callbacks=[broken], verbose=0)
+    assert int(distiller.optimizer.iterations) == STEPS
+    distiller.fit(*data, batch_size=4, verbose=0)
+    assert int(distiller.optimizer.iterations) == STEPS + 6

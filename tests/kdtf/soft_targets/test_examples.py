@@ -1,0 +1,80 @@
+"""kdtf.soft_targets.examples: what tells one data set from another."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdtf.soft_targets import examples
+from tests import nets, stores
+
+
+def test_inputs_of_every_form_of_element():
+    assert examples.inputs((1, 2, 3)) == examples.inputs((1, 2)) == 1
+    assert examples.inputs({"a": 1}) == {"a": 1}
+
+
+def test_signature_and_whether_batched():
+    signature = examples.signature(stores.dataset())
+    assert signature == ["float32 [5]"]
+    assert examples.is_batched(stores.dataset(), signature)
+    assert not examples.is_batched(stores.dataset(None), signature)
+    with pytest.raises(ValueError, match=r"float32 \[5\].*float64 \[None, 5\]"):
+        doubles = stores.dataset().map(lambda x, y: tf.cast(x, tf.float64))
+        examples.is_batched(doubles, signature)
+
+
+def test_ragged_inputs_are_refused():
+    ragged = tf.data.Dataset.from_tensors(tf.ragged.constant([[1], [1, 2]]))
+    with pytest.raises(ValueError, match="dense tensors"):
+        examples.signature(ragged)
+
+
+def test_a_checksum_belongs_to_one_example():
+    x = nets.inputs(22)
+    sums = examples.checksums(x).numpy()
+    assert len(set(sums)) == 22
+    np.testing.assert_array_equal(examples.checksums(x[::-1]), sums[::-1])
+    nudged = x.copy()
+    nudged[3, 2] = np.nextafter(nudged[3, 2], np.float32(9))
+    changed = np.flatnonzero(examples.checksums(nudged).numpy() != sums)
+    assert changed.tolist() == [3]
+
+
+def test_a_checksum_sees_every_part_of_a_structure():
+    x = {"a": tf.range(6), "b": tf.range(6)}
+    sums = examples.checksums(x).numpy()
+    for part in x:
+        other = x | {part: tf.constant([0, 1, 2, 9, 4, 5])}
+        changed = np.flatnonzero(examples.checksums(other).numpy() != sums)
+        assert changed.tolist() == [3]
+
+
+def test_a_view_seeds_by_position_and_view():
+    data = tf.data.Dataset.from_tensor_slices(np.zeros((7, 2), np.int32))
+    shown = examples.view(data.batch(3), 5, lambda x, seed: x + seed)
+    rows = np.concatenate(list(shown.as_numpy_iterator()))
+    np.testing.assert_array_equal(rows, [[i, 5] for i in range(7)])
+
+
+def test_an_augmentation_may_change_shape_and_dtype():
+    shown = examples.view(
+        stores.dataset(), 0, lambda x, seed: tf.cast(x[:2], tf.bfloat16)
+    )
+    assert shown.element_spec[0].shape.as_list() == [None, 2]
+    assert shown.element_spec[0].dtype == tf.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "expected"),
+    (
+        ((4, 5), tf.float32, 1024),
+        ((4, 2**16), tf.uint8, 63),
+        ((4, None), tf.int8, 1),
+    ),
+)
+def test_how_many_are_handled_at_once(shape, dtype, expected):
+    spec = tf.TensorSpec(shape, dtype)
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(()), output_signature=spec
+    )
+    assert examples.at_once(data, batched=True) == expected

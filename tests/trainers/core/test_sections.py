@@ -1,0 +1,131 @@
+"""trainers.core.sections, on experiments made up here."""
+
+import json
+import types
+
+import pytest
+
+from trainers.core import pages, sections
+
+
+def experiment(name, measured):
+    """An experiment that notes when it is measured."""
+
+    def measure(run):
+        measured.append(name)
+        return {"value": f"{name}{len(measured)}", "by": f"maker of {name}"}
+
+    return sections.Experiment(
+        title=f"Section {name}",
+        measure=measure,
+        table=lambda figures: pages.Table(["value"], [[figures["value"]]]),
+        findings=lambda figures: [f"It is {figures['value']}."],
+        blocks=lambda figures, data: (
+            pages.Text(f"{figures['value']} of {data}"),
+        ),
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    return types.SimpleNamespace(directory=tmp_path, data="data")
+
+
+def measure(run, names, experiments):
+    sections.measure(
+        run,
+        names,
+        experiments,
+        title="Title",
+        provenance=lambda figures: f"By {figures['by']}.",
+    )
+
+
+def report(run):
+    """The lines of text of report.md."""
+    lines = (run.directory / "report.md").read_text().splitlines()
+    return [line for line in lines if line]
+
+
+def values(run):
+    metrics = json.loads((run.directory / "metrics.json").read_text())
+    return {k: v["value"] for k, v in metrics["experiments"].items()}
+
+
+A_SECTION = ["## Section a", "a1 of data", "By maker of a."]
+
+
+def test_sections_are_in_order_each_with_its_own_provenance(run, capsys):
+    measured = []
+    experiments = {n: experiment(n, measured) for n in ("a", "b", "c")}
+    measure(run, ["c", "a"], experiments)
+    assert measured == ["c", "a"] and values(run) == {"c": "c1", "a": "a2"}
+    assert report(run) == [
+        "# Title",
+        "## Section a",
+        "a2 of data",
+        "By maker of a.",
+        "## Section c",
+        "c1 of data",
+        "By maker of c.",
+    ]
+    said = capsys.readouterr().out
+    assert said.index("| c1 |") < said.index("- It is a2.")
+    assert "Section b" not in said
+
+
+def test_an_experiment_is_kept_when_the_next_one_dies(run):
+    def die(run):
+        # By now everybody can read what the first one found.
+        assert values(run) == {"a": "a1"}
+        assert report(run) == ["# Title", *A_SECTION]
+        raise KeyboardInterrupt
+
+    dying = sections.Experiment("Dying", die, None, None, None)
+    with pytest.raises(KeyboardInterrupt):
+        measure(run, ["a", "b"], {"a": experiment("a", []), "b": dying})
+    assert values(run) == {"a": "a1"}
+
+
+def test_a_run_again_keeps_the_figures_of_others(run):
+    measured = []
+    experiments = {n: experiment(n, measured) for n in ("a", "b")}
+    measure(run, ["a", "b"], experiments)
+    measure(run, ["b"], experiments)
+    assert measured == ["a", "b", "b"]
+    assert values(run) == {"a": "a1", "b": "b3"}
+    assert report(run)[1:4] == A_SECTION and "b3 of data" in report(run)
+
+
+def test_an_experiment_of_a_module():
+    made = experiment("a", [])
+    names = ("measure", "table", "findings", "blocks")
+    module = types.SimpleNamespace(
+        TITLE=made.title, **{n: getattr(made, n) for n in names}
+    )
+    assert sections.of_module(module) == made
+    assert made.lines({"value": "7"}) == [
+        "| value |",
+        "| --- |",
+        "| 7 |",
+        "",
+        "- It is 7.",
+    ]
+
+
+def test_software():
+    figures = {"commit": "abc", "versions": {"keras": "3", "numpy": "2"}}
+    said = "Commit abc; keras 3, numpy 2."
+    assert sections.said_of_software(figures) == said
+
+
+def test_places(run, capsys):
+    sections.print_places(run)
+    said = capsys.readouterr().out
+    assert f"{run.directory / 'report.html'}\n" in said
+    assert "SavedModel" not in said
+    (run.directory / "export").mkdir()
+    sections.print_places(run)
+    assert (
+        f"SavedModel: {run.directory / 'export'}\n" in capsys.readouterr().out
+    )

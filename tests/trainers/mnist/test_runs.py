@@ -1,0 +1,148 @@
+"""trainers.mnist.runs: what the experiments of a run share."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from tests import reference
+from tests.trainers.mnist.test_nets import data
+from trainers.mnist import nets, recipes, runs
+
+SETTINGS = dataclasses.replace(
+    recipes.DEFAULTS["digits"],
+    **recipes.TINY,
+    batch_size=8,
+    temperature=3.0,
+)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The arms that were really trained, in order."""
+    names = []
+    original = nets._train
+
+    def train(arm, *arguments):
+        names.append(arm.name)
+        return original(arm, *arguments)
+
+    monkeypatch.setattr(nets, "_train", train)
+    return names
+
+
+def run_in(directory, **options):
+    return runs.Run(SETTINGS, data(), directory, seeds=1, **options)
+
+
+def relative(logits):
+    return logits - logits.max(-1, keepdims=True)
+
+
+def test_an_arm_is_trained_once(tmp_path, trained):
+    arm = recipes.distilled(SETTINGS)
+    first = run_in(tmp_path).student(arm, 0)
+    shutil.rmtree(tmp_path / "seed0" / "soft_targets")
+    again = run_in(tmp_path).student(arm, 0)  # needs its soft targets no more
+    assert trained == ["teacher", "distilled"]
+    np.testing.assert_array_equal(first.eval_logits, again.eval_logits)
+
+
+def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
+    run = run_in(tmp_path)
+    members = run.members(recipes.ensemble(SETTINGS, "geometric"))
+    assert trained == ["teacher"] * SETTINGS.members
+    np.testing.assert_array_equal(
+        run.teacher(1).eval_logits, members[1].eval_logits
+    )
+    assert trained == ["teacher"] * SETTINGS.members
+
+
+@pytest.mark.parametrize("combine", ("arithmetic", "geometric"))
+def test_soft_targets_of_an_ensemble(tmp_path, combine):
+    run = run_in(tmp_path)
+    ensemble = recipes.ensemble(SETTINGS, combine)
+    arm = dataclasses.replace(recipes.distilled(SETTINGS), ensemble=ensemble)
+    stored = run.soft_targets(arm, 0)[0]
+    images = run.data.inputs(run.data.train_images)
+    logits = np.stack(
+        [nets.predict(m.net, images) for m in run.members(ensemble)]
+    )
+    if combine == "geometric":
+        expected = logits.mean(0)
+    else:
+        # The mean of softmax(v / T), as logits at T.
+        shares = np.exp(logits.astype(np.float64) / SETTINGS.temperature)
+        shares /= shares.sum(-1, keepdims=True)
+        expected = SETTINGS.temperature * np.log(shares.mean(0))
+    np.testing.assert_allclose(stored, relative(expected), atol=2e-3)
+
+
+def test_what_teaches_an_arm_on_the_evaluation_cases(tmp_path):
+    run = run_in(tmp_path)
+    arm = recipes.distilled(SETTINGS)
+    np.testing.assert_array_equal(
+        run.teacher_logits(arm), [run.teacher(0).eval_logits]
+    )
+    ensemble = recipes.ensemble(SETTINGS, "arithmetic")
+    taught = dataclasses.replace(arm, ensemble=ensemble)
+    [combined] = run.teacher_logits(taught)
+    shares = [
+        reference.softmax(member.eval_logits)
+        for member in run.members(ensemble)
+    ]
+    np.testing.assert_allclose(
+        reference.softmax(combined), np.mean(shares, 0), rtol=1e-5
+    )
+
+
+def test_teachers_of_another_run(tmp_path, trained):
+    arm = recipes.distilled(SETTINGS)
+    first = run_in(tmp_path / "first").student(arm, 0)
+    published = tmp_path / "published"
+    shutil.copytree(
+        tmp_path / "first", published, ignore=shutil.ignore_patterns("*.h5")
+    )
+    before = sorted(published.rglob("*"))
+    del trained[:]
+    run = run_in(tmp_path / "second", teachers_from=published)
+    np.testing.assert_array_equal(
+        run.student(arm, 0).eval_logits, first.eval_logits
+    )
+    assert trained == ["distilled"]
+    # Without weights it says no more, and there is no teacher of seed 1.
+    with pytest.raises(ValueError, match="weights of its teachers"):
+        run.soft_targets(recipes.jittered(arm, SETTINGS), 0)
+    with pytest.raises(ValueError, match="every teacher that is wanted"):
+        run.teacher(1)
+    assert sorted(published.rglob("*")) == before
+
+
+def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):
+    first = run_in(tmp_path / "first")
+    first.teacher(0)
+    before = sorted((tmp_path / "first").rglob("*"))
+    arm = recipes.jittered(recipes.distilled(SETTINGS), SETTINGS)
+    run = run_in(tmp_path / "second", teachers_from=tmp_path / "first")
+    assert run.soft_targets(arm, 0).shape == (9, 40, 3)
+    assert sorted((tmp_path / "first").rglob("*")) == before
+
+
+def test_a_transfer_set_of_some_cases(tmp_path, monkeypatch):
+    seen = {}
+
+    def train(arm, transfer, seed, directory, *, soft_targets, **_):
+        seen.update(transfer=transfer, soft_targets=soft_targets)
+
+    run = run_in(tmp_path)
+    arm = recipes.distilled(SETTINGS)
+    whole = run.soft_targets(arm, 0)
+    monkeypatch.setattr(nets, "train", train)
+    cases = np.array([3, 5, 8])
+    run.student(dataclasses.replace(arm, transfer="some"), 0, cases=cases)
+    np.testing.assert_array_equal(seen["soft_targets"], whole[:, cases])
+    for name in ("train_images", "train_labels"):
+        np.testing.assert_array_equal(
+            getattr(seen["transfer"], name), getattr(run.data, name)[cases]
+        )

@@ -1,0 +1,97 @@
+"""trainers.speech.recipes."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from trainers.speech import recipes
+
+SETTINGS = recipes.DEFAULTS["synthetic"]
+
+
+def test_the_distilled_net_is_what_the_settings_say():
+    arm = recipes.distilled(
+        dataclasses.replace(
+            SETTINGS, temperature=3.5, soft_weight=0.7, hard_weight=0.2
+        )
+    )
+    assert (arm.taught_by, arm.temperature) == ("ensemble", 3.5)
+    assert (arm.soft_weight, arm.hard_weight) == (0.7, 0.2)
+    assert (arm.layers, arm.units) == (
+        SETTINGS.hidden_layers,
+        SETTINGS.hidden_units,
+    )
+
+
+def test_the_control_differs_by_what_it_learns_from_alone():
+    as_on_labels = dataclasses.replace(
+        recipes.distilled(SETTINGS),
+        name="control",
+        taught_by="",
+        temperature=1.0,
+        soft_weight=0.0,
+        hard_weight=1.0,
+        views=0,
+    )
+    assert recipes.control(SETTINGS) == as_on_labels
+    member = dataclasses.replace(
+        as_on_labels, name="member", epochs=SETTINGS.member_epochs
+    )
+    assert recipes.member(SETTINGS) == member
+
+
+def test_the_sweep_has_all_pairs_of_the_paper():
+    arms = recipes.sweep(dataclasses.replace(SETTINGS, sweep_epochs=7))
+    # Section 4; of 0.5 the labels get half as much, or as much.
+    ratios = {"half": 0.5, "equal": 1.0}
+    assert set(arms) == set(itertools.product(ratios, (1.0, 2.0, 5.0, 10.0)))
+    for (reading, temperature), arm in arms.items():
+        assert arm.hard_weight / arm.soft_weight == ratios[reading]
+        assert (arm.temperature, arm.epochs) == (temperature, 7)
+        assert arm.taught_by == "ensemble"
+    assert not recipes.sweep(dataclasses.replace(SETTINGS, sweep_epochs=0))
+
+
+def test_few_clips():
+    """Section 6: soft targets to the end, against labels stopped early."""
+    settings = dataclasses.replace(SETTINGS, updates=2400, views=6)
+    hard, soft = (
+        recipes.few_clips(settings, 0.03, soft=soft) for soft in (False, True)
+    )
+    assert hard.keep_best and not soft.keep_best
+    assert (hard.soft_weight, hard.taught_by) == (0, "")
+    assert (soft.hard_weight, soft.taught_by) == (0, "all_clips")
+    for arm in (hard, soft):
+        # However few frames there are.
+        assert arm.epochs * arm.steps_of(10) == 2400
+        assert arm.share == 0.03
+    # 3 % of the clips 200 times: as many frames as all clips 6 times.
+    assert soft.views == 200
+    # 32 times more, once as recorded: as many as all clips; 0.03 * 33 = 0.99.
+    assert hard.views == 32
+    whole = recipes.few_clips(settings, 1.0, soft=False)
+    as_recorded = dataclasses.replace(settings, views=0)
+    for arm in (whole, recipes.few_clips(as_recorded, 0.03, soft=False)):
+        assert arm.views == 0
+
+
+def of_a_run(name):
+    return [
+        recipes.DEFAULTS[name],
+        dataclasses.replace(recipes.DEFAULTS[name], **recipes.TINY),
+    ]
+
+
+@pytest.mark.parametrize("name", recipes.DEFAULTS)
+def test_defaults_are_what_their_flags_would_take(name):
+    for settings in of_a_run(name):
+        assert settings.dataset == name
+        for flag in recipes.HELP:
+            bounds = recipes.RANGES.get(flag, {"lower_bound": 1e-9})
+            value = getattr(settings, flag)
+            assert bounds["lower_bound"] <= value, flag
+            assert value <= bounds.get("upper_bound", value), flag
+        assert settings.components & (settings.components - 1) == 0
+        arm = recipes.few_clips(settings, 1.0, soft=False)
+        assert arm.epochs * arm.steps_of(10) == settings.updates

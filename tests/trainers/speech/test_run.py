@@ -1,0 +1,152 @@
+"""trainers.speech.run: what is trained where, and taught what."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import reference, speech_corpora
+from trainers.speech import corpora, nets, recipes, run, views
+
+SETTINGS = speech_corpora.settings(members=2, views=2)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """`(arm, seed, directory, options)` of what would have been trained."""
+    calls = []
+
+    def train(arm, corpus, seed, directory, **options):
+        calls.append((arm, seed, directory, options))
+        return speech_corpora.untrained(arm, corpus, seed, directory)
+
+    monkeypatch.setattr(nets, "train", train)
+    return calls
+
+
+def make_fold(directory):
+    return run.Fold(SETTINGS, speech_corpora.corpus(), directory, 3)
+
+
+def windows(fold, arm):
+    heard = views.transfer_set(fold.corpus, arm.share, arm.views, arm.spread)
+    return tf.concat([x for x, _ in heard.in_order()], 0)
+
+
+def relative(logits):
+    return logits - logits.max(-1, keepdims=True)
+
+
+def of_the_net(arm, seed, x):
+    """Logits of the net that `trained` gives."""
+    corpus = speech_corpora.corpus()
+    return np.array(speech_corpora.untrained(arm, corpus, seed, None).net(x))
+
+
+def test_soft_targets_of_the_ensemble(tmp_path, trained):
+    """The mean of the members' softmaxes at T, as logits at T."""
+    fold = make_fold(tmp_path)
+    member = recipes.member(SETTINGS)
+    for temperature in (2.0, 5.0):
+        arm = dataclasses.replace(
+            recipes.distilled(SETTINGS), temperature=temperature
+        )
+        found = fold.soft_targets(arm, 0)
+        shares = [
+            reference.softmax(
+                of_the_net(member, i, windows(fold, arm)), temperature
+            )
+            for i in range(2)
+        ]
+        expected = temperature * np.log(np.mean(shares, 0))
+        np.testing.assert_allclose(
+            relative(found), relative(expected), atol=5e-3
+        )
+    # Members were trained once, and each temperature has a store.
+    assert [(a.name, seed) for a, seed, *_ in trained] == [
+        ("member", 0),
+        ("member", 1),
+    ]
+    names = {path.parent.name for path in tmp_path.rglob("manifest.json")}
+    assert names == {"soft_targets-T2", "soft_targets-T5"}
+
+
+def test_soft_targets_of_few_clips_are_of_the_net_that_saw_all(
+    tmp_path, trained
+):
+    fold = make_fold(tmp_path)
+    arm = recipes.few_clips(SETTINGS, 0.1, soft=True)
+    found = fold.soft_targets(arm, 3)
+    [(teacher, seed, *_)] = trained
+    assert seed == 3
+    assert teacher == recipes.few_clips(SETTINGS, 1.0, soft=False)
+    expected = of_the_net(teacher, 3, windows(fold, arm))
+    np.testing.assert_allclose(relative(found), relative(expected), atol=5e-3)
+
+
+def test_a_fold_leaves_its_nets_behind(tmp_path, trained):
+    fold = make_fold(tmp_path)
+    assert len(fold.ensemble.members) == 2 and "ensemble" in vars(fold)
+    copied = pickle.loads(pickle.dumps(fold))
+    assert not {"members", "ensemble"} & set(vars(copied))
+    assert copied.settings == fold.settings
+    assert (copied.directory, copied.checkpoint_every) == (tmp_path, 3)
+
+
+def test_an_arm_is_trained_in_its_directory(tmp_path, trained):
+    fold = make_fold(tmp_path)
+    arm = recipes.few_clips(SETTINGS, 0.3, soft=False)
+    fold.train(arm, 4)
+    [(_, seed, directory, options)] = trained
+    assert seed == 4 and options["checkpoint_every"] == 3
+    assert directory == tmp_path / "seed4" / arm.directory_name()
+    assert not fold.is_finished(arm, 4)
+    (directory / "result").mkdir(parents=True)
+    assert fold.is_finished(arm, 4) and not fold.is_finished(arm, 3)
+
+
+def make_run(directory, **settings):
+    return run.Run(
+        dataclasses.replace(SETTINGS, **settings),
+        speech_corpora.clips(),
+        speech_corpora.lexicon(),
+        directory,
+        seeds=1,
+    )
+
+
+@pytest.mark.parametrize(
+    "split, expected",
+    (
+        ("recordings", {"recordings": "recordings"}),
+        ("speaker:voice1", {"speaker:voice1": "speaker-voice1"}),
+        (
+            "speakers",
+            {
+                "speaker:voice0": "speaker-voice0",
+                "speaker:voice1": "speaker-voice1",
+            },
+        ),
+    ),
+)
+def test_a_fold_for_every_speaker(tmp_path, monkeypatch, split, expected):
+    def make(clips, log_mels, split, lexicon, *, components):
+        assert len(log_mels) == len(clips.waveforms) and components == 8
+        return split
+
+    monkeypatch.setattr(corpora, "make", make)
+    given = make_run(tmp_path, split=split, components=8)
+    found = {fold.corpus: fold.directory for fold in given.folds}
+    assert found == {n: tmp_path / path for n, path in expected.items()}
+
+
+def test_signal_to_noise_ratios(tmp_path):
+    assert make_run(tmp_path, snrs="20,-5.5").snrs == [20.0, -5.5]
+    assert make_run(tmp_path, snrs="").snrs == []
+
+
+def test_one_process_trains_nothing_before_it_is_wanted(tmp_path, trained):
+    make_run(tmp_path).train_at_once([recipes.member(SETTINGS)])
+    assert not trained and not list(tmp_path.iterdir())

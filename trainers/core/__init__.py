@@ -1,0 +1,1 @@
+"""What all experiments share, whatever they train on."""

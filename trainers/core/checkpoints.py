@@ -1,0 +1,124 @@
+"""Checkpoints of one arm: a folder an epoch, committed by one rename."""
+
+import json
+import re
+import shutil
+import time
+
+import keras
+
+from kdtf import _atomic
+from trainers.core import run_directory
+
+_WEIGHTS = "weights.weights.h5"
+_STATE = "state.json"
+_BEST = "best"
+
+
+def restore(distiller, directory):
+    """Loads the newest checkpoint into a built and compiled Distiller.
+
+    Args:
+      distiller: a `kdtf.Distiller` as it was when it was saved.
+      directory: `pathlib.Path` of the arm's checkpoints; need not exist.
+
+    Returns:
+      The saved state, a dict with "epoch" (epochs done), "seconds" and
+      "curve"; that of a fresh start where there is no checkpoint.
+    """
+    epochs = _epochs(directory)
+    if not epochs:
+        return {"epoch": 0, "seconds": 0.0, "curve": []}
+    newest = epochs[max(epochs)]
+    distiller.load_weights(newest / _WEIGHTS)
+    return json.loads((newest / _STATE).read_text())
+
+
+def restore_best(distiller, directory):
+    """Gives a Distiller's student the weights that `keep_best` kept."""
+    distiller.student.load_weights(directory / _BEST / _WEIGHTS)
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Keeps the learning curve, and saves both it and the Distiller.
+
+    The Distiller's weights file holds weights, optimizer, hyper-parameters and
+    seed states: all that the next epoch depends on.
+    """
+
+    def __init__(
+        self, directory, state, *, every, evaluate, epochs, keep_best=None
+    ):
+        """Builds the callback.
+
+        Args:
+          directory: `pathlib.Path` of the arm's checkpoints.
+          state: what `restore` returned; updated in place.
+          every: int, epochs between two checkpoints.
+          evaluate: function without arguments that returns a dict of figures,
+            such as the errors on the evaluation cases.
+          epochs: int, the arm's number of epochs.
+          keep_best: name of the figure by which the best student so far, of the
+            points of the curve, is kept beside the checkpoints; or None.
+        """
+        super().__init__()
+        self._directory = directory
+        self._state = state
+        self._every = every
+        self._evaluate = evaluate
+        self._epochs = epochs
+        self._keep_best = keep_best
+        # About forty points draw a curve; more only cost time.
+        self._curve_every = max(1, epochs // 40)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Adds to the curve, and saves where it is time."""
+        done = epoch + 1
+        self._state["epoch"] = done
+        self._state["seconds"] += time.monotonic() - self._began
+        if done % self._curve_every == 0 or done == self._epochs:
+            figures = self._evaluate()
+            logs.update(figures)  # for the callbacks that follow
+            point = {"epoch": done, "loss": float(logs["loss"]), **figures}
+            self._state["curve"].append(point)
+            if self._keep_best:
+                self._keep_if_best(point)
+        if done % self._every == 0 and done < self._epochs:
+            self._save(done)
+
+    def _keep_if_best(self, point):
+        """Keeps the student of the first of the best points.
+
+        A killed run may leave one that is later than its checkpoint; going on,
+        it comes by that point again, and writes the same.
+        """
+        best = self._state.get("best")
+        if best and point[self._keep_best] <= best[self._keep_best]:
+            return
+        self._state["best"] = point
+        path = self._directory / _BEST
+        with _atomic.whole_directory(path, replace=True) as scratch:
+            self.model.student.save_weights(scratch / _WEIGHTS)
+
+    def _save(self, epoch):
+        path = self._directory / f"epoch-{epoch:05d}"
+        older = _epochs(self._directory)
+        with _atomic.whole_directory(path) as scratch:
+            self.model.save_weights(scratch / _WEIGHTS)
+            run_directory.write_json(scratch / _STATE, self._state)
+        for folder in older.values():
+            shutil.rmtree(folder)
+
+
+def _epochs(directory):
+    """Dict from epoch to the folder of its complete checkpoint."""
+    if not directory.exists():
+        return {}
+    matches = {
+        p: re.fullmatch(r"epoch-(\d+)", p.name) for p in directory.iterdir()
+    }
+    return {int(m[1]): path for path, m in matches.items() if m}

@@ -1,0 +1,101 @@
+"""A run's experiments: each measured, kept in metrics.json, and reported.
+
+An experiment trains what a run lacks, makes figures of it, and makes a section
+of the report of those figures alone, so that a report can be made again.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+
+from trainers.core import pages, run_directory
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment.
+
+    Attributes:
+      title: str, of its section.
+      measure: function from a run to its figures, a dict that JSON can hold.
+      table: function from the figures to a `pages.Table`.
+      findings: function from the figures to what they say, a list of sentences.
+      blocks: function from the figures and the run's data to the section's
+        blocks.
+    """
+
+    title: str
+    measure: Callable
+    table: Callable
+    findings: Callable
+    blocks: Callable
+
+    def lines(self, figures):
+        """Table and findings as lines of Markdown."""
+        findings = pages.Bullets(self.findings(figures))
+        return [
+            *self.table(figures).markdown(),
+            "",
+            *findings.markdown(),
+        ]
+
+
+def of_module(module):
+    """The `Experiment` that a module defines."""
+    return Experiment(
+        module.TITLE,
+        module.measure,
+        module.table,
+        module.findings,
+        module.blocks,
+    )
+
+
+def measure(run, names, experiments, *, title, provenance):
+    """Runs experiments; each is in metrics.json and report when it is done.
+
+    Args:
+      run: what experiments measure, with attributes `directory` and `data`.
+      names: sequence of names of experiments.
+      experiments: dict from name to `Experiment`, in the order of the report.
+      title: str, of the report.
+      provenance: function from the figures to a sentence about them.
+    """
+    path = run.directory / "metrics.json"
+    metrics = {"experiments": {}}
+    if path.exists():
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    measured = metrics["experiments"]
+    for name in names:
+        experiment = experiments[name]
+        measured[name] = experiment.measure(run)
+        run_directory.write_json(path, metrics)
+        sections = [
+            pages.Section(
+                each.title,
+                (
+                    *each.blocks(measured[key], run.data),
+                    pages.Text(provenance(measured[key])),
+                ),
+            )
+            for key, each in experiments.items()
+            if key in measured
+        ]
+        pages.write(run.directory, title, sections)
+        lines = [experiment.title, "", *experiment.lines(measured[name]), ""]
+        print("\n".join(lines), flush=True)
+
+
+def said_of_software(figures):
+    """The commit and the versions that figures were made with."""
+    versions = ", ".join(f"{n} {v}" for n, v in figures["versions"].items())
+    return f"Commit {figures['commit'] or 'unknown'}; {versions}."
+
+
+def print_places(run):
+    """Tells where the results are."""
+    print(f"Report:     {run.directory / 'report.html'}")
+    print(f"Figures:    {run.directory / 'metrics.json'}")
+    if (run.directory / "export").exists():
+        print(f"SavedModel: {run.directory / 'export'}")
+    print(f"Curves:     tensorboard --logdir={run.directory}")

@@ -1,0 +1,198 @@
+"""How any arm is trained: on from its checkpoint, and stored when it is done.
+
+An arm is a frozen dataclass of settings with defaults, one a net; its model is
+a `kdtf.Distiller`, or plain Keras.
+"""
+
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import shutil
+
+import keras
+import numpy as np
+import tqdm
+
+from kdtf import _atomic
+from trainers.core import checkpoints, run_directory
+
+_RESULT = "result"
+_CHECKPOINTS = "checkpoints"
+_WEIGHTS = "student.weights.h5"
+_LONGEST_EXECUTION = 25  # steps
+
+
+def digest(arm):
+    """Six characters that no other arm has."""
+    given = [
+        f"{field.name}={value!r}"
+        for field in dataclasses.fields(arm)
+        # What has its default is left out, so that a field which is added
+        # later leaves the names of older arms alone.
+        if (value := getattr(arm, field.name)) != field.default
+    ]
+    return hashlib.sha256(" ".join(given).encode()).hexdigest()[:6]
+
+
+def steps_per_execution(steps):
+    """How many steps of an epoch run at once: a divisor of `steps`.
+
+    Keras rounds an epoch up to whole executions; a divisor needs none.
+    """
+    return max(n for n in range(1, _LONGEST_EXECUTION + 1) if steps % n == 0)
+
+
+def fit(
+    model,
+    batches,
+    directory,
+    *,
+    steps,
+    epochs,
+    checkpoint_every,
+    evaluate,
+    title,
+    shown=(),
+    keep_best=None,
+):
+    """Trains a compiled model from its newest checkpoint to the last epoch.
+
+    Args:
+      model: a compiled `keras.Model` with its optimizer built.
+      batches: function from the first step and the one after the last to a
+        `tf.data.Dataset` of those batches.
+      directory: `pathlib.Path` of the arm and seed.
+      steps: int, batches of an epoch.
+      epochs: int.
+      checkpoint_every: int, epochs between two checkpoints.
+      evaluate: function without arguments that returns a dict of figures for
+        the learning curve.
+      title: str, for the progress bar.
+      shown: names of the figures that the bar shows beside the loss; none of
+        the test set, or settings are tuned on it by eye.
+      keep_best: name of the figure by which the best epoch's student is kept
+        and taken at the end (early stopping, in hindsight); None for the last.
+
+    Returns:
+      The state, see `checkpoints.restore`; with `keep_best` it has "best", the
+      point of the curve whose weights the student of `model` has.
+    """
+    folder = directory / _CHECKPOINTS
+    state = checkpoints.restore(model, folder)
+    model.fit(
+        batches(state["epoch"] * steps, epochs * steps),
+        steps_per_epoch=steps,
+        initial_epoch=state["epoch"],
+        epochs=epochs,
+        shuffle=False,  # the batches come shuffled
+        verbose=0,
+        callbacks=[
+            checkpoints.Checkpoints(
+                folder,
+                state,
+                every=checkpoint_every,
+                evaluate=evaluate,
+                epochs=epochs,
+                keep_best=keep_best,
+            ),
+            ProgressBar(title, state, shown),
+            keras.callbacks.TensorBoard(
+                directory / "tensorboard", write_graph=False
+            ),
+        ],
+    )
+    if keep_best:
+        checkpoints.restore_best(model, folder)
+    return state
+
+
+def is_finished(directory):
+    """Whether an arm's directory holds its result."""
+    return (directory / _RESULT).exists()
+
+
+def save_result(net, state, directory, **arrays):
+    """Stores what came of an arm, whole.
+
+    Args:
+      net: the trained `keras.Model`.
+      state: what `fit` returned.
+      directory: `pathlib.Path` of the arm and seed.
+      **arrays: what else is to be kept, each as a file of its name.
+    """
+    with _atomic.whole_directory(directory / _RESULT) as scratch:
+        net.save_weights(scratch / _WEIGHTS)
+        for name, array in arrays.items():
+            np.save(scratch / f"{name}.npy", array)
+        run_directory.write_json(scratch / "state.json", state)
+
+
+def load_result(net, directory):
+    """Loads a stored result, and removes the checkpoints that led to it.
+
+    Args:
+      net: the arm's `keras.Model`; gets the trained weights.
+      directory: `pathlib.Path` of the arm and seed.
+
+    Returns:
+      `(state, has_weights, arrays)`: the state; whether there were weights (a
+      published result may be there without them); dict of the arrays.
+    """
+    if (directory / _CHECKPOINTS).exists():
+        shutil.rmtree(directory / _CHECKPOINTS)
+    result = directory / _RESULT
+    weights = result / _WEIGHTS
+    has_weights = weights.exists()
+    if has_weights:
+        net.load_weights(weights)
+    state = json.loads((result / "state.json").read_text())
+    arrays = {path.stem: np.load(path) for path in result.glob("*.npy")}
+    return state, has_weights, arrays
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar an arm, over epochs, with the newest loss and some figures."""
+
+    def __init__(self, title, state, shown):
+        """Builds the callback.
+
+        Args:
+          title: str.
+          state: what `checkpoints.restore` returned.
+          shown: names of the curve's figures that are shown.
+        """
+        super().__init__()
+        self._title = title
+        self._state = state
+        self._shown = shown
+
+    def on_train_begin(self, logs=None):
+        """Opens the bar where training goes on."""
+        self._bar = tqdm.tqdm(
+            total=self.params["epochs"],
+            initial=self._state["epoch"],
+            desc=self._title,
+            unit="epoch",
+            # One of several processes: the bar of the main one counts nets.
+            disable=multiprocessing.parent_process() is not None,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Moves it, and shows the newest point of the curve."""
+        curve = self._state["curve"]
+        figures = {"loss": float(logs["loss"])}
+        if curve:
+            figures |= {name: curve[-1][name] for name in self._shown}
+        self._bar.set_postfix(
+            {
+                name: f"{value:.4f}" if isinstance(value, float) else value
+                for name, value in figures.items()
+            },
+            refresh=False,
+        )
+        self._bar.update()
+
+    def on_train_end(self, logs=None):
+        """Closes the bar."""
+        self._bar.close()

@@ -1,0 +1,190 @@
+r"""The paper's MNIST experiments (section 3), and what goes beyond them.
+
+A big regularised net (dropout, max-norm, jittered images) is trained on labels;
+a small one without any regulariser on labels; and the same small net, from the
+same initial weights and in as many updates, on the big one's soft targets. The
+settings that are not flags of yours are those of `--dataset`:
+
+    python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5
+        scikit-learn's 1,797 embedded digits, 5 seeds: under 3 minutes on two
+        cores, no network, no files.
+
+    python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
+        MNIST through TFDS at the paper's sizes, 1 seed: about half an hour on
+        two cores. Without network, add --manual_dir=FOLDER with the four
+        original files, or --data_dir=FOLDER with a prepared data set.
+
+    python -m trainers.mnist --run_dir=runs/mnist --experiment=temperatures
+        Another experiment of the same run: nets that are there are not trained
+        again, and the report gets another section. --experiment=all runs every
+        one of them: hours.
+
+    python -m trainers.mnist --run_dir=runs/other --experiment=omit_3 \
+            --teachers_from=results/mnist --seeds=3
+        Students of the teachers of another run, here of the published one.
+
+    python -m trainers.mnist --dataset=digits --run_dir=runs/tiny --tiny
+        Seconds: shows that all is installed; the figures mean nothing.
+
+Experiments (`--experiment`):
+
+    table           teacher, student and distilled student
+    temperatures    students of three widths at temperatures from 1 to 40
+    hard_weight     from soft targets alone to labels alone
+    omit_3          a student that sees no 3, and a bias that brings it back
+    only_7_8        the same with nothing but 7 and 8 in the transfer set
+    ensemble        ten teachers' arithmetic and geometric mean
+    consistent      teacher and student see the same jittered images, for long
+    logit_matching  temperatures up to 1000 beside logit matching
+
+Killed at any moment and run again, it goes on and ends with the same figures.
+The run directory then holds metrics.json (every figure), report.html and
+report.md with the plots, TensorBoard's logs, and export/ with the distilled
+student as a SavedModel. To choose settings, hold out training cases
+(--held_out=10000): the test set stays unseen.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import app, flags, logging
+
+from trainers.core import plots, run_directory, sections
+from trainers.data import digits, mnist
+from trainers.mnist import nets, recipes, runs
+from trainers.mnist.experiments import EXPERIMENTS
+
+
+def _define_flags():
+    flags.DEFINE_enum(
+        "dataset", "mnist", sorted(recipes.DEFAULTS), "what to learn"
+    )
+    flags.DEFINE_enum(
+        "experiment",
+        "table",
+        [*EXPERIMENTS, "all"],
+        "what to find out; see above",
+    )
+    flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
+    flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
+    flags.DEFINE_string("manual_dir", None, "folder with MNIST's four files")
+    flags.DEFINE_integer("seeds", 1, "how many seeds to run", lower_bound=1)
+    flags.DEFINE_integer(
+        "held_out",
+        0,
+        "evaluate on that many training cases, and not on the test set",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
+    )
+    flags.DEFINE_string(
+        "teachers_from",
+        None,
+        "run directory whose teachers and soft targets are taken, of the same "
+        "data and teacher; results/mnist has those of the published run",
+    )
+    flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
+    flags.mark_flag_as_required("run_dir")
+    run_directory.define_settings_flags(
+        recipes.HELP, recipes.DEFAULTS, recipes.RANGES
+    )
+
+
+def _settings(values):
+    """`Settings` from absl's flag values."""
+    return run_directory.settings_of(
+        values,
+        recipes.DEFAULTS,
+        recipes.HELP,
+        recipes.TINY,
+        held_out=values.held_out,
+    )
+
+
+def _load_data(values):
+    if values.dataset == "digits":
+        data = digits.load()
+    else:
+        data = mnist.load(values.data_dir, values.manual_dir)
+    return data.hold_out(values.held_out) if values.held_out else data
+
+
+def _teachers_from(values, settings):
+    """Path of the run with all the teachers that are wanted, or None."""
+    if values.teachers_from is None:
+        return None
+    directory = pathlib.Path(values.teachers_from)
+    run_directory.require_same_flags(
+        "teachers_from",
+        directory,
+        {
+            n: v
+            for n, v in dataclasses.asdict(settings).items()
+            if n in recipes.TEACHER
+        },
+    )
+    arm = recipes.teacher(settings)
+    for seed in range(values.seeds):
+        if not nets.is_finished(runs.arm_directory(directory, arm, seed)):
+            raise ValueError(
+                "--teachers_from must hold a finished teacher for each of the "
+                f"{values.seeds} seeds. Received: --teachers_from={directory}, "
+                f"without that of seed {seed}"
+            )
+    return directory
+
+
+def _provenance(figures):
+    """What a section's figures are of, and were made with."""
+    said = f"{plots.errors_label(figures).capitalize()}. "
+    if figures["evaluated_on"] != "test":
+        said += (
+            "These are training cases that were held out to choose settings; "
+            "the test set was not looked at. "
+        )
+    return said + sections.said_of_software(figures)
+
+
+def main(argv):
+    """Runs the experiments that the flags describe."""
+    if len(argv) > 1:
+        raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
+    values = flags.FLAGS
+    if not values["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    settings = _settings(values)
+    names = [values.experiment]
+    if values.experiment == "all":
+        names = list(EXPERIMENTS)
+    try:
+        data = _load_data(values)
+        teachers_from = _teachers_from(values, settings)
+        run = runs.Run(
+            settings,
+            data,
+            run_directory.open_run_directory(
+                pathlib.Path(values.run_dir), dataclasses.asdict(settings)
+            ),
+            seeds=values.seeds,
+            checkpoint_every=values.checkpoint_every,
+            teachers_from=teachers_from,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise app.UsageError(str(error)) from error
+    try:
+        sections.measure(
+            run,
+            names,
+            EXPERIMENTS,
+            title=f"Distillation on {settings.dataset}",
+            provenance=_provenance,
+        )
+    except runs.TeachersMissing as error:
+        raise app.UsageError(str(error)) from error
+    sections.print_places(run)
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

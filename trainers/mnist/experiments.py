@@ -1,0 +1,38 @@
+"""The experiments of `trainers.mnist`: one module each, listed here."""
+
+import functools
+
+from trainers.core.sections import Experiment, of_module
+from trainers.mnist import (
+    consistent,
+    ensemble,
+    hard_weight,
+    logit_matching,
+    omitted,
+    omitted_report,
+    table,
+    temperatures,
+)
+
+
+def _of_omission(omission):
+    return Experiment(
+        omitted_report.TITLES[omission.name],
+        functools.partial(omitted.measure, omission),
+        omitted_report.table,
+        omitted_report.findings,
+        omitted_report.blocks,
+    )
+
+
+# In the order of `--experiment=all` and of the report.
+EXPERIMENTS = {
+    "table": of_module(table),
+    "temperatures": of_module(temperatures),
+    "hard_weight": of_module(hard_weight),
+    "omit_3": _of_omission(omitted.OMIT_3),
+    "only_7_8": _of_omission(omitted.ONLY_7_8),
+    "ensemble": of_module(ensemble),
+    "consistent": of_module(consistent),
+    "logit_matching": of_module(logit_matching),
+}

@@ -1,0 +1,261 @@
+"""One arm of an experiment: a net, how it is trained, and what came of it.
+
+Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
+its weights files hold all that a resumed run needs. Only logit matching, which
+is no distillation at any temperature, is plain Keras with kdtf's loss.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import kdtf
+from trainers.core import training
+from trainers.mnist import batches
+from trainers.mnist.dropout import Dropout
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Teachers that teach together.
+
+    Attributes:
+      members: int; teachers of the seeds 0 to members - 1.
+      epochs: int, of each of them.
+      combine: "arithmetic" or "geometric", see `kdtf.Ensemble`.
+    """
+
+    members: int
+    epochs: int
+    combine: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What defines an arm; the same arm and seed give the same net.
+
+    Attributes:
+      name: "teacher", "student" or "distilled".
+      units: int, width of each of the two hidden layers.
+      learning_rate: float, Adam's at the start; falls to 0 along a cosine.
+      epochs: int.
+      batch_size: int.
+      input_dropout: float, share of the inputs dropped.
+      hidden_dropout: float, share of the hidden units dropped.
+      max_norm: float, bound on each unit's incoming weights; 0 for none.
+      jitter: int, pixels by which training images move.
+      temperature: float.
+      soft_weight: float; 0 for an arm that learns from labels alone.
+      hard_weight: float.
+      ensemble: the `Ensemble` whose soft targets it learns from; None for those
+        of its seed's teacher.
+      transfer: which training images it sees: "all", or an experiment's name.
+      match_logits: whether it minimises the distance of the logits, and no
+        divergence of softmaxes.
+    """
+
+    name: str
+    units: int
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    max_norm: float = 0.0
+    jitter: int = 0
+    temperature: float = 1.0
+    soft_weight: float = 0.0
+    hard_weight: float = 1.0
+    ensemble: Ensemble | None = None
+    transfer: str = "all"
+    match_logits: bool = False
+
+    def directory_name(self):
+        """A name that no other arm has, and that a reader understands."""
+        parts = [self.name, str(self.units)]
+        if self.soft_weight:
+            parts.append(
+                "logits" if self.match_logits else f"T{self.temperature:g}"
+            )
+        return "-".join([*parts, training.digest(self)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of an arm and a seed.
+
+    Attributes:
+      net: the trained `keras.Model`; as it began where a published result holds
+        its logits alone.
+      has_weights: bool, whether `net` is the trained one.
+      eval_logits: `[cases, classes]` float32 on the evaluation cases.
+      curve: list of {"epoch", "loss", "errors"}.
+      seconds_per_epoch: float.
+    """
+
+    net: keras.Model
+    has_weights: bool
+    eval_logits: np.ndarray
+    curve: list
+    seconds_per_epoch: float
+
+
+def build_net(arm, inputs, classes, seed):
+    """A net of two hidden layers that returns logits.
+
+    Plain and distilled student of one seed start from the same weights, so
+    that their comparison is a paired one.
+
+    Args:
+      arm: an `Arm`.
+      inputs: int, number of inputs.
+      classes: int.
+      seed: int.
+
+    Returns:
+      A built `keras.Model`, `[batch, inputs]` to `[batch, classes]`.
+    """
+    # Distinct streams a layer; a teacher is not a wider copy of its student.
+    seeds = np.random.SeedSequence([seed, arm.units]).generate_state(6)
+    seeds = iter(int(s) for s in seeds // 2)
+    constraint = None
+    if arm.max_norm:
+        constraint = keras.constraints.MaxNorm(arm.max_norm, axis=0)
+
+    def dense(units, activation=None, kernel_constraint=None):
+        initializer = keras.initializers.GlorotUniform(next(seeds))
+        return keras.layers.Dense(
+            units,
+            activation,
+            kernel_initializer=initializer,
+            kernel_constraint=kernel_constraint,
+        )
+
+    def dropout(rate):
+        seed = next(seeds)
+        return [Dropout(rate, seed=seed)] if rate else []
+
+    layers = [keras.Input((inputs,)), *dropout(arm.input_dropout)]
+    for _ in range(2):
+        layers.append(dense(arm.units, "relu", constraint))
+        layers += dropout(arm.hidden_dropout)
+    return keras.Sequential([*layers, dense(classes)], name=arm.name)
+
+
+def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
+    """Trains an arm, or goes on where a killed run stood, or loads its result.
+
+    Args:
+      arm: an `Arm`.
+      data: a `trainers.data.ImageData`.
+      seed: int.
+      directory: `pathlib.Path` of this arm and seed.
+      soft_targets: `[places, cases, classes]` teacher logits on the training
+        cases at every place of jitter, for an arm with a soft weight.
+      checkpoint_every: int, epochs between two checkpoints.
+
+    Returns:
+      A `Result`.
+    """
+    inputs = int(np.prod(data.train_images.shape[1:]))
+    net = build_net(arm, inputs, data.classes, seed)
+    if not is_finished(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
+    return _load_result(net, directory)
+
+
+def is_finished(directory):
+    """Whether an arm's directory holds its result."""
+    return training.is_finished(directory)
+
+
+def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
+    steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
+    compiled = _compiled_matcher if arm.match_logits else _compiled_distiller
+    model = compiled(arm, net, steps)
+    eval_inputs = data.inputs(data.eval_images)
+
+    def count_errors():
+        predicted = predict(net, eval_inputs).argmax(-1)
+        return {"errors": int((predicted != data.eval_labels).sum())}
+
+    def training_batches(first_step, last_step):
+        dataset = batches.training_batches(
+            data.train_images,
+            data.train_labels,
+            soft_targets if arm.soft_weight else None,
+            white=data.white,
+            batch_size=arm.batch_size,
+            seed=seed,
+            jitter=arm.jitter,
+            first_step=first_step,
+            last_step=last_step,
+        )
+        if arm.match_logits:
+            dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
+        return dataset
+
+    state = training.fit(
+        model,
+        training_batches,
+        directory,
+        steps=steps,
+        epochs=arm.epochs,
+        checkpoint_every=checkpoint_every,
+        evaluate=count_errors,
+        title=f"seed {seed} {arm.name}",
+        shown=() if data.eval_name == "test" else ("errors",),
+    )
+    training.save_result(
+        net, state, directory, eval_logits=predict(net, eval_inputs)
+    )
+
+
+def _compiled_distiller(arm, net, steps):
+    distiller = kdtf.Distiller(
+        net,
+        temperature=arm.temperature,
+        soft_weight=arm.soft_weight,
+        hard_weight=arm.hard_weight,
+    )
+    return _compile(distiller, arm, steps)
+
+
+def _compiled_matcher(arm, net, steps):
+    def loss(teacher_logits, logits):
+        return kdtf.losses.logit_matching_loss(logits, teacher_logits)
+
+    return _compile(net, arm, steps, loss=loss)
+
+
+def _compile(model, arm, steps, **loss):
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arm.learning_rate, decay_steps=steps * arm.epochs
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        jit_compile=True,  # faster, with this dropout
+        steps_per_execution=training.steps_per_execution(steps),
+        **loss,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def predict(net, inputs):
+    """The net's logits `[cases, classes]` as a float32 array."""
+    parts = np.array_split(inputs, max(1, len(inputs) // 2000))
+    return np.concatenate([net(p, training=False).numpy() for p in parts])
+
+
+def _load_result(net, directory):
+    state, has_weights, arrays = training.load_result(net, directory)
+    return Result(
+        net=net,
+        has_weights=has_weights,
+        eval_logits=arrays["eval_logits"],
+        curve=state["curve"],
+        seconds_per_epoch=state["seconds"] / state["epoch"],
+    )

@@ -1,0 +1,187 @@
+"""What the experiments of a run share: its settings, data, teachers and arms.
+
+An arm is trained once in a run directory and kept under a name of its own, so
+that an experiment which needs a net that another one has trained finds it.
+"""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+import kdtf
+from trainers.data import ImageData
+from trainers.mnist import nets, recipes, transfer_set
+
+
+class TeachersMissing(ValueError):
+    """Another run's directory lacks a teacher, or its weights."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory, and how to fill it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      data: `trainers.data.ImageData`.
+      directory: `pathlib.Path` of an opened run directory.
+      seeds: int; seeds 0 to seeds - 1 are run.
+      checkpoint_every: int, epochs between two checkpoints.
+      teachers_from: `pathlib.Path` of another run directory, whose teachers and
+        soft targets are taken; None to train and store them here.
+    """
+
+    settings: recipes.Settings
+    data: ImageData
+    directory: pathlib.Path
+    seeds: int
+    checkpoint_every: int = 5
+    teachers_from: pathlib.Path | None = None
+
+    def teacher(self, seed):
+        """The `arms.Result` of a seed's teacher."""
+        return self._teacher(recipes.teacher(self.settings), seed)
+
+    def teachers(self):
+        """The `arms.Result`s of all seeds' teachers."""
+        return [self.teacher(seed) for seed in range(self.seeds)]
+
+    def members(self, ensemble):
+        """The `arms.Result`s of an `arms.Ensemble`.
+
+        Members that are trained as long as teachers are the seeds' teachers.
+        """
+        arm = dataclasses.replace(
+            recipes.teacher(self.settings), epochs=ensemble.epochs
+        )
+        return [self._teacher(arm, seed) for seed in range(ensemble.members)]
+
+    def student(self, arm, seed, *, cases=None):
+        """The `arms.Result` of an arm that is no teacher.
+
+        Args:
+          arm: `arms.Arm`.
+          seed: int; that of the teacher, too.
+          cases: indices of the training cases that `arm.transfer` means; None
+            for all.
+        """
+        data, soft_targets = self.data, None
+        directory = arm_directory(self.directory, arm, seed)
+        if arm.soft_weight and not nets.is_finished(directory):
+            soft_targets = self.soft_targets(arm, seed)
+        if cases is not None:
+            data = dataclasses.replace(
+                data,
+                train_images=data.train_images[cases],
+                train_labels=data.train_labels[cases],
+            )
+            if soft_targets is not None:
+                soft_targets = soft_targets[:, cases]
+        return self._train(arm, seed, self.directory, data, soft_targets)
+
+    def students(self, arm):
+        """The `arms.Result`s of an arm, one a seed."""
+        return [self.student(arm, seed) for seed in range(self.seeds)]
+
+    def teacher_logits(self, arm):
+        """What teaches an arm says of the evaluation cases.
+
+        Args:
+          arm: `arms.Arm`; of one on labels alone, its seed's teacher.
+
+        Returns:
+          List of `[cases, classes]` arrays, one a seed; an ensemble's mean is
+          that at T = 1.
+        """
+        if not arm.ensemble:
+            return [
+                self.teacher(seed).eval_logits for seed in range(self.seeds)
+            ]
+        members = self.members(arm.ensemble)
+        combined = kdtf.Ensemble(
+            [member.net for member in members], combine=arm.ensemble.combine
+        ).combine_logits([tf.constant(m.eval_logits) for m in members], 1.0)
+        return [combined.numpy()] * self.seeds
+
+    def soft_targets(self, arm, seed):
+        """What an arm learns from: `[places, cases, classes]` logits.
+
+        Those of every place that its jitter may move an image to, relative to
+        the largest of their row.
+        """
+        shown = {"jitter": arm.jitter}
+        if _depends_on_temperature(arm):
+            shown["temperature"] = arm.temperature
+        name = _store_name(arm, seed)
+        stored = (self.teachers_from or self.directory) / name
+        if not transfer_set.is_stored(stored):
+            stored = self.directory / name
+            if not transfer_set.is_stored(stored):
+                net = self._teacher_net(arm, seed)
+                transfer_set.write(net, self.data, stored, **shown)
+        return transfer_set.read(self.data, stored, **shown)
+
+    def _teacher_net(self, arm, seed):
+        """The `keras.Model` that an arm is taught by."""
+        if arm.ensemble:
+            results = self.members(arm.ensemble)
+        else:
+            results = [self.teacher(seed)]
+        if not all(result.has_weights for result in results):
+            raise TeachersMissing(
+                "--teachers_from must hold the weights of its teachers, or the "
+                "soft targets that are wanted here; leave it out to train them "
+                f"anew. Received: --teachers_from={self.teachers_from}"
+            )
+        members = [result.net for result in results]
+        if arm.ensemble:
+            return kdtf.Ensemble(members, combine=arm.ensemble.combine)
+        return members[0]
+
+    def _teacher(self, arm, seed):
+        """The `arms.Result` of an arm that teaches."""
+        if self.teachers_from is None:
+            return self._train(arm, seed, self.directory, self.data)
+        directory = arm_directory(self.teachers_from, arm, seed)
+        if not nets.is_finished(directory):
+            raise TeachersMissing(
+                "--teachers_from must hold every teacher that is wanted; leave "
+                "it out to train them anew. Received: "
+                f"--teachers_from={self.teachers_from}, without {directory}"
+            )
+        return self._train(arm, seed, self.teachers_from, self.data)
+
+    def _train(self, arm, seed, directory, data, soft_targets=None):
+        return nets.train(
+            arm,
+            data,
+            seed,
+            arm_directory(directory, arm, seed),
+            soft_targets=soft_targets,
+            checkpoint_every=self.checkpoint_every,
+        )
+
+
+def arm_directory(run_dir, arm, seed):
+    """Where a run directory keeps an arm of a seed."""
+    return run_dir / f"seed{seed}" / arm.directory_name()
+
+
+def _depends_on_temperature(arm):
+    """Whether an arm's soft targets are those of one temperature."""
+    return bool(arm.ensemble) and arm.ensemble.combine == "arithmetic"
+
+
+def _store_name(arm, seed):
+    """Where a run directory keeps an arm's soft targets."""
+    folder, parts = f"seed{seed}", ["soft_targets"]
+    if arm.ensemble:
+        folder = "ensemble"
+        parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
+        parts.append(arm.ensemble.combine)
+    if _depends_on_temperature(arm):
+        parts.append(f"T{arm.temperature:g}")
+    if arm.jitter:
+        parts.append("jittered")
+    return pathlib.Path(folder, "-".join(parts))

@@ -1,0 +1,171 @@
+"""The paper's table: a teacher, a student on labels, a distilled student."""
+
+import kdtf
+from trainers.core import pages, plots, statistics
+from trainers.mnist import columns, evaluation, gallery, recipes
+
+TITLE = "The paper's table"
+ARMS = ("teacher", "student", "distilled")
+MEANING = {
+    "teacher": "big net, regularised",
+    "student": "small net, labels only",
+    "distilled": "small net, soft targets",
+}
+
+
+def measure(run):
+    """Trains what is missing, and exports the distilled student.
+
+    Args:
+      run: `trainers.mnist.runs.Run`.
+
+    Returns:
+      Dict, as `metrics.json` holds it.
+    """
+    arms = {name: getattr(recipes, name)(run.settings) for name in ARMS}
+    results = {
+        "teacher": run.teachers(),
+        "student": run.students(arms["student"]),
+        "distilled": run.students(arms["distilled"]),
+    }
+    kdtf.export_student(
+        results["distilled"][0].net,
+        run.directory / "export",
+        class_names=[str(digit) for digit in range(run.data.classes)],
+        overwrite=True,
+    )
+    return {**evaluation.about(run), **summarise(results, arms, run.data)}
+
+
+def summarise(results, arms, data):
+    """The figures of the three arms.
+
+    Args:
+      results: dict from arm name to a list of `arms.Result`, one a seed.
+      arms: dict from arm name to `arms.Arm`.
+      data: the `trainers.data.ImageData` that was evaluated on.
+
+    Returns:
+      Dict.
+    """
+    teachers = [result.eval_logits for result in results["teacher"]]
+    share, interval = statistics.gain_transferred(
+        *(evaluation.wrong(results[name], data) for name in ARMS)
+    )
+    return {
+        "arms": {
+            name: {
+                **evaluation.summarise_arm(
+                    arms[name], results[name], teachers, data
+                ),
+                "curves": [result.curve for result in results[name]],
+            }
+            for name in ARMS
+        },
+        "mcnemar": {
+            f"{first}_and_{second}": evaluation.compare(
+                results[first], results[second], data
+            )
+            for first, second in (
+                ("student", "distilled"),
+                ("teacher", "distilled"),
+            )
+        },
+        "gain_transferred": {"mean": share, "ci95": interval},
+        "gallery": gallery.pick(
+            {name: results[name][0].eval_logits for name in ARMS}, data
+        ),
+    }
+
+
+def table(metrics):
+    """The arms as a `pages.Table`."""
+    with_paper = plots.is_the_papers(metrics)
+    head = ["net", "hidden units", *columns.HEAD]
+    head += ["paper"] if with_paper else []
+    rows = []
+    for name, arm in metrics["arms"].items():
+        cells = [f"{name} ({MEANING[name]})", f"2 x {arm['units']}"]
+        cells += columns.of(arm)
+        cells += [str(plots.PAPER_ERRORS[name])] if with_paper else []
+        rows.append(cells)
+    return pages.Table(head, rows)
+
+
+def findings(metrics):
+    """What the figures say, as a list of sentences."""
+    gain = metrics["gain_transferred"]
+    said = []
+    if gain["mean"] is not None:
+        said.append(
+            f"The distilled student keeps {gain['mean']:.0%} of the teacher's "
+            "advantage over the plain student (95 % interval "
+            f"{columns.interval(gain['ci95'], '.0%')}, bootstrap over seeds "
+            "and cases)."
+        )
+    for pair, tests in metrics["mcnemar"].items():
+        first, second = pair.split("_and_")
+        text = "; ".join(
+            f"{t['only_first_wrong']} against {t['only_second_wrong']}, "
+            f"p = {t['p_value']:.1g}"
+            for t in tests["seeds"]
+        )
+        said.append(
+            f"Cases that only the {first} or only the {second} net gets "
+            f"wrong, each seed, with McNemar's exact test: {text}."
+        )
+    return said
+
+
+def blocks(metrics, data):
+    """The section's blocks."""
+    return (
+        table(metrics),
+        pages.Bullets(findings(metrics)),
+        pages.Plot("errors", _plot_errors(metrics), "Errors of the three nets"),
+        pages.Plot(
+            "learning_curves", _plot_curves(metrics), "Errors against the epoch"
+        ),
+        gallery.block(metrics["gallery"], data),
+    )
+
+
+def _plot_errors(metrics):
+    figure, axes = plots.new()
+    for x, (name, arm) in enumerate(metrics["arms"].items()):
+        colour = plots.COLOURS[name]
+        axes.bar(x, arm["mean"], 0.6, color=colour, alpha=0.35)
+        plots.with_interval(axes, x, arm, colour)
+        axes.annotate(
+            f"{arm['mean']:.1f}", (x + 0.31, arm["mean"]), va="center"
+        )
+        if plots.is_the_papers(metrics):
+            paper = plots.PAPER_ERRORS[name]
+            axes.hlines(paper, x - 0.3, x + 0.3, color="black", ls="--")
+    axes.plot([], [], "o", color="grey", ms=3, label="one seed")
+    axes.plot([], [], color="grey", lw=2, label="95 % interval of the mean")
+    if plots.is_the_papers(metrics):
+        axes.plot([], [], "k--", label="the paper's figure")
+    axes.set_xticks(
+        range(len(metrics["arms"])),
+        [
+            f"{name}\n2 x {arm['units']} units\n{MEANING[name]}"
+            for name, arm in metrics["arms"].items()
+        ],
+    )
+    axes.set_xlim(-0.6, len(metrics["arms"]) - 0.2)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
+    axes.set_ylabel(plots.errors_label(metrics))
+    axes.set_title(
+        f"{metrics['dataset']}: errors of the three nets (bar: mean)"
+    )
+    axes.legend()
+    return figure
+
+
+def _plot_curves(metrics):
+    figure, axes = plots.new()
+    for name, arm in metrics["arms"].items():
+        plots.curves(axes, arm, plots.COLOURS[name], f"{name}: {MEANING[name]}")
+    plots.finish_curves(axes, metrics)
+    return figure

@@ -1,0 +1,160 @@
+"""An ensemble against one distilled net (paper, section 4)."""
+
+from trainers.core import statistics
+from trainers.speech import (
+    ensemble_report,
+    recipes,
+    scores,
+    serving,
+    utterance,
+    utterances,
+)
+from trainers.speech.about import about
+
+TITLE = "An ensemble of acoustic nets, and one distilled from it"
+SYSTEMS = ("baseline", "ensemble", "distilled", "control")
+_STUDENTS = ("distilled", "control")
+
+table = ensemble_report.table
+findings = ensemble_report.findings
+blocks = ensemble_report.blocks
+
+
+def measure(run):
+    """Trains what is missing, and exports the distilled student.
+
+    Args:
+      run: `run.Run`.
+
+    Returns:
+      Dict, as `metrics.json` holds it.
+    """
+    run.train_at_once([recipes.member(run.settings)], run.settings.members)
+    run.train_at_once([getattr(recipes, n)(run.settings) for n in _STUDENTS])
+    run.train_at_once(list(recipes.sweep(run.settings).values()), 1)
+    folds = [_Measured(fold, run) for fold in run.folds]
+    pooled = {
+        name: scores.pool([fold.scores[name] for fold in folds])
+        for name in SYSTEMS
+    }
+    first = folds[0]
+    serving.export(
+        first.nets["distilled"][0],
+        first.fold.corpus,
+        run.directory / "export",
+        penalty=first.penalties["distilled"].get("connected, clean", 0.0),
+    )
+    return {
+        **about(run),
+        **summarise(pooled),
+        "folds": {
+            fold.fold.corpus.name: {
+                **summarise(fold.scores),
+                "penalties": fold.penalties,
+            }
+            for fold in folds
+        },
+        "sweep": _sweep(run, folds, pooled),
+        "curves": first.curves,
+        "utterance": utterance.pick(first.nets, first.fold),
+    }
+
+
+def summarise(systems):
+    """The figures of the systems, and their comparison.
+
+    Args:
+      systems: dict from system to `scores.Scores`.
+
+    Returns:
+      Dict.
+    """
+    wrong = {name: systems[name].wrong for name in SYSTEMS}
+
+    def gain(base, student):
+        share, interval = statistics.share_of_gain(
+            wrong[base], wrong["ensemble"], wrong[student]
+        )
+        return {"mean": share, "ci95": interval}
+
+    return {
+        "systems": {n: scores.summarise(s) for n, s in systems.items()},
+        "gain_kept": {
+            "distilled": gain("baseline", "distilled"),
+            "control": gain("baseline", "control"),
+            "distilled_over_control": gain("control", "distilled"),
+        },
+        "word_tests": scores.compare_words(
+            systems["distilled"], systems["ensemble"]
+        ),
+    }
+
+
+class _Measured:
+    """The systems of a fold, and their scores.
+
+    Attributes:
+      fold: `run.Fold`.
+      nets: dict from system to a list of nets.
+      curves: dict from system to a list of learning curves.
+      scores: dict from system to `scores.Scores`.
+      penalties: dict from system to its word penalties, a dict from condition.
+    """
+
+    def __init__(self, fold, run):
+        self.fold = fold
+        results = {"baseline": fold.members}
+        for name in _STUDENTS:
+            arm = getattr(recipes, name)(run.settings)
+            results[name] = [fold.train(arm, seed) for seed in range(run.seeds)]
+        self.nets = {n: [r.net for r in rs] for n, rs in results.items()}
+        self.nets["ensemble"] = [fold.ensemble]
+        self.curves = {n: [r.curve for r in rs] for n, rs in results.items()}
+        corpus, snrs = fold.corpus, run.snrs
+        test = utterances.conditions(corpus, "test", snrs)
+        held_out = utterances.conditions(
+            corpus, "held_out", snrs, isolated=False
+        )
+        self.scores, self.penalties = {}, {}
+        for name in SYSTEMS:
+            nets = self.nets[name]
+            self.scores[name], self.penalties[name] = scores.with_words(
+                scores.of_frames(nets, corpus), nets, corpus, test, held_out
+            )
+
+
+def _sweep(run, folds, pooled):
+    """Students at every temperature under both readings of the weight."""
+    arms = recipes.sweep(run.settings)
+    # Fold by fold: all arms learn from one transfer set.
+    by_fold = [
+        [
+            scores.of_frames([m.fold.train(arm, 0).net], m.fold.corpus)
+            for arm in arms.values()
+        ]
+        for m in folds
+    ]
+    found = []
+    for i, ((reading, temperature), arm) in enumerate(arms.items()):
+        student = scores.pool([students[i] for students in by_fold])
+        systems = (pooled["baseline"], pooled["ensemble"], student)
+        share, interval = statistics.share_of_gain(*(s.wrong for s in systems))
+        held_out = [float(s.held_out_accuracy.mean()) for s in systems]
+        found.append(
+            {
+                "reading": reading,
+                "temperature": temperature,
+                "soft_weight": arm.soft_weight,
+                "hard_weight": arm.hard_weight,
+                "epochs": arm.epochs,
+                **scores.summarise(student),
+                "gain_kept": {"mean": share, "ci95": interval},
+                # Of the gain on held-out clips, by which T may be chosen.
+                "held_out_gain_kept": _ratio(*held_out),
+            }
+        )
+    return found
+
+
+def _ratio(base, teacher, student):
+    return (student - base) / (teacher - base) if teacher > base else None

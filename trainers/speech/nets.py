@@ -1,0 +1,246 @@
+"""One acoustic net: how it is trained, and what came of it.
+
+Windows of frames to logits of HMM states. Every net is trained by a
+`kdtf.Distiller`, the ones without soft targets too: its weights files hold all
+that a resumed run needs.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import kdtf
+from trainers.core import training
+from trainers.speech import frames as frames_module
+from trainers.speech import views
+
+_BY_HELD_OUT = "held_out_accuracy"
+_MOST_EVALUATED = 10_000  # frames, for a point of a curve
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What defines an arm; the same arm and seed give the same net.
+
+    Attributes:
+      name: str, its role.
+      layers: int, hidden layers.
+      units: int, width of each.
+      learning_rate: float, Adam's at the start; falls to 0 along a cosine.
+      epochs: int.
+      batch_size: int.
+      steps: int, of an epoch; None for as many as are a pass over the frames
+        of the clips, their other hearings aside.
+      temperature: float.
+      soft_weight: float; 0 for an arm that learns from labels alone.
+      hard_weight: float.
+      taught_by: whose soft targets it learns from; "" for nobody's.
+      share: float, of the training clips that it sees.
+      views: int, other hearings of each of these in its transfer set.
+      spread: float, how different these are.
+      keep_best: whether the epoch that was best on held-out frames is taken.
+    """
+
+    name: str
+    layers: int
+    units: int
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    steps: int | None = None
+    temperature: float = 1.0
+    soft_weight: float = 0.0
+    hard_weight: float = 1.0
+    taught_by: str = ""
+    share: float = 1.0
+    views: int = 0
+    spread: float = 1.0
+    keep_best: bool = False
+
+    def directory_name(self):
+        """A name that no other arm has, and that a reader understands."""
+        parts = [self.name, f"{self.layers}x{self.units}"]
+        if self.soft_weight:
+            parts.append(f"T{self.temperature:g}")
+        if self.share < 1:
+            parts.append(f"{self.share:.0%}")
+        return "-".join([*parts, training.digest(self)])
+
+    def steps_of(self, count):
+        """Steps of an epoch over that many frames.
+
+        Whole executions of 20 steps where there are as many; what is left of a
+        pass begins the next epoch.
+        """
+        steps = self.steps or max(1, count // self.batch_size)
+        return steps - steps % 20 if steps > 20 else steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of an arm and a seed.
+
+    Attributes:
+      net: the trained `keras.Model`.
+      curve: list of {"epoch", "loss", and accuracies}.
+      best: the point of the curve that `net` is of; None for the last.
+      seconds_per_epoch: float.
+    """
+
+    net: keras.Model
+    curve: list
+    best: dict | None
+    seconds_per_epoch: float
+
+
+def build_net(arm, inputs, states, seed):
+    """A net of ReLUs that returns logits.
+
+    A control and a student of one seed start from the same weights, so that
+    their comparison is a paired one; members start from others.
+
+    Args:
+      arm: an `Arm`.
+      inputs: int, numbers in a window.
+      states: int.
+      seed: int.
+
+    Returns:
+      A built `keras.Model`, `[batch, inputs]` to `[batch, states]`.
+    """
+    stream = [seed, arm.units, int(arm.name == "member")]
+    seeds = np.random.SeedSequence(stream).generate_state(arm.layers + 1)
+    widths = [arm.units] * arm.layers + [states]
+    activations = ["relu"] * arm.layers + [None]
+    layers = [
+        keras.layers.Dense(
+            width,
+            activation,
+            kernel_initializer=keras.initializers.HeNormal(int(s) // 2)
+            if activation
+            else keras.initializers.GlorotUniform(int(s) // 2),
+        )
+        for width, activation, s in zip(widths, activations, seeds, strict=True)
+    ]
+    return keras.Sequential([keras.Input((inputs,)), *layers], name=arm.name)
+
+
+def transfer_set_of(arm, corpus):
+    """`frames.Frames` that an arm learns from."""
+    return views.transfer_set(corpus, arm.share, arm.views, arm.spread)
+
+
+def train(
+    arm,
+    corpus,
+    seed,
+    directory,
+    *,
+    soft_targets=None,
+    checkpoint_every=5,
+):
+    """Trains an arm, or goes on where a killed run stood, or loads its result.
+
+    Args:
+      arm: an `Arm`.
+      corpus: a `corpora.Corpus`.
+      seed: int.
+      directory: `pathlib.Path` of this arm and seed.
+      soft_targets: function without arguments that returns `[frames, states]`
+        teacher logits on the arm's transfer set; called where they are needed.
+      checkpoint_every: int, epochs between two checkpoints.
+
+    Returns:
+      A `Result`.
+    """
+    inputs = frames_module.WINDOW * corpus.training.values.shape[1]
+    net = build_net(arm, inputs, corpus.lexicon.num_states, seed)
+    if not training.is_finished(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        logits = soft_targets() if arm.soft_weight else None
+        _train(arm, net, corpus, seed, directory, logits, checkpoint_every)
+    state, _, _ = training.load_result(net, directory)
+    return Result(
+        net=net,
+        curve=state["curve"],
+        best=state.get("best"),
+        seconds_per_epoch=state["seconds"] / state["epoch"],
+    )
+
+
+def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
+    transfer_set = transfer_set_of(arm, corpus)
+    rows = corpus.training.rows_of(corpus.nested(arm.share))
+    steps = arm.steps_of(len(rows))
+    distiller = _compiled(arm, net, steps)
+
+    def batches(first_step, last_step):
+        return frames_module.training_batches(
+            transfer_set,
+            logits,
+            batch_size=arm.batch_size,
+            seed=seed,
+            first_step=first_step,
+            last_step=last_step,
+        )
+
+    state = training.fit(
+        distiller,
+        batches,
+        directory,
+        steps=steps,
+        epochs=arm.epochs,
+        checkpoint_every=checkpoint_every,
+        evaluate=lambda: _accuracies(net, corpus, rows),
+        title=f"{corpus.name} {directory.parent.name} {arm.directory_name()}",
+        shown=("train_accuracy", _BY_HELD_OUT),
+        keep_best=_BY_HELD_OUT if arm.keep_best else None,
+    )
+    training.save_result(net, state, directory)
+
+
+def _compiled(arm, net, steps):
+    distiller = kdtf.Distiller(
+        net,
+        temperature=arm.temperature,
+        soft_weight=arm.soft_weight,
+        hard_weight=arm.hard_weight,
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arm.learning_rate, decay_steps=steps * arm.epochs
+    )
+    distiller.compile(
+        keras.optimizers.Adam(schedule),
+        jit_compile="auto",
+        steps_per_execution=training.steps_per_execution(steps),
+    )
+    distiller.optimizer.build(distiller.trainable_variables)
+    return distiller
+
+
+def _accuracies(net, corpus, rows):
+    """A point of the learning curve; nothing is chosen by the test's."""
+    # Evenly spread, so that every speaker and word is among them.
+    some = rows[:: -(-len(rows) // _MOST_EVALUATED)]
+    return {
+        "train_accuracy": accuracy(net, corpus.training, some),
+        _BY_HELD_OUT: accuracy(net, corpus.held_out),
+        "test_accuracy": accuracy(net, corpus.test),
+    }
+
+
+def accuracy(net, frames, rows=None):
+    """Share of frames whose state a net finds.
+
+    Args:
+      net: `keras.Model` or `kdtf.Ensemble`.
+      frames: `frames.Frames` with states.
+      rows: ints, which of them; None for all.
+
+    Returns:
+      Float.
+    """
+    chosen = frames_module.predict(net, frames, rows).argmax(-1)
+    states = frames.states if rows is None else frames.states[rows]
+    return float((chosen == states).mean())

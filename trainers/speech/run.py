@@ -1,0 +1,199 @@
+"""A run's folds: a corpus each, its members, store of soft targets, students.
+
+An arm is trained once in a fold's directory and kept under a name of its own.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+
+import kdtf
+from trainers.core import training
+from trainers.speech import corpora, nets, recipes, workers
+
+BY_SPEAKERS = "speakers"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """One split of the clips, and what is trained on it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      corpus: `corpora.Corpus`.
+      directory: `pathlib.Path`, the fold's own.
+      checkpoint_every: int, epochs between two checkpoints.
+    """
+
+    settings: recipes.Settings
+    corpus: corpora.Corpus
+    directory: pathlib.Path
+    checkpoint_every: int = 5
+
+    def __reduce__(self):
+        """Without nets that are cached: a worker loads those that it needs."""
+        return Fold, (
+            self.settings,
+            self.corpus,
+            self.directory,
+            self.checkpoint_every,
+        )
+
+    @functools.cached_property
+    def members(self):
+        """The `nets.Result`s of the ensemble's members."""
+        arm = recipes.member(self.settings)
+        return [self.train(arm, i) for i in range(self.settings.members)]
+
+    @functools.cached_property
+    def ensemble(self):
+        """The members' arithmetic mean, a `kdtf.Ensemble`."""
+        return kdtf.Ensemble([m.net for m in self.members])
+
+    def train(self, arm, seed):
+        """The `nets.Result` of an arm."""
+        return nets.train(
+            arm,
+            self.corpus,
+            seed,
+            self.arm_directory(arm, seed),
+            soft_targets=functools.partial(self.soft_targets, arm, seed),
+            checkpoint_every=self.checkpoint_every,
+        )
+
+    def arm_directory(self, arm, seed):
+        """Where an arm of a seed is trained and kept, a `pathlib.Path`."""
+        return self.directory / f"seed{seed}" / arm.directory_name()
+
+    def is_finished(self, arm, seed):
+        """Whether an arm of a seed is trained."""
+        return training.is_finished(self.arm_directory(arm, seed))
+
+    def soft_targets(self, arm, seed):
+        """Teacher logits on the transfer set of an arm.
+
+        Args:
+          arm: `nets.Arm` with soft targets.
+          seed: int.
+
+        Returns:
+          `[frames, states]` array of float16, which is what is stored.
+        """
+        store, dataset, temperature = self.store(arm, seed)
+        joined = store.join(dataset, temperature=temperature)
+        parts = [y["teacher_logits"].numpy() for _, y in joined]
+        return np.concatenate([part.astype(np.float16) for part in parts])
+
+    def store(self, arm, seed):
+        """Writes what an arm learns from, where it is not stored.
+
+        An ensemble's depend on the temperature: every T has a store.
+
+        Args:
+          arm: `nets.Arm` with soft targets.
+          seed: int.
+
+        Returns:
+          `(kdtf.SoftTargets, tf.data.Dataset, temperature)`: the store, what it
+          is of, and the T that it is for, None for any.
+        """
+        if arm.taught_by == "ensemble":
+            teacher, temperature = self.ensemble, arm.temperature
+            name = f"ensemble/soft_targets-T{temperature:g}"
+        else:
+            all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
+            teacher, temperature = self.train(all_clips, seed).net, None
+            name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
+        dataset = nets.transfer_set_of(arm, self.corpus).in_order()
+        store = kdtf.SoftTargets.write(
+            self.directory / name,
+            teacher,
+            dataset,
+            temperature=temperature,
+        )
+        return store, dataset, temperature
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory, and how to fill it.
+
+    Attributes:
+      settings: `recipes.Settings`.
+      clips: `trainers.data.clips.Clips`.
+      lexicon: `kdtf.speech.Lexicon`.
+      directory: `pathlib.Path` of an opened run directory.
+      seeds: int, students of every arm; seeds 0 to seeds - 1 are run.
+      checkpoint_every: int, epochs between two checkpoints.
+      processes: int, nets that are trained at a time.
+    """
+
+    settings: recipes.Settings
+    clips: object
+    lexicon: object
+    directory: pathlib.Path
+    seeds: int
+    checkpoint_every: int = 5
+    processes: int = 1
+
+    data = None  # a report is made of its figures alone
+
+    @property
+    def splits(self):
+        """List of the names of the folds."""
+        if self.settings.split != BY_SPEAKERS:
+            return [self.settings.split]
+        return [f"speaker:{name}" for name in self.clips.speaker_names]
+
+    @functools.cached_property
+    def folds(self):
+        """List of `Fold`s, their clips aligned."""
+        log_mels = corpora.log_mels_of(
+            self.clips.waveforms, self.clips.sample_rate
+        )
+        return [
+            Fold(
+                self.settings,
+                corpora.make(
+                    self.clips,
+                    log_mels,
+                    split,
+                    self.lexicon,
+                    components=self.settings.components,
+                ),
+                self.directory / split.replace(":", "-"),
+                self.checkpoint_every,
+            )
+            for split in self.splits
+        ]
+
+    def train_at_once(self, arms, seeds=None):
+        """Trains what is missing of some arms, in all folds.
+
+        With one process it does nothing: nets are then trained when they are
+        wanted, which `Fold.train` does.
+
+        Args:
+          arms: list of `nets.Arm`s that do not teach each other; what teaches
+            them is trained before.
+          seeds: int, how many of each; None for as many as the run has.
+        """
+        if self.processes > 1:
+            jobs = [
+                (i, arm, seed)
+                for i, fold in enumerate(self.folds)
+                for arm in arms
+                for seed in range(seeds or self.seeds)
+                if not fold.is_finished(arm, seed)
+            ]
+            for i, arm, seed in jobs:
+                if arm.taught_by:
+                    self.folds[i].store(arm, seed)
+            workers.train(self.folds, jobs, self.processes)
+
+    @property
+    def snrs(self):
+        """List of floats, in decibels."""
+        return [float(snr) for snr in self.settings.snrs.split(",") if snr]
