@@ -172,7 +172,7 @@ def _script(words, lexicon, rng):
     for i in range(len(words) + 1):
         # Between words people seldom pause.
         if rng.random() < (0.2 if 0 < i < len(words) else 0.8):
-            states += speech.lexicon.SILENCE_STATES
+            states += speech.SILENCE_STATES
             sounds += phones.SILENCE
         if i < len(words):
             variants = lexicon.states(words[i])

@@ -213,7 +213,9 @@ def test_other_bad_arguments():
         with pytest.raises(ValueError, match=f"`{name}` must be an int"):
             speech.context_windows(np.zeros((3, 40)), **bad)
     for clips in ([], [np.zeros((0, 3))]):
-        with pytest.raises(ValueError, match="`clips` must hold a frame"):
+        with pytest.raises(
+            ValueError, match="`clips` must contain at least one frame"
+        ):
             speech.statistics(clips)
     with pytest.raises(ValueError, match="`clips` must be finite"):
         speech.statistics([np.array([[1.0, np.inf]])])

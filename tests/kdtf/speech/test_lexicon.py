@@ -63,8 +63,8 @@ def test_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold a word"),
-        ("no N OW\nyes", r"a phone at least.*Received: yes: \[''\]"),
+        ("", "must contain at least one word"),
+        ("no N OW\nyes", r"at least one phone.*Received: yes: \[''\]"),
         ("no N OW\nno N OW", "no pronunciation twice"),
         ("no N SIL OW", "must not contain SIL"),
     ],

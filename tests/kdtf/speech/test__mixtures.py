@@ -1,10 +1,10 @@
-"""kdtf.speech.mixtures: densities against scipy, steps against definitions."""
+"""kdtf.speech._mixtures: densities against scipy, steps against definitions."""
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
-from kdtf.speech.mixtures import Mixtures
+from kdtf.speech._mixtures import Mixtures
 
 
 def random_mixtures(seed=0, states=3, components=2, features=4):
