@@ -152,7 +152,7 @@ def test_only_a_saved_model_is_overwritten(tmp_path):
     precious = tmp_path / "precious.txt"
     precious.write_text("thesis")
     for directory in (tmp_path, precious):
-        with pytest.raises(ValueError, match="has no saved_model.pb"):
+        with pytest.raises(ValueError, match=r"has no saved_model\.pb"):
             kdtf.export_student(nets.deep(), directory, overwrite=True)
     assert precious.read_text() == "thesis"
 
