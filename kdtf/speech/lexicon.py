@@ -172,7 +172,7 @@ class Lexicon:
 
         Returns:
           `Lexicon` of these words, in the order of this one. Its states are
-          numbered anew.
+          renumbered.
 
         Raises:
           ValueError: if a word is not in this lexicon, or none is given.

@@ -1,4 +1,4 @@
-"""kdtf.speech._hmm: the best of all paths, against each of them."""
+"""kdtf.speech._hmm: the best path, compared with all paths."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_the_best_of_all_paths(words):
         np.testing.assert_array_equal(path, states)
 
 
-def test_where_silence_may_be():
+def test_silence_is_optional_between_words():
     """Two words of three states each, three silences of three states."""
     graph = _hmm.graph_of(["a", "a"], LEXICON)
     silent = [0, 1, 2]
