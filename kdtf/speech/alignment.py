@@ -334,7 +334,7 @@ def _prepare(
                 f"{i}, {' '.join(words)!r}: {reason}"
             )
     if not groups:
-        first = f", the first of them: {skipped[0]}" if skipped else ""
+        first = f", the first of which: {skipped[0]}" if skipped else ""
         raise ValueError(
             "`clips` must contain at least one that can be aligned. Received: "
             f"{len(clips)} clips, {len(skipped)} of them unusable{first}"

@@ -227,7 +227,7 @@ def test_other_bad_arguments():
         speech.train_hmms(clips, ["ten"] * 3, LEXICON, skip_unusable=True)
     for nothing, expected in (
         ([], "Received: 0 clips, 0 of them unusable$"),
-        ([np.zeros((5, 5))], "1 of them unusable, the first of them: 5 fra"),
+        ([np.zeros((5, 5))], "1 of them unusable, the first of which: 5 fra"),
     ):
         with pytest.raises(ValueError, match=f"can be aligned.*{expected}"):
             speech.train_hmms(
