@@ -1,7 +1,7 @@
 """Any data set of TensorFlow Datasets with clips of words and their labels."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -158,11 +158,34 @@ def _clips(
     sample_rate: int,
 ) -> Clips:
     """Returns `Clips` of the known words, in the order of the data set."""
+    found, left_out = _known_cases(builder, known)
+    if not found:
+        raise ValueError(
+            f"--dataset must have clips of {', '.join(known)}. Received: "
+            f"--dataset={name}, whose {left_out.total()} clips have other "
+            "labels"
+        )
+    waveforms, words, speakers, parts = zip(*found, strict=True)
+    return Clips(
+        list(waveforms),
+        np.array([known.index(word) for word in words], np.int32),
+        np.array(speakers),
+        _indices(zip(speakers, words, strict=True)),
+        words=known,
+        sample_rate=sample_rate,
+        parts=np.array(parts) if "test" in builder.info.splits else None,
+        left_out=dict(left_out),
+    )
+
+
+def _known_cases(
+    builder: "tfds.core.DatasetBuilder", known: tuple[str, ...]
+) -> tuple[list[tuple[np.ndarray, str, str, str]], collections.Counter[str]]:
+    """Returns waveforms with word, speaker and part; counts of other words."""
     features = builder.info.features
     labels = features["label"].names
     found = []
     left_out: collections.Counter[str] = collections.Counter()
-    counts: collections.Counter[tuple[str, str]] = collections.Counter()
     for split, part in _SPLITS.items():
         if split not in builder.info.splits:
             continue
@@ -173,28 +196,19 @@ def _clips(
             if word not in known:
                 left_out[word] += 1
                 continue
-            speaker = _speaker(case, features)
             waveform = waveform_of(case["audio"])
-            recording = counts[speaker, word]
-            counts[speaker, word] += 1
-            found.append((waveform, word, speaker, recording, part))
-    if not found:
-        raise ValueError(
-            f"--dataset must have clips of {', '.join(known)}. Received: "
-            f"--dataset={name}, whose {left_out.total()} clips have other "
-            "labels"
-        )
-    waveforms, words, speakers, recordings, parts = zip(*found, strict=True)
-    return Clips(
-        list(waveforms),
-        np.array([known.index(word) for word in words], np.int32),
-        np.array(speakers),
-        np.array(recordings, np.int32),
-        words=known,
-        sample_rate=sample_rate,
-        parts=np.array(parts) if "test" in builder.info.splits else None,
-        left_out=dict(left_out),
-    )
+            found.append((waveform, word, _speaker(case, features), part))
+    return found, left_out
+
+
+def _indices(keys: Iterable[Hashable]) -> np.ndarray:
+    """Returns how often each key has occurred before, an int32 array."""
+    counts: collections.Counter[Hashable] = collections.Counter()
+    indices = []
+    for key in keys:
+        indices.append(counts[key])
+        counts[key] += 1
+    return np.array(indices, np.int32)
 
 
 def _speaker(case: dict[str, Any], features: Any) -> str:
