@@ -45,10 +45,10 @@ def load(
       `Clips`; `parts` are the splits if `test` is one of them.
 
     Raises:
-      ValueError: if TFDS does not know the data set, its features are others,
-        it has no split `train`, no clip of the words, no sampling rate, another
-        one than `sample_rate`, or fewer than two of the words as labels; the
-        message names the flag.
+      ValueError: if TFDS does not know the data set; if the data set lacks one
+        of these features, the split `train`, two of the words among its labels,
+        or clips of them; or if its sampling rate is unknown or differs from
+        `sample_rate`. The message names the flag.
       RuntimeError: if the data are not prepared and cannot be; the message
         names the flags that help.
     """
