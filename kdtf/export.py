@@ -1,51 +1,65 @@
 """The student alone, as a SavedModel that needs neither Keras nor kdtf."""
 
+import os
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kdtf import _atomic, _models
+from kdtf._types import Tensor
 from kdtf.distiller import Distiller
 
 _SIGNATURE = "serving_default"
 
 
 def export_student(
-    distiller_or_student, directory, *, class_names=None, overwrite=False
-):
+    distiller_or_student: Distiller | keras.Model,
+    directory: str | os.PathLike[str],
+    *,
+    class_names: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Writes the student as a SavedModel for serving.
 
-    Its signature `serving_default` takes the student's input, with any batch
-    size, and gives
+    Its signature `serving_default` takes the input of the student, with any
+    batch size, and returns
 
     - `logits`: `[..., classes]` float32;
     - `probabilities`: `[..., classes]` float32, at T = 1 (paper, section 2: the
       trained student is used at a temperature of 1);
     - `class`: `[...]` int64, the most probable class;
-    - `class_name`: `[...]` strings, where `class_names` were given.
+    - `class_name`: `[...]` strings, if `class_names` are given.
 
-    It holds the student's variables and nothing of teacher or optimizer, and
-    is loaded with `tf.saved_model.load` alone.
+    The SavedModel contains the variables of the student, and nothing of the
+    teacher or the optimizer. `tf.saved_model.load` is enough to load it.
 
     Args:
-      distiller_or_student: a `kdtf.Distiller` or a built `keras.Model` that
-        returns logits. A student that is a subclass of `keras.Model`, whose
-        input dtype Keras does not record, takes float32.
-      directory: path of the folder to write; its parents are made.
-      class_names: sequence of one string a class, or None.
-      overwrite: whether a SavedModel in `directory` is replaced, whole or not
-        at all.
+      distiller_or_student: a `kdtf.Distiller`, or a built `keras.Model` that
+        returns logits. If it is a subclass of `keras.Model`, for which Keras
+        records no input dtype, the SavedModel takes float32.
+      directory: path of the folder to write; its parents are created.
+      class_names: one string per class, or None.
+      overwrite: if True, a SavedModel at `directory` is replaced. On failure it
+        is left as it was.
 
     Raises:
-      ValueError: where the student was never built, `class_names` are not one
-        string a class, or `directory` exists (unless it is a SavedModel and
-        `overwrite` is True) or cannot be written.
+      ValueError: if the student is not a built `keras.Model`, `class_names` is
+        not one string per class, or `directory` exists (unless it is a
+        SavedModel and `overwrite` is True) or cannot be written.
 
     Example:
-      >>> kdtf.export_student(distiller, "export", class_names=["cat", "dog"])
-      >>> serve = tf.saved_model.load("export").signatures["serving_default"]
-      >>> serve(images)["class_name"]
+      >>> student = keras.Sequential(
+      ...     [keras.Input((3,), name="x"), keras.layers.Dense(2)])
+      >>> kdtf.export_student(student, "export", class_names=["cat", "dog"])
+      >>> served = tf.saved_model.load("export").signatures["serving_default"]
+      >>> outputs = served(x=tf.zeros([5, 3]))
+      >>> sorted(outputs)
+      ['class', 'class_name', 'logits', 'probabilities']
+      >>> outputs["probabilities"].shape
+      TensorShape([5, 2])
     """
     student = distiller_or_student
     if isinstance(student, Distiller):
@@ -57,7 +71,7 @@ def export_student(
     serve = tf.function(
         _serving_function(student, class_names), input_signature=[specs]
     )
-    # Not `keras.export.ExportArchive`, which writes every variable twice.
+    # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
     module.serve = serve
     module.student_variables = serve.get_concrete_function().variables
@@ -66,13 +80,15 @@ def export_student(
             tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
     except OSError as error:
         raise ValueError(
-            "`directory` must be a place that can be written. "
+            "`directory` must be writable. "
             f"Received: directory={str(directory)!r} ({error.strerror})"
         ) from error
 
 
-def _serving_function(student, class_names):
-    def serve(inputs):
+def _serving_function(
+    student: keras.Model, class_names: Sequence[str] | None
+) -> Callable[[Any], dict[str, Tensor]]:
+    def serve(inputs: Any) -> dict[str, Tensor]:
         logits = tf.cast(student(inputs, training=False), tf.float32)
         outputs = {
             "logits": logits,
@@ -87,18 +103,18 @@ def _serving_function(student, class_names):
     return serve
 
 
-def _input_specs(student):
-    """`tf.TensorSpec`s of the student's input, in the input's structure."""
+def _input_specs(student: keras.Model) -> Any:
+    """Returns `tf.TensorSpec`s in the structure of the student's input."""
     if not (isinstance(student, keras.Model) and student.built):
         raise ValueError(
-            "`distiller_or_student` must be a Distiller or a keras.Model that "
-            "was built: call it on data, or give it a keras.Input, first. "
+            "`distiller_or_student` must be a Distiller or a built "
+            "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
-    if not hasattr(student, "inputs"):  # a subclass, which records shapes alone
+    if not hasattr(student, "inputs"):  # a subclass only records shapes
         shapes = student.get_build_config()["input_shape"]
         return keras.tree.map_shape_structure(_input_spec, shapes)
-    # A Sequential has one input, and no structure around it.
+    # A Sequential has one input, without a structure around it.
     structure = getattr(student, "input", student.inputs[0])
     return keras.tree.map_structure(
         lambda tensor: _input_spec(tensor.shape, tensor.dtype, tensor.name),
@@ -106,34 +122,41 @@ def _input_specs(student):
     )
 
 
-def _input_spec(shape, dtype="float32", name=None):
+def _input_spec(
+    shape: Sequence[int | None],
+    dtype: str = "float32",
+    name: str | None = None,
+) -> tf.TensorSpec:
     return tf.TensorSpec((None, *shape[1:]), dtype, name)
 
 
-def _check_class_names(class_names, classes):
+def _check_class_names(
+    class_names: Sequence[str] | None, classes: int | None
+) -> None:
     if class_names is None:
         return
     good = not isinstance(class_names, str) and all(
         isinstance(name, str) for name in class_names
     )
     if not good or classes not in (None, len(class_names)):
+        count = "" if classes is None else f"{classes} "
         raise ValueError(
-            f"`class_names` must be {classes} strings, one a class. "
+            f"`class_names` must be {count}strings, one per class. "
             f"Received: class_names={class_names!r}"
         )
 
 
-def _check_directory(directory, overwrite):
+def _check_directory(directory: pathlib.Path, overwrite: bool) -> None:
     if not directory.exists():
         return
     if not overwrite:
         raise ValueError(
-            "`directory` must not exist, or `overwrite` be True. "
+            "`directory` must not exist, or `overwrite` must be True. "
             f"Received: directory={str(directory)!r}, which exists"
         )
-    # Whoever mistypes a path must not lose what lies there.
+    # A mistyped path must not delete another folder.
     if not (directory / "saved_model.pb").is_file():
         raise ValueError(
             "`directory` must be a SavedModel to be overwritten. Received: "
-            f"directory={str(directory)!r}, which holds no saved_model.pb"
+            f"directory={str(directory)!r}, which has no saved_model.pb"
         )

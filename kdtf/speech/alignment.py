@@ -1,25 +1,32 @@
-"""Which state each frame is in: forced alignment of clips to known words.
+"""Forced alignment: the state of each frame of clips whose words are known.
 
-HMMs with Gaussian mixtures learn it from the clips themselves: a flat start
-divides each clip evenly among its states; then the best paths and the densities
-are found in turn, until the likelihood settles, with one component a state,
-then two, four and so on. Nothing is random.
+HMMs with Gaussian mixtures learn the states from the clips themselves. A flat
+start divides each clip evenly among its states; best paths and densities are
+then re-estimated alternately until the likelihood settles, first with one
+Gaussian per state, then with two, four and so on. Nothing is random.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from kdtf.speech import hmm, mixtures
-from kdtf.speech import lexicon as lexicons
+from kdtf.speech import _hmm
+from kdtf.speech._flat_start import flat_start
+from kdtf.speech._mixtures import Mixtures
+from kdtf.speech.lexicon import Lexicon
 
 _SHORTEST_STAY, _LONGEST_STAY = 0.05, 0.98  # probabilities of staying a frame
 _BATCH = 256  # clips
 _MOST_ITERATIONS = 40
-_ALIKE = 1e-4  # more than rounding makes of equal frames
-# Of the range of a clip's loudness: what is quieter, at its ends, starts out as
-# silence.
-_QUIET = 0.2
+# The rounding of equal frames leaves differences smaller than this.
+_SMALLEST_DIFFERENCE = 1e-4
+
+Transcript: TypeAlias = str | Sequence[str]
+# Clips that share a graph: the graph, and the indices of the clips.
+_Batch: TypeAlias = tuple[_hmm.Graph, list[int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,143 +34,196 @@ class Alignment:
     """The states of clips.
 
     Attributes:
-      states: list with a `[time]` int32 array for each clip, None where it was
-        skipped.
-      log_likelihood: float, of the best paths, per frame.
-      skipped: dict from a clip's position to the reason, a string.
+      states: list with a `[time]` int32 array for each clip, None if the clip
+        was skipped.
+      log_likelihood: float, the log-likelihood of the best paths per frame.
+      skipped: dict from the index of a skipped clip to the reason, a string.
+
+    Example:
+      >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
+      >>> loudness = np.repeat([0, 5, 9, 7, 0], [3, 4, 4, 4, 3])
+      >>> clip = loudness[:, None]  # [time, features]
+      >>> _, alignment = kdtf.speech.train_hmms([clip], ["a"], lexicon)
+      >>> alignment.states[0].tolist()
+      [0, 1, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0, 1, 2]
     """
 
-    states: list
+    states: list[np.ndarray | None]
     log_likelihood: float
-    skipped: dict
+    skipped: dict[int, str]
 
 
 @dataclasses.dataclass(frozen=True)
 class WordHMMs:
-    """What alignment has learned about the states of a lexicon.
+    """HMMs of the states of a lexicon, as learned by `train_hmms`.
 
     Attributes:
       lexicon: `Lexicon`.
-      mixtures: `Mixtures`, the densities of the states.
-      stay: `[states]` float64, the probability of staying for another frame.
-      history: tuple with, for each number of components, a tuple of the
-        log-likelihoods per frame, which do not fall.
+      mixtures: the densities of the states, Gaussian mixtures.
+      stay: `[states]` float64 array, the probability of staying in each state
+        for another frame.
+      history: tuple with, for each number of Gaussians, a tuple of the
+        log-likelihoods per frame after each iteration, which do not fall.
+
+    Example:
+      >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
+      >>> loudness = np.repeat([0, 5, 9, 7, 0], [3, 4, 4, 4, 3])
+      >>> clip = loudness[:, None]  # [time, features]
+      >>> hmms, _ = kdtf.speech.train_hmms([clip], ["a"], lexicon)
+      >>> hmms.stay.round(2)
+      array([0.05, 0.05, 0.05, 0.75, 0.75, 0.75])
     """
 
-    lexicon: lexicons.Lexicon
-    mixtures: mixtures.Mixtures
+    lexicon: Lexicon
+    mixtures: Mixtures
     stay: np.ndarray
-    history: tuple = ()
+    history: tuple[tuple[float, ...], ...] = ()
 
-    def log_likelihoods(self, clip):
-        """log p(frame | state), for `decoding.decode`.
+    def log_likelihoods(self, clip: npt.ArrayLike) -> np.ndarray:
+        """Returns log p(frame | state), which `decode` takes as scores.
 
         Args:
           clip: `[time, features]` array.
 
         Returns:
           `[time, states]` float64 array.
+
+        Example:
+          >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
+          >>> loudness = np.repeat([0, 5, 9, 7, 0], [3, 4, 4, 4, 3])
+          >>> clip = loudness[:, None]  # [time, features]
+          >>> hmms, _ = kdtf.speech.train_hmms([clip], ["a"], lexicon)
+          >>> hmms.log_likelihoods(clip).shape
+          (18, 6)
         """
         return self.mixtures.log_likelihoods(np.asarray(clip, np.float64))
 
-    def align(self, clips, transcripts, *, skip_unusable=False):
-        """Finds the states of clips, not necessarily those learned from.
+    def align(
+        self,
+        clips: Sequence[npt.ArrayLike],
+        transcripts: Sequence[Transcript],
+        *,
+        skip_unusable: bool = False,
+    ) -> Alignment:
+        """Finds the states of clips, whether or not they were trained on.
 
         Args:
           clips: sequence of `[time, features]` arrays.
-          transcripts: sequence with, for each clip, its word or a sequence of
-            its words.
-          skip_unusable: whether clips that cannot be aligned are skipped.
+          transcripts: for each clip, its word or a sequence of its words.
+          skip_unusable: if True, clips that cannot be aligned are skipped.
 
         Returns:
           `Alignment`.
 
         Raises:
-          ValueError: where a word is not in the lexicon, or a clip cannot be
-            aligned and `skip_unusable` is False.
+          ValueError: if the numbers of clips and transcripts differ, a word is
+            not in the lexicon, no clip can be aligned, or one cannot and
+            `skip_unusable` is False.
+
+        Example:
+          >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
+          >>> loudness = np.repeat([0, 5, 9, 7, 0], [3, 4, 4, 4, 3])
+          >>> clip = loudness[:, None]  # [time, features]
+          >>> hmms, _ = kdtf.speech.train_hmms([clip], ["a"], lexicon)
+          >>> hmms.align([clip[5:13]], ["a"]).states[0].tolist()
+          [3, 3, 4, 4, 4, 4, 5, 5]
         """
-        clips, batches, skipped = _prepare(
+        arrays, batches, skipped = _prepare(
             clips, transcripts, self.lexicon, skip_unusable
         )
-        return _align(self, clips, batches, skipped)
+        return _align(self, arrays, batches, skipped)
 
 
 def train_hmms(
-    clips,
-    transcripts,
-    lexicon,
+    clips: Sequence[npt.ArrayLike],
+    transcripts: Sequence[Transcript],
+    lexicon: Lexicon,
     *,
-    components=4,
-    skip_unusable=False,
-    tolerance=0.01,
-):
-    """Learns HMMs from clips of known words, and aligns the clips.
+    components: int = 4,
+    skip_unusable: bool = False,
+    tolerance: float = 0.01,
+) -> tuple[WordHMMs, Alignment]:
+    """Trains HMMs on clips of known words, and aligns the clips.
 
     Args:
-      clips: sequence of `[time, features]` arrays, such as `features.cepstra`.
-        Features that are loud where the first is large: the flat start takes
-        the quiet ends of a clip for silence.
-      transcripts: sequence with, for each clip, its word or a sequence of its
-        words.
-      lexicon: `Lexicon`. Several pronunciations of a word are told apart best
-        where words share states; a state only one of them has may be mixed up
-        with another's.
-      components: int, a power of two: Gaussians a state. States with few frames
-        get fewer.
-      skip_unusable: whether clips that cannot be aligned are skipped: those
-        with fewer frames than their words have states, whose frames are all
-        alike (digital silence), or not finite.
-      tolerance: float > 0. Training goes on while an iteration raises the
-        log-likelihood per frame by more.
+      clips: sequence of `[time, features]` arrays, such as those of
+        `kdtf.speech.cepstra`. The first feature must be large in loud frames:
+        the flat start takes quiet frames at the ends of a clip for silence.
+      transcripts: for each clip, its word or a sequence of its words.
+      lexicon: `Lexicon`. Pronunciations of a word are distinguished best if
+        words share states; a state that only one of them has may otherwise be
+        confused with one of another.
+      components: int, a power of two: Gaussians per state. States with few
+        frames get fewer.
+      skip_unusable: if True, clips that cannot be aligned are skipped: those
+        with fewer frames than their words have states, with equal frames only
+        (digital silence), or with values that are not finite.
+      tolerance: float > 0. Training with a number of Gaussians ends with the
+        first iteration that raises the log-likelihood per frame by no more.
 
     Returns:
       `(WordHMMs, Alignment)`.
 
     Raises:
-      ValueError: where an argument is none of these, a word is not in the
-        lexicon, no clip can be aligned, or one cannot and `skip_unusable` is
-        False.
+      ValueError: if `components` is not a power of two, the numbers of clips
+        and transcripts differ, a word is not in the lexicon, no clip can be
+        aligned, or one cannot and `skip_unusable` is False.
 
     Example:
-      >>> cepstra = [np.array(kdtf.speech.cepstra(m)) for m in log_mels]
-      >>> hmms, alignment = kdtf.speech.train_hmms(
-      ...     cepstra, words, kdtf.speech.digits(), skip_unusable=True)
-      >>> alignment.states[0]  # of the first clip's frames
+      >>> rng = np.random.default_rng(0)
+      >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"], "see": ["S IY"]})
+      >>> means = 5 * rng.normal(size=[lexicon.num_states, 13])
+      >>> means[:, 0], means[:3, 0] = 9, -9  # silence is quiet
+      >>> words = ["a", "see"] * 10
+      >>> paths = [[0, 1, 2, *lexicon.states(w)[0], 0, 1, 2] for w in words]
+      >>> truth = [np.repeat(path, 4) for path in paths]
+      >>> cepstra = [means[t] + rng.normal(size=[len(t), 13]) for t in truth]
+      >>> hmms, alignment = kdtf.speech.train_hmms(cepstra, words, lexicon)
+      >>> np.mean(alignment.states[0] == truth[0]).item()
+      1.0
     """
     if components < 1 or components & (components - 1):
         raise ValueError(
             "`components` must be a power of two. "
             f"Received: components={components}"
         )
-    clips, batches, skipped = _prepare(
+    arrays, batches, skipped = _prepare(
         clips, transcripts, lexicon, skip_unusable
     )
     usable = [i for _, rows in batches for i in rows]
-    frames = np.concatenate([clips[i] for i in usable])
+    frames = np.concatenate([arrays[i] for i in usable])
     labels = np.concatenate(
         [
-            _flat_start(graph, clips[i], turn)
+            flat_start(graph, arrays[i], index)
             for graph, rows in batches
-            for turn, i in enumerate(rows)
+            for index, i in enumerate(rows)
         ]
     )
     model = WordHMMs(
         lexicon,
-        mixtures.Mixtures.flat(frames, lexicon.num_states),
+        Mixtures.flat(frames, lexicon.num_states),
         np.full(lexicon.num_states, 0.5),
     )
-    model = _reestimated(model, frames, labels, [len(clips[i]) for i in usable])
-    return _settle(model, clips, batches, skipped, components, tolerance)
+    lengths = [len(arrays[i]) for i in usable]
+    model = _reestimated(model, frames, labels, lengths)
+    return _settle(model, arrays, batches, skipped, components, tolerance)
 
 
-def _settle(model, clips, batches, skipped, components, tolerance):
-    """Paths and densities in turn, for 1, 2, 4, ... components."""
+def _settle(
+    model: WordHMMs,
+    clips: list[np.ndarray],
+    batches: list[_Batch],
+    skipped: dict[int, str],
+    components: int,
+    tolerance: float,
+) -> tuple[WordHMMs, Alignment]:
+    """Re-estimates paths and densities with 1, 2, 4, ... Gaussians."""
     usable = [i for _, rows in batches for i in rows]
     frames = np.concatenate([clips[i] for i in usable])
     lengths = [len(clips[i]) for i in usable]
-    history = []
+    history: list[tuple[float, ...]] = []
     while True:
-        gains = []
+        gains: list[float] = []
         for _ in range(_MOST_ITERATIONS):
             alignment = _align(model, clips, batches, skipped)
             labels = np.concatenate([alignment.states[i] for i in usable])
@@ -179,12 +239,24 @@ def _settle(model, clips, batches, skipped, components, tolerance):
         )
 
 
-def _reestimated(model, frames, labels, lengths):
-    """Densities and transitions from states of frames that lie end to end."""
+def _reestimated(
+    model: WordHMMs, frames: np.ndarray, labels: np.ndarray, lengths: list[int]
+) -> WordHMMs:
+    """Learns densities and transitions from the states of frames.
+
+    Args:
+      model: `WordHMMs`.
+      frames: `[frames, features]` array, the clips one after the other.
+      labels: `[frames]` ints, the state of each frame.
+      lengths: the number of frames of each clip.
+
+    Returns:
+      `WordHMMs`.
+    """
     ends = np.zeros(len(labels), bool)
     ends[np.cumsum(lengths) - 1] = True
-    # No two positions that follow each other have the same state, so that the
-    # same state again means that the path stayed.
+    # Two successive positions never have the same state, so the same state in
+    # two successive frames means that the path stayed.
     stayed = np.append(labels[1:] == labels[:-1], False) & ~ends
     counts = np.bincount(labels, minlength=len(model.stay))
     stays = np.bincount(labels[stayed], minlength=len(model.stay))
@@ -198,8 +270,14 @@ def _reestimated(model, frames, labels, lengths):
     )
 
 
-def _align(model, clips, batches, skipped):
-    states, total, count = [None] * len(clips), 0.0, 0
+def _align(
+    model: WordHMMs,
+    clips: list[np.ndarray],
+    batches: list[_Batch],
+    skipped: dict[int, str],
+) -> Alignment:
+    states: list[np.ndarray | None] = [None] * len(clips)
+    total, count = 0.0, 0
     log_stay, log_leave = np.log(model.stay), np.log1p(-model.stay)
     for graph, rows in batches:
         lengths = np.array([len(clips[i]) for i in rows])
@@ -209,7 +287,7 @@ def _align(model, clips, batches, skipped):
         emissions = np.zeros((len(rows), lengths.max(), len(graph.states)))
         inside = np.arange(lengths.max()) < lengths[:, None]
         emissions[inside] = likelihoods[:, columns]
-        paths, scores = hmm.viterbi(
+        paths, scores = _hmm.viterbi(
             graph,
             emissions,
             lengths,
@@ -222,19 +300,28 @@ def _align(model, clips, batches, skipped):
     return Alignment(states, float(total / count), skipped)
 
 
-def _prepare(clips, transcripts, lexicon, skip_unusable):
-    """float64 clips; batches of a graph and its clips; what is skipped."""
+def _prepare(
+    clips: Sequence[npt.ArrayLike],
+    transcripts: Sequence[Transcript],
+    lexicon: Lexicon,
+    skip_unusable: bool,
+) -> tuple[list[np.ndarray], list[_Batch], dict[int, str]]:
+    """Returns float64 clips, batches, and the reasons of skipped clips."""
     if len(clips) != len(transcripts):
         raise ValueError(
-            f"`transcripts` must be as many as clips, {len(clips)}. Received: "
-            f"{len(transcripts)}"
+            f"`transcripts` must be as many as `clips`, {len(clips)}. "
+            f"Received: {len(transcripts)}"
         )
-    clips = [np.asarray(clip, np.float64) for clip in clips]
-    groups, graphs, skipped = {}, {}, {}
-    for i, (clip, words) in enumerate(zip(clips, transcripts, strict=True)):
-        words = (words,) if isinstance(words, str) else tuple(words)
+    arrays = [np.asarray(clip, np.float64) for clip in clips]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    graphs: dict[tuple[str, ...], _hmm.Graph] = {}
+    skipped: dict[int, str] = {}
+    for i, (clip, transcript) in enumerate(
+        zip(arrays, transcripts, strict=True)
+    ):
+        words = _words_of(transcript)
         if words not in graphs:
-            graphs[words] = hmm.graph_of(words, lexicon)
+            graphs[words] = _hmm.graph_of(words, lexicon)
         reason = _why_unusable(clip, graphs[words])
         if reason is None:
             groups.setdefault(words, []).append(i)
@@ -242,27 +329,42 @@ def _prepare(clips, transcripts, lexicon, skip_unusable):
             skipped[i] = reason
         else:
             raise ValueError(
-                "`clips` must be such that each can be aligned with its words. "
-                f"Received: clip {i}, {' '.join(words)!r}: {reason}"
+                "`clips` must be alignable with their words, unless "
+                "`skip_unusable` is True. Received: clip "
+                f"{i}, {' '.join(words)!r}: {reason}"
             )
     if not groups:
         first = f", the first of which: {skipped[0]}" if skipped else ""
         raise ValueError(
-            "`clips` must hold one that can be aligned. Received: "
+            "`clips` must contain at least one that can be aligned. Received: "
             f"{len(clips)} clips, {len(skipped)} of them unusable{first}"
         )
+    return arrays, _batches(arrays, groups, graphs), skipped
+
+
+def _words_of(transcript: Transcript) -> tuple[str, ...]:
+    return (transcript,) if isinstance(transcript, str) else tuple(transcript)
+
+
+def _batches(
+    clips: list[np.ndarray],
+    groups: dict[tuple[str, ...], list[int]],
+    graphs: dict[tuple[str, ...], _hmm.Graph],
+) -> list[_Batch]:
+    """Batches of clips with the same words, of similar length."""
     batches = []
     for words, rows in groups.items():
-        rows = sorted(rows, key=lambda i: len(clips[i]))  # little padding
+        # Clips of similar length need little padding.
+        rows = sorted(rows, key=lambda i: len(clips[i]))
         batches += [
             (graphs[words], rows[k : k + _BATCH])
             for k in range(0, len(rows), _BATCH)
         ]
-    return clips, batches, skipped
+    return batches
 
 
-def _why_unusable(clip, graph):
-    """The reason that a clip cannot be aligned with a graph, or None."""
+def _why_unusable(clip: np.ndarray, graph: _hmm.Graph) -> str | None:
+    """Returns why a clip cannot be aligned with a graph, or None if it can."""
     if clip.ndim != 2:
         return f"must be [time, features], is of shape {clip.shape}"
     if len(clip) < graph.fewest_frames:
@@ -271,47 +373,6 @@ def _why_unusable(clip, graph):
         )
     if not np.isfinite(clip).all():
         return "not finite"
-    if np.ptp(clip, axis=0).max() < _ALIKE:
-        return "silent: all frames are alike"
+    if np.ptp(clip, axis=0).max() < _SMALLEST_DIFFERENCE:
+        return "silent: all frames are equal"
     return None
-
-
-def _flat_start(graph, clip, turn):
-    """`[time]` states: silence at quiet ends, the rest divided evenly.
-
-    Clips with the same words take their pronunciations in turn, since one that
-    no frame belongs to would never be found.
-    """
-    loudness = clip[:, 0]
-    low, high = np.percentile(loudness, [5, 95])
-    loud = np.flatnonzero(loudness >= low + _QUIET * (high - low))
-    silence = np.array(lexicons.SILENCE_STATES)
-    spoken = _spoken_states(graph, turn)
-    # Room for the words' states comes first, then that for silence's.
-    spare = len(clip) - len(spoken)
-    begin, end = loud[0], len(clip) - 1 - loud[-1]
-    begin = begin if len(silence) <= begin <= spare else 0
-    end = end if len(silence) <= end <= spare - begin else 0
-    return np.concatenate(
-        [
-            _evenly(silence, begin),
-            _evenly(spoken, len(clip) - begin - end),
-            _evenly(silence, end),
-        ]
-    )
-
-
-def _spoken_states(graph, turn):
-    """States of a path without silence, which stays nowhere."""
-    silent = np.isin(graph.states, lexicons.SILENCE_STATES)
-    here, path = graph.entries, []
-    while not path or not graph.exits[path[-1]]:
-        choices = np.flatnonzero(here & ~silent)
-        path.append(choices[turn % len(choices)])
-        here = (graph.predecessors == path[-1]).any(1)
-    return graph.states[path]
-
-
-def _evenly(states, count):
-    """`[count]` states, each for about the same time."""
-    return states[np.arange(count) * len(states) // max(count, 1)]

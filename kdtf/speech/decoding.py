@@ -1,33 +1,45 @@
-"""Words from the states' posteriors: the best path through a loop of words.
+"""Word recognition: the best path through a loop of words.
 
-An acoustic net gives log p(state | frames); what an HMM needs is, but for a
-constant, log p(frame | state) = log p(state | frame) - log p(state). Silence
-may be before, between and after words. Each word costs a penalty, which
-balances insertions against deletions and is to be chosen on held-out data.
+An acoustic net gives log p(state | frame). An HMM needs, up to a constant,
+log p(frame | state) = log p(state | frame) - log p(state). Silence is optional
+before, between and after words. Each word costs a penalty, which balances
+insertions against deletions and should be chosen on held-out data.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from kdtf.speech import lexicon as lexicons
+from kdtf.speech.lexicon import SILENCE_STATES, Lexicon
 
 _BATCH = 128  # utterances
 
+# Of each utterance, the best chain that ends at a frame: its score, its index
+# and the frame at which it was entered; `[batch]` arrays.
+_Ends: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-def log_priors_of(labels, num_states):
-    """Logarithms of the states' shares of the training frames.
+
+def log_priors_of(labels: npt.ArrayLike, num_states: int) -> np.ndarray:
+    """Returns the log-frequencies of states among the training frames.
 
     Args:
-      labels: `[frames]` ints, states.
+      labels: `[frames]` ints, the state of each frame.
       num_states: int > 0.
 
     Returns:
       `[num_states]` float64 array. One is added to every count, so that a state
-      that never occurs has a prior.
+      that never occurs has a finite prior.
 
     Raises:
-      ValueError: where a label is not one of the states.
+      ValueError: if a label is negative, or not less than `num_states`.
+
+    Example:
+      >>> log_priors = kdtf.speech.log_priors_of([0, 0, 2], num_states=3)
+      >>> np.exp(log_priors).round(2)
+      array([0.5 , 0.17, 0.33])
     """
     labels = np.asarray(labels)
     if labels.size and not 0 <= labels.min() <= labels.max() < num_states:
@@ -40,75 +52,85 @@ def log_priors_of(labels, num_states):
 
 
 def decode(
-    scores, lexicon, *, log_priors=None, penalty=0.0, isolated=False, stay=0.5
-):
-    """The words of utterances.
+    scores: Sequence[npt.ArrayLike],
+    lexicon: Lexicon,
+    *,
+    log_priors: npt.ArrayLike | None = None,
+    penalty: float = 0.0,
+    isolated: bool = False,
+    stay: npt.ArrayLike = 0.5,
+) -> list[tuple[str, ...]]:
+    """Recognises the words of utterances.
 
     Maximises, over paths, the sum of the scores of each frame's state, plus log
-    `stay` where the path stays and log (1 - `stay`) where it moves on or ends,
-    less `penalty` for each word. Silence costs nothing by itself, and does not
-    follow silence.
+    `stay` when the path stays in a state and log (1 - `stay`) when it moves on
+    or ends, minus `penalty` for each word. Silence has no penalty, and never
+    follows silence.
 
     Args:
-      scores: sequence with a `[time, states]` array for each utterance:
-        log-posteriors with `log_priors`, or log-likelihoods without.
+      scores: for each utterance, a `[time, states]` array: log-posteriors if
+        `log_priors` are given, otherwise log-likelihoods.
       lexicon: `Lexicon`.
-      log_priors: None, or `[states]` array, subtracted from scores.
-      penalty: float, the cost of a word, in nats.
-      isolated: whether an utterance is exactly one word; else it is any number
-        of them, none included.
+      log_priors: `[states]` array that is subtracted from the scores, or None.
+      penalty: float, the cost of a word in nats.
+      isolated: if True, every utterance is exactly one word; otherwise it may
+        have any number of words, including none.
       stay: number or `[states]` array: the probability that a state lasts for
         another frame, more than 0 and less than 1.
 
     Returns:
-      List with a tuple of words for each utterance. It is empty where the
-      utterance is too short for any path.
+      List with a tuple of words for each utterance, empty if the utterance is
+      too short for any path.
 
     Raises:
-      ValueError: where an argument is none of these.
+      ValueError: if an utterance is not of shape `[time, states]` or has a NaN,
+        or `stay` is not between 0 and 1.
 
     Example:
-      >>> words = kdtf.speech.decode(
-      ...     [student(windows)], kdtf.speech.digits(), log_priors=log_priors)
-      >>> words
+      >>> lexicon = kdtf.speech.digits()
+      >>> states = lexicon.states("three")[0] + lexicon.states("one")[0]
+      >>> posteriors = np.eye(lexicon.num_states)[list(states)]
+      >>> log_posteriors = np.log(posteriors + 0.01)
+      >>> kdtf.speech.decode([log_posteriors], lexicon)
       [('three', 'one')]
     """
-    scores = [_checked(s, i, lexicon) for i, s in enumerate(scores)]
+    arrays = [_checked(s, i, lexicon) for i, s in enumerate(scores)]
     if log_priors is not None:
-        scores = [s - np.asarray(log_priors) for s in scores]
+        arrays = [s - np.asarray(log_priors) for s in arrays]
     stay = np.broadcast_to(np.asarray(stay, np.float64), lexicon.num_states)
     if not ((stay > 0) & (stay < 1)).all():
         raise ValueError(
             f"`stay` must be more than 0 and less than 1. Received: {stay}"
         )
     loop = _loop_of(lexicon, isolated)
-    words = [()] * len(scores)
-    order = np.argsort([len(s) for s in scores], kind="stable")
+    words: list[tuple[str, ...]] = [()] * len(arrays)
+    order = np.argsort([len(s) for s in arrays], kind="stable")
     for k in range(0, len(order), _BATCH):
         rows = order[k : k + _BATCH]
-        found = _decode_batch([scores[i] for i in rows], loop, penalty, stay)
+        found = _decode_batch([arrays[i] for i in rows], loop, penalty, stay)
         for i, chains in zip(rows, found, strict=True):
-            words[i] = tuple(loop.words[c] for c in chains if loop.is_word[c])
+            spoken = [loop.words[c] for c in chains]
+            words[i] = tuple(word for word in spoken if word is not None)
     return words
 
 
 @dataclasses.dataclass(frozen=True)
 class _Loop:
-    """Chains of positions, side by side: silence, each word, silence.
+    """Chains of positions: silence, every pronunciation, silence.
 
-    The first silence is only at the beginning, the last only after words.
+    The first silence occurs only at the beginning, the last only after words.
 
     Attributes:
-      words: list with the word of each chain, None of silence.
+      words: list with the word of each chain, None for silence.
       is_word: `[chains]` bool array.
       states: `[positions]` int array.
-      first: `[chains]` int array, the position where each begins.
-      last: `[chains]` int array, where each ends.
-      to_word: `[chains]` bool array: which may be followed by a word.
-      to_end: `[chains]` bool array: which may end an utterance.
+      first: `[chains]` int array, the first position of each chain.
+      last: `[chains]` int array, the last position of each chain.
+      to_word: `[chains]` bool array: whether a word may follow.
+      to_end: `[chains]` bool array: whether an utterance may end with it.
     """
 
-    words: list
+    words: list[str | None]
     is_word: np.ndarray
     states: np.ndarray
     first: np.ndarray
@@ -117,16 +139,16 @@ class _Loop:
     to_end: np.ndarray
 
 
-def _loop_of(lexicon, isolated):
-    chains = [(None, lexicons.SILENCE_STATES)]
+def _loop_of(lexicon: Lexicon, isolated: bool) -> _Loop:
+    chains: list[tuple[str | None, tuple[int, ...]]] = [(None, SILENCE_STATES)]
     chains += [(w, c) for w in lexicon.words for c in lexicon.states(w)]
-    chains += [(None, lexicons.SILENCE_STATES)]
+    chains += [(None, SILENCE_STATES)]
     ends = np.cumsum([len(states) for _, states in chains])
     words = [word for word, _ in chains]
     leading = np.arange(len(chains)) == 0
     return _Loop(
         words=words,
-        is_word=np.array([w is not None for w in words]),
+        is_word=np.array([word is not None for word in words]),
         states=np.concatenate([states for _, states in chains]),
         first=np.append(0, ends[:-1]),
         last=ends - 1,
@@ -135,11 +157,13 @@ def _loop_of(lexicon, isolated):
     )
 
 
-def _decode_batch(scores, loop, penalty, stay):
-    """Lists of chains, one for each utterance.
+def _decode_batch(
+    scores: list[np.ndarray], loop: _Loop, penalty: float, stay: np.ndarray
+) -> list[list[int]]:
+    """Returns a list of chains for each utterance.
 
-    A path in a chain is known by the frame at which it entered it; what came
-    before is the best chain that ended a frame earlier.
+    A path within a chain only remembers the frame at which it entered the
+    chain: what came before is the best chain that ended a frame earlier.
     """
     lengths = np.array([len(s) for s in scores])
     time, batch = lengths.max(initial=0), len(scores)
@@ -148,13 +172,15 @@ def _decode_batch(scores, loop, penalty, stay):
         padded[: len(s), i] = s
     transitions = np.log(stay)[loop.states], np.log1p(-stay)[loop.states]
     cost = np.where(loop.is_word, penalty, 0.0)
-    # The score with which each chain is entered; the last silence is not at
-    # the beginning, the first silence nowhere else.
+    # The score with which each chain is entered. The last silence must not be
+    # entered at the first frame, the first silence at no later one.
     into = np.broadcast_to(-cost, (batch, len(cost))).copy()
     into[:, -1] = -np.inf
     path = np.full((batch, len(loop.states)), -np.inf)
     entered = np.zeros(path.shape, np.int32)
-    before_word, before_silence, at_end = [], [], []
+    before_word: list[_Ends] = []
+    before_silence: list[_Ends] = []
+    at_end: list[_Ends] = []
     for t in range(time):
         path, entered = _move(path, entered, t, into, loop, transitions)
         path += padded[t][:, loop.states]
@@ -171,16 +197,24 @@ def _decode_batch(scores, loop, penalty, stay):
     ]
 
 
-def _move(path, entered, t, into, loop, transitions):
-    """A frame on: stays where it is, or comes from the left if that is better.
+def _move(
+    path: np.ndarray,
+    entered: np.ndarray,
+    t: int,
+    into: np.ndarray,
+    loop: _Loop,
+    transitions: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Advances all paths by a frame: each stays or moves one to the right.
 
     Args:
       path: `[batch, positions]` scores of the best paths to each position.
-      entered: `[batch, positions]` ints, when they entered their chains.
+      entered: `[batch, positions]` ints, the frames at which these paths
+        entered their chains.
       t: int, the frame.
       into: `[batch, chains]` scores with which chains are entered.
       loop: `_Loop`.
-      transitions: `[positions]` log-probabilities of staying, of leaving.
+      transitions: `[positions]` log-probabilities of staying, and of leaving.
 
     Returns:
       The new `(path, entered)`.
@@ -195,17 +229,25 @@ def _move(path, entered, t, into, loop, transitions):
     return np.where(better, moved, stayed), np.where(better, since, entered)
 
 
-def _best(exits, since, allowed):
-    """Of each row, the best allowed chain: its score, itself, its entry."""
+def _best(exits: np.ndarray, since: np.ndarray, allowed: np.ndarray) -> _Ends:
+    """Returns the best allowed chain of each row."""
     exits = np.where(allowed, exits, -np.inf)
     chain = exits.argmax(1)
     rows = np.arange(len(exits))
     return exits[rows, chain], chain, since[rows, chain]
 
 
-def _trace_back(row, length, loop, before_word, before_silence, at_end):
-    """The chains of an utterance; none where no path exists."""
-    chains, end, best = [], length, at_end
+def _trace_back(
+    row: int,
+    length: int,
+    loop: _Loop,
+    before_word: list[_Ends],
+    before_silence: list[_Ends],
+    at_end: list[_Ends],
+) -> list[int]:
+    """Returns the chains of an utterance, or none if there is no path."""
+    chains: list[int] = []
+    end, best = length, at_end
     while end > 0:
         score, chain, entry = (x[row] for x in best[end - 1])
         if not chains and score == -np.inf:
@@ -216,7 +258,9 @@ def _trace_back(row, length, loop, before_word, before_silence, at_end):
     return chains[::-1]
 
 
-def _checked(scores, position, lexicon):
+def _checked(
+    scores: npt.ArrayLike, position: int, lexicon: Lexicon
+) -> np.ndarray:
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 2 or scores.shape[1] != lexicon.num_states:
         raise ValueError(

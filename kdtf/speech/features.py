@@ -1,31 +1,37 @@
-"""From waveforms to what an acoustic net sees: 40 log-mel energies a frame.
+"""From waveforms to the input of an acoustic net: 40 log-mel energies a frame.
 
-A frame is a window of 25 ms; one starts every 10 ms. Everything but
-`statistics` is made of TensorFlow operations, so it runs eagerly, in a
-`tf.data` pipeline, and in a model that takes waveforms (`kdtf.speech.layers`).
-Windows of context are made from frames when they are needed: stored, they would
-be 26 times the data.
+A frame is a window of 25 ms, and a new one starts every 10 ms. All functions
+but `statistics` consist of TensorFlow operations, so they run eagerly, in
+`tf.data` pipelines, and in models that take waveforms (`kdtf.speech.LogMel`).
+Context windows should be made from frames when they are needed: stored, they
+would be 26 times as large as the frames.
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
+
+from kdtf._types import Tensor, TensorLike
+from kdtf.speech import _checks
 
 WINDOW_SECONDS = 0.025
 STEP_SECONDS = 0.010
-BEFORE, AFTER = 20, 5  # frames of context; the net predicts the 21st of 26
-_LOWEST_HERTZ = 64.0  # below there is hum, not speech
+# Frames of context in a window of 26: the net classifies the 21st.
+FRAMES_BEFORE, FRAMES_AFTER = 20, 5
+_LOWEST_HERTZ = 64.0  # below this there is hum, not speech
 _SLOWEST_RATE = 1000
-# Of waveforms within [-1, 1]: the energy of noise at about the last of 16 bits
-# over a window, so that digital silence is no outlier.
+# For waveforms within [-1, 1]: about the energy over a window of noise in the
+# last of 16 bits, so that digital silence is not an outlier.
 _FLOOR = 1e-7
 
 
-def framing(sample_rate):
-    """The samples of a window and of the advance between two.
+def framing(sample_rate: float) -> tuple[int, int]:
+    """Returns the length of a window and the step between two, in samples.
 
-    Both are rounded to whole samples: at 11,025 Hz the advance is 9.98 ms.
+    Both are rounded to whole samples: at 11,025 Hz the step is 9.98 ms.
 
     Args:
       sample_rate: number of at least 1000, in hertz.
@@ -34,7 +40,11 @@ def framing(sample_rate):
       `(window, step)`, ints.
 
     Raises:
-      ValueError: where `sample_rate` is no such number.
+      ValueError: if `sample_rate` is less than 1000 or NaN.
+
+    Example:
+      >>> kdtf.speech.framing(8000)
+      (200, 80)
     """
     if not sample_rate >= _SLOWEST_RATE:
         raise ValueError(
@@ -46,15 +56,19 @@ def framing(sample_rate):
     )
 
 
-def num_frames(samples, sample_rate):
-    """How many frames a waveform has; 0 where it is shorter than a window.
+def num_frames(samples: int, sample_rate: float) -> int:
+    """Returns the number of frames of a waveform.
 
     Args:
-      samples: int, its length.
+      samples: int, the length of the waveform.
       sample_rate: number of at least 1000, in hertz.
 
     Returns:
-      int. Samples at the end that fill no window are left out.
+      int, 0 if the waveform is shorter than a window. Samples at the end that
+      do not fill a window are ignored.
+
+    Raises:
+      ValueError: if `sample_rate` is less than 1000 or NaN.
 
     Example:
       >>> kdtf.speech.num_frames(8000, 8000)
@@ -64,23 +78,27 @@ def num_frames(samples, sample_rate):
     return max(0, 1 + (samples - window) // step)
 
 
-def log_mel(waveforms, *, sample_rate, bands=40):
-    """Log energies of mel-spaced bands, from 64 Hz to half the sampling rate.
+def log_mel(
+    waveforms: TensorLike, *, sample_rate: float, bands: int = 40
+) -> Tensor:
+    """Computes log energies of mel-spaced bands.
 
-    Power spectra of Hann windows, summed by triangular filters of peak 1 whose
-    corners are equidistant in 1127 ln(1 + f / 700); natural logarithm.
+    Sums power spectra of Hann windows with triangular filters of peak 1 whose
+    corners, from 64 Hz to half the sampling rate, are equidistant in
+    1127 ln(1 + f / 700); takes the natural logarithm.
 
     Args:
-      waveforms: `[..., samples]`, one channel: floats within [-1, 1], or
-        integers that hold 16-bit samples, whatever their dtype.
+      waveforms: `[..., samples]` array with one channel: floats within [-1, 1],
+        or integers of any dtype that hold 16-bit samples.
       sample_rate: number of at least 1000, in hertz.
       bands: int > 0.
 
     Returns:
-      `[..., frames, bands]` float32 tensor of `num_frames` frames.
+      `[..., frames, bands]` float32 tensor with `num_frames` frames.
 
     Raises:
-      ValueError: where an argument is none of these.
+      ValueError: if `sample_rate` is less than 1000 or NaN, or `bands` is not a
+        positive int.
 
     Example:
       >>> tone = np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
@@ -88,11 +106,11 @@ def log_mel(waveforms, *, sample_rate, bands=40):
       TensorShape([98, 40])
     """
     window, step = framing(sample_rate)
-    check_bands(bands)
+    _checks.check_bands(bands)
     length = _fft_length(sample_rate, bands)
     frames = tf.signal.frame(_samples(waveforms), window, step)
     frames *= tf.signal.hann_window(window)
-    # Padded here: the transform does not pad where there is no frame at all.
+    # `rfft` itself does not pad a tensor without frames.
     padding = [[0, 0]] * (frames.shape.rank - 1) + [[0, length - window]]
     spectra = tf.signal.rfft(tf.pad(frames, padding))
     power = tf.square(tf.math.real(spectra)) + tf.square(tf.math.imag(spectra))
@@ -100,22 +118,28 @@ def log_mel(waveforms, *, sample_rate, bands=40):
     return tf.math.log(tf.matmul(power, filters) + _FLOOR)
 
 
-def cepstra(log_mels, *, coefficients=13):
-    """Mel cepstra with their first and second differences.
+def cepstra(log_mels: TensorLike, *, coefficients: int = 13) -> Tensor:
+    """Computes mel cepstra with their first and second differences.
 
-    What Gaussians with diagonal covariances need: neighbouring bands rise and
-    fall together, cepstra hardly do. Differences are slopes of the regression
-    over five frames; beyond its ends an utterance stands still.
+    Gaussians with diagonal covariances need them: neighbouring bands are highly
+    correlated, cepstra hardly. Differences are regression slopes over five
+    frames; the first and last frame of an utterance are repeated.
 
     Args:
-      log_mels: `[..., time, bands]`.
+      log_mels: `[..., time, bands]` array.
       coefficients: int, from 1 to `bands`; the first is the energy.
 
     Returns:
       `[..., time, 3 * coefficients]` float32 tensor.
 
     Raises:
-      ValueError: where `coefficients` is out of range.
+      ValueError: if `coefficients` is less than 1 or more than `bands`.
+
+    Example:
+      >>> noise = np.random.default_rng(0).normal(size=8000)
+      >>> log_mels = kdtf.speech.log_mel(noise, sample_rate=8000)
+      >>> kdtf.speech.cepstra(log_mels).shape
+      TensorShape([98, 39])
     """
     log_mels = tf.cast(log_mels, tf.float32)
     if not 0 < coefficients <= log_mels.shape[-1]:
@@ -123,7 +147,7 @@ def cepstra(log_mels, *, coefficients=13):
             f"`coefficients` must be from 1 to {log_mels.shape[-1]} here. "
             f"Received: coefficients={coefficients}"
         )
-    # The transform fails where there is no frame at all: it gets one more.
+    # The transform fails on a tensor without frames, so it gets one more frame.
     padding = [[0, 0]] * (log_mels.shape.rank - 2) + [[0, 1], [0, 0]]
     c = tf.signal.mfccs_from_log_mel_spectrograms(tf.pad(log_mels, padding))
     c = c[..., :-1, :coefficients]
@@ -131,23 +155,25 @@ def cepstra(log_mels, *, coefficients=13):
     return tf.concat([c, slopes, _slopes(slopes)], axis=-1)
 
 
-def statistics(clips):
-    """Mean and standard deviation of every band over all frames of clips.
+def statistics(clips: Iterable[npt.ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    """Computes mean and standard deviation of each band over all frames.
 
     Args:
-      clips: iterable of `[time, bands]` arrays, those to be trained on.
+      clips: iterable of `[time, bands]` arrays, the training clips.
 
     Returns:
-      `(mean, deviation)`, `[bands]` float32 arrays. The deviation of a band
-      that never changes is 1, so that it can be divided by.
+      `(mean, deviation)`, `[bands]` float32 arrays. The deviation of a constant
+      band is given as 1, so that it is safe to divide by.
 
     Raises:
-      ValueError: where there is no frame, or one is not finite.
+      ValueError: if there are no frames, or a value is not finite.
 
     Example:
-      >>> mean, deviation = kdtf.speech.statistics(training_frames)
-      >>> normalised = (frames - mean) / deviation
-      >>> keras.layers.Normalization(mean=mean, variance=deviation**2)
+      >>> clips = [np.zeros([3, 2]), np.full([5, 2], 4.0)]
+      >>> mean, deviation = kdtf.speech.statistics(clips)
+      >>> mean, deviation.round(2)
+      (array([2.5, 2.5], dtype=float32), array([1.94, 1.94], dtype=float32))
+      >>> layer = keras.layers.Normalization(mean=mean, variance=deviation**2)
     """
     count, shift, total, squares = 0, None, 0.0, 0.0
     for clip in clips:
@@ -157,39 +183,53 @@ def statistics(clips):
                 "`clips` must be finite. Received: NaN or infinity"
             )
         if len(frames):
-            # About a value that is near the mean: sums of squares then keep
-            # their digits.
+            # Sums of squares about a value near the mean keep their digits.
             shift = frames.mean(0) if shift is None else shift
             count += len(frames)
             total = total + (frames - shift).sum(0)
             squares = squares + ((frames - shift) ** 2).sum(0)
-    if not count:
-        raise ValueError("`clips` must hold a frame at least. Received: none")
+    if shift is None:
+        raise ValueError(
+            "`clips` must contain at least one frame. Received: none"
+        )
     offset = total / count
     deviation = np.sqrt(np.maximum(squares / count - offset**2, 0))
     deviation = np.where(deviation > 0, deviation, 1.0)
     return (shift + offset).astype(np.float32), deviation.astype(np.float32)
 
 
-def context_windows(frames, *, before=BEFORE, after=AFTER, lengths=None):
-    """Every frame amid its neighbours; the ends of an utterance are repeated.
+def context_windows(
+    frames: TensorLike,
+    *,
+    before: int = FRAMES_BEFORE,
+    after: int = FRAMES_AFTER,
+    lengths: TensorLike | None = None,
+) -> Tensor:
+    """Returns every frame with its neighbours.
+
+    The first and last frame of an utterance are repeated beyond its ends.
 
     Args:
-      frames: `[..., time, bands]`.
-      before: int >= 0, frames of the past.
-      after: int >= 0, frames of the future.
-      lengths: None, or `[batch]` ints for padded `frames` `[batch, time,
-        bands]`: the frame that is repeated at the end is the last true one.
+      frames: `[..., time, bands]` array.
+      before: int >= 0, number of frames of the past.
+      after: int >= 0, number of frames of the future.
+      lengths: `[batch]` ints, the numbers of frames that are not padding if
+        `frames` is a padded batch `[batch, time, bands]`, or None if nothing is
+        padded.
 
     Returns:
       `[..., time, before + 1 + after, bands]` tensor of the dtype of `frames`.
 
     Raises:
-      ValueError: where `before` or `after` is no such int.
+      ValueError: if `before` or `after` is not an int of at least 0.
 
     Example:
-      >>> kdtf.speech.context_windows(np.zeros((98, 40))).shape
-      TensorShape([98, 26, 40])
+      >>> frames = np.array([[1], [2], [3]])  # [time, bands]
+      >>> windows = kdtf.speech.context_windows(frames, before=2, after=1)
+      >>> windows[..., 0].numpy()
+      array([[1, 1, 1, 2],
+             [1, 1, 2, 3],
+             [1, 2, 3, 3]])
     """
     frames = tf.convert_to_tensor(frames)
     time = tf.shape(frames)[-2]
@@ -201,26 +241,43 @@ def context_windows(frames, *, before=BEFORE, after=AFTER, lengths=None):
     return tf.gather(frames, rows, axis=1, batch_dims=1)
 
 
-def windows_at(frames, centres, first, last, *, before=BEFORE, after=AFTER):
-    """Windows around some frames of many utterances that lie end to end.
+def windows_at(
+    frames: TensorLike,
+    centres: TensorLike,
+    first: TensorLike,
+    last: TensorLike,
+    *,
+    before: int = FRAMES_BEFORE,
+    after: int = FRAMES_AFTER,
+) -> Tensor:
+    """Returns context windows of chosen frames of concatenated utterances.
 
     For batches of frames in random order: the frames of all utterances stay in
-    one matrix, an example is three integers.
+    one matrix, and an example is only three integers.
 
     Args:
-      frames: `[total, bands]`.
-      centres: `[...]` ints, rows of `frames`.
-      first: `[...]` ints, the first row of each one's utterance.
-      last: `[...]` ints, the last row of each one's utterance.
-      before: int >= 0, frames of the past.
-      after: int >= 0, frames of the future.
+      frames: `[total, bands]` array, all utterances one after the other.
+      centres: `[...]` ints, the chosen rows of `frames`.
+      first: `[...]` ints, the first row of the utterance of each.
+      last: `[...]` ints, the last row of the utterance of each.
+      before: int >= 0, number of frames of the past.
+      after: int >= 0, number of frames of the future.
 
     Returns:
-      `[..., before + 1 + after, bands]` tensor of the dtype of `frames`; the
-      ends of an utterance are repeated.
+      `[..., before + 1 + after, bands]` tensor of the dtype of `frames`. The
+      first and last frame of an utterance are repeated beyond its ends.
 
     Raises:
-      ValueError: where `before` or `after` is no such int.
+      ValueError: if `before` or `after` is not an int of at least 0.
+
+    Example:
+      >>> frames = np.array([[1], [2], [3], [7], [8]])  # two utterances
+      >>> windows = kdtf.speech.windows_at(
+      ...     frames, centres=[2, 3], first=[0, 3], last=[2, 4],
+      ...     before=1, after=1)
+      >>> windows[..., 0].numpy()
+      array([[2, 3, 3],
+             [7, 7, 8]])
     """
     centres, first, last = (
         tf.cast(x, tf.int32) for x in (centres, first, last)
@@ -229,41 +286,32 @@ def windows_at(frames, centres, first, last, *, before=BEFORE, after=AFTER):
     return tf.gather(frames, rows)
 
 
-def check_bands(bands):
-    """Raises a ValueError where it is no positive int."""
-    if not isinstance(bands, int) or bands < 1:
-        raise ValueError(
-            f"`bands` must be a positive int. Received: bands={bands!r}"
-        )
+def _rows(
+    centres: Tensor,
+    first: Tensor | int,
+    last: Tensor | int,
+    before: int,
+    after: int,
+) -> Tensor:
+    """Returns the rows of windows; `first` and `last` must broadcast to them.
 
-
-def check_context(before, after):
-    """Raises a ValueError where they are no ints of at least 0."""
-    for name, value in (("before", before), ("after", after)):
-        if not isinstance(value, int) or value < 0:
-            raise ValueError(
-                f"`{name}` must be an int of at least 0. "
-                f"Received: {name}={value!r}"
-            )
-
-
-def _rows(centres, first, last, before, after):
-    """`[..., before + 1 + after]` rows; `first` and `last` are `[..., 1]`."""
-    check_context(before, after)
+    The result is of shape `[..., before + 1 + after]` for centres `[...]`.
+    """
+    _checks.check_context(before, after)
     rows = centres[..., None] + tf.range(-before, after + 1)
-    # `first` has the last word: a length of 0 would give row -1.
+    # `first` takes precedence: a length of 0 would give row -1.
     return tf.maximum(tf.minimum(rows, last), first)
 
 
-def _slopes(values):
+def _slopes(values: Tensor) -> Tensor:
     """Regression slopes over frames -2 to 2: sum n c_n / sum n^2."""
     around = context_windows(values, before=2, after=2)
     weights = tf.constant([-0.2, -0.1, 0.0, 0.1, 0.2], around.dtype)
     return tf.einsum("...wk,w->...k", around, weights)
 
 
-def _samples(waveforms):
-    """float32 samples within [-1, 1]."""
+def _samples(waveforms: TensorLike) -> Tensor:
+    """Returns float32 samples within [-1, 1]."""
     waveforms = tf.convert_to_tensor(waveforms)
     if waveforms.dtype.is_integer:
         return tf.cast(waveforms, tf.float32) / 32768.0
@@ -271,8 +319,8 @@ def _samples(waveforms):
 
 
 @functools.lru_cache(maxsize=16)
-def _filters(bands, bins, sample_rate):
-    """`[bins, bands]` array; kept, since to make it takes longest of all."""
+def _filters(bands: int, bins: int, sample_rate: float) -> np.ndarray:
+    """Returns `[bins, bands]`; cached, as it costs more than the rest."""
     with tf.init_scope():
         return tf.signal.linear_to_mel_weight_matrix(
             bands,
@@ -283,11 +331,12 @@ def _filters(bands, bins, sample_rate):
         ).numpy()
 
 
-def _fft_length(sample_rate, bands):
-    """A power of two, long enough for a window and for the narrowest band.
+def _fft_length(sample_rate: float, bands: int) -> int:
+    """Returns a power of two, enough for a window and for the narrowest band.
 
-    The lowest band is the narrowest: it is two corner distances wide, and holds
-    a bin of the spectrum if one distance does.
+    The lowest band is the narrowest. It extends over two distances between
+    corners, and contains a bin of the spectrum if bins are no further apart
+    than one such distance.
     """
     low, high = (
         1127 * np.log1p(f / 700) for f in (_LOWEST_HERTZ, sample_rate / 2)

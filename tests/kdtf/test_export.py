@@ -138,7 +138,7 @@ def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
     directory, x = tmp_path / "export", nets.inputs()
     old, new = nets.deep(0), nets.deep(1)
     kdtf.export_student(old, directory)
-    with pytest.raises(ValueError, match=r"`directory`.*`overwrite` be True"):
+    with pytest.raises(ValueError, match=r"`directory`.*`overwrite` must be"):
         kdtf.export_student(new, directory)
     served = serve(directory, **{old.inputs[0].name: x})
     np.testing.assert_allclose(served["logits"], old(x), rtol=1e-4, atol=1e-5)
@@ -148,11 +148,11 @@ def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
     assert os.listdir(tmp_path) == ["export"]
 
 
-def test_what_is_no_saved_model_is_never_overwritten(tmp_path):
+def test_only_a_saved_model_is_overwritten(tmp_path):
     precious = tmp_path / "precious.txt"
     precious.write_text("thesis")
     for directory in (tmp_path, precious):
-        with pytest.raises(ValueError, match=r"no saved_model.pb"):
+        with pytest.raises(ValueError, match=r"has no saved_model\.pb"):
             kdtf.export_student(nets.deep(), directory, overwrite=True)
     assert precious.read_text() == "thesis"
 
@@ -174,7 +174,7 @@ def test_a_failure_leaves_the_old_export(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("names", (["a", "b"], "abcd", [1, 2, 3, 4]))
-def test_class_names_must_be_one_a_class(tmp_path, names):
+def test_class_names_must_be_one_per_class(tmp_path, names):
     with pytest.raises(ValueError, match=r"`class_names` must be 4.*Received"):
         kdtf.export_student(nets.deep(), tmp_path / "e", class_names=names)
     assert os.listdir(tmp_path) == []
@@ -183,5 +183,7 @@ def test_class_names_must_be_one_a_class(tmp_path, names):
 def test_an_unbuilt_student_is_refused(tmp_path):
     student = keras.Sequential([keras.layers.Dense(4)])
     for model in (student, "student"):
-        with pytest.raises(ValueError, match=r"was built.*Received: "):
+        with pytest.raises(
+            ValueError, match=r"a built keras.Model.*Received: "
+        ):
             kdtf.export_student(model, tmp_path / "e")

@@ -1,4 +1,4 @@
-"""kdtf.output_bias: shares that are reached, errors that are the fewest."""
+"""kdtf.output_bias: shares are reached, and no bias makes fewer errors."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_the_mean_share_becomes_the_prior(scale, prior):
 
 
 def test_one_row_has_a_closed_form():
-    """The log-odds of the class go from its own to the prior's."""
+    """The bias is the difference of the log-odds of prior and prediction."""
     z = np.array([[2.0, 0.5, -1.0]])
     p = reference.softmax(z)[0, 1]
     expected = np.log(0.3 / 0.7) - np.log(p / (1 - p))
@@ -33,7 +33,7 @@ def test_one_row_has_a_closed_form():
     np.testing.assert_allclose(shift, [0, expected, 0], atol=1e-6)
 
 
-def test_shares_that_are_there_need_no_bias():
+def test_shares_already_reached_need_no_bias():
     z = logits_of(1)
     shares = reference.softmax(z).mean(0)
     shift = output_bias.match_prior(z, {2: shares[2], 4: shares[4]})
@@ -58,12 +58,12 @@ def test_no_bias_makes_fewer_errors(classes, seed):
     assert errors(shift[classes[0]]) == min(tried)
 
 
-def test_of_equally_good_biases_the_middle_of_the_nearest():
-    # Class 1 beats class 0 above gaps of 2 (rightly) and 6 (wrongly).
+def test_among_equally_good_biases_the_middle_of_the_nearest_interval():
+    # A bias above 2 makes class 1 win row 0 (rightly), above 6 row 1 (wrongly).
     z = np.array([[2.0, 0.0], [6.0, 0.0]])
     shift = output_bias.fewest_errors(z, np.array([1, 0]), [1])
     np.testing.assert_allclose(shift, [0, 4.0])
-    # Nothing to be gained above 2: between minus infinity and there.
+    # Any bias below 2 is right: the interval has no lower end.
     shift = output_bias.fewest_errors(z[:1], np.array([0]), [1])
     np.testing.assert_allclose(shift, [0, 1.0])
 

@@ -4,84 +4,85 @@ import dataclasses
 
 import numpy as np
 
-_TEST_RECORDINGS = 5  # Free Spoken Digit Dataset's own convention
+_TEST_RECORDINGS = 5  # the convention of the Free Spoken Digit Dataset
 _SPEAKER = "speaker:"
 RECORDINGS, GIVEN = "recordings", "given"
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """Waveforms of one word each, and who said it.
+    """Waveforms of one word each, with their speakers.
 
     Attributes:
       waveforms: list of `[samples]` float32 arrays within [-1, 1].
-      labels: `[clips]` int32 array, positions in `words`.
+      labels: `[clips]` int32 array, indices into `words`.
       speakers: `[clips]` array of strings.
-      recordings: `[clips]` int32 array: the how-manieth time it is that this
-        speaker says this word, from 0.
+      recordings: `[clips]` int32 array, the index of each clip among those of
+        the same speaker and word, from 0.
       words: tuple of strings.
       sample_rate: int, in hertz.
-      states: None, or list of `[frames]` int32 arrays: the lexicon's state in
-        the middle of each frame, where it is known.
-      parts: None, or `[clips]` array of "training", "held_out" and "test": the
-        data set's own, where it has clips to test on.
+      states: list of `[frames]` int32 arrays, the state of the lexicon in the
+        middle of each frame, or None if unknown.
+      parts: `[clips]` array of "training", "held_out" and "test", the split of
+        the data set itself, or None if it has no test clips.
       left_out: dict from a word that the lexicon lacks to the number of its
-        clips, which are not among these.
+        clips, which are not part of this object.
     """
 
-    waveforms: list
+    waveforms: list[np.ndarray]
     labels: np.ndarray
     speakers: np.ndarray
     recordings: np.ndarray
-    words: tuple
+    words: tuple[str, ...]
     sample_rate: int
-    states: list | None = None
+    states: list[np.ndarray] | None = None
     parts: np.ndarray | None = None
-    left_out: dict = dataclasses.field(default_factory=dict)
+    left_out: dict[str, int] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Checks the waveforms.
 
         Raises:
-          ValueError: where one has several channels.
+          ValueError: if a waveform has several channels.
         """
         for i, waveform in enumerate(self.waveforms):
             if np.ndim(waveform) != 1:
                 raise ValueError(
-                    "`waveforms` must have one channel, [samples] each; take "
-                    "the mean over several. Received: waveform "
+                    "`waveforms` must have one channel, [samples] each: take "
+                    "the mean of several. Received: waveform "
                     f"{i} of shape {np.shape(waveform)}"
                 )
 
     @property
-    def speaker_names(self):
-        """List of strings, sorted."""
+    def speaker_names(self) -> list[str]:
+        """The names of all speakers, sorted."""
         return sorted(set(self.speakers.tolist()))
 
     @property
-    def split_names(self):
-        """List of strings, the names that `split` takes."""
+    def split_names(self) -> list[str]:
+        """The names that `split` takes."""
         given = [] if self.parts is None else [GIVEN]
         speakers = [_SPEAKER + s for s in self.speaker_names]
         return [RECORDINGS, *given, *speakers]
 
-    def transcripts(self):
-        """List with each clip's word."""
+    def transcripts(self) -> list[str]:
+        """Returns the word of each clip."""
         return [self.words[label] for label in self.labels]
 
-    def split(self, name):
-        """Training and test clips.
+    def split(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Splits the clips into a training set and a test set.
 
         Args:
-          name: "recordings": the test set are the recordings 0 to 4 of each
-            speaker and word; "given": the data set's own; "speaker:NAME": all
-            that NAME says.
+          name: "recordings": recordings 0 to 4 of each speaker and word are the
+            test set; "given": the split of the data set itself; "speaker:NAME":
+            all clips of speaker NAME are the test set.
 
         Returns:
-          `(training, test)`, int arrays of clips.
+          `(training, test)`, int arrays of indices of clips.
 
         Raises:
-          ValueError: where `name` is none of these, or a part is empty.
+          ValueError: if `name` is not one of `split_names`, or there are no
+            training or no test clips.
         """
         if name not in self.split_names:
             raise ValueError(
@@ -89,12 +90,12 @@ class Clips:
                 f"Received: split={name}"
             )
         if name == RECORDINGS:
-            test = self.recordings < _TEST_RECORDINGS
+            is_test = self.recordings < _TEST_RECORDINGS
         elif name == GIVEN:
-            test = self.parts == "test"
+            is_test = np.asarray(self.parts) == "test"
         else:
-            test = self.speakers == name.removeprefix(_SPEAKER)
-        training, test = np.flatnonzero(~test), np.flatnonzero(test)
+            is_test = self.speakers == name.removeprefix(_SPEAKER)
+        training, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
         if not len(training) or not len(test):
             raise ValueError(
                 "`split` must leave clips to train on and to test on. Received:"

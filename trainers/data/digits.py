@@ -1,21 +1,22 @@
-"""scikit-learn's 1,797 handwritten digits of 8 x 8 pixels, embedded there.
+"""scikit-learn's 1,797 handwritten digits of 8 x 8 pixels.
 
-Real data that need no network and no files: Alpaydin and Kaynak's optical
-recognition of handwritten digits, test part (UCI, 1998).
+Real data that come with scikit-learn, so that neither network nor files are
+needed: the test part of the optical recognition of handwritten digits data set
+of Alpaydin and Kaynak (UCI, 1998).
 """
 
 import numpy as np
 from sklearn import datasets, model_selection
 
-from trainers.data import ImageData
+from trainers.data.images import ImageData
 
 
-def load():
-    """Half of the digits to train on, half to test on, the same every time.
+def load() -> ImageData:
+    """Loads the digits: half for training, half for test, always the same.
 
     Returns:
-      `ImageData` with 898 training and 899 test images of 8 x 8 pixels, every
-      class equally frequent in both.
+      `ImageData` with 898 training and 899 test images of 8 x 8 pixels. Every
+      class is equally frequent in both.
     """
     images, labels = datasets.load_digits(return_X_y=True)
     train_x, test_x, train_y, test_y = model_selection.train_test_split(

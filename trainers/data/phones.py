@@ -1,14 +1,14 @@
-"""What the phones of ARPAbet sound like, roughly: a table for synthesis.
+"""The approximate sound of each phone of ARPAbet, for synthesis.
 
-Formants of vowels after Peterson and Barney 1952 (men); the rest chosen so that
-phones differ as they do in speech.
+Formants of vowels are those of men in Peterson and Barney 1952; the rest is
+chosen so that phones differ as they do in real speech.
 """
 
 import dataclasses
 
 import numpy as np
 
-# Formants in hertz; two sets where the vowel glides from one to the other.
+# Formants in hertz. A diphthong has two sets, and glides between them.
 _VOWELS = {
     "AA": ((730, 1090, 2440),),
     "AE": ((660, 1720, 2410),),
@@ -26,7 +26,7 @@ _VOWELS = {
     "UH": ((440, 1020, 2240),),
     "UW": ((300, 870, 2240),),
 }
-# Voiced throughout, weaker than vowels.
+# Formants in hertz. Voiced like vowels, but weaker.
 _SONORANTS = {
     "L": (310, 1050, 2880),
     "M": (250, 1100, 2200),
@@ -36,7 +36,7 @@ _SONORANTS = {
     "W": (290, 610, 2150),
     "Y": (260, 2070, 3020),
 }
-# Noise: its centre and width in hertz, its level; whether it is voiced.
+# Noise: centre and width in hertz, level, and whether the phone is voiced.
 _FRICATIVES = {
     "DH": (3000, 2000, 0.08, True),
     "F": (2500, 2500, 0.15, False),
@@ -48,7 +48,7 @@ _FRICATIVES = {
     "Z": (4200, 900, 0.3, True),
     "ZH": (2700, 700, 0.3, True),
 }
-# Silence, then a burst: the same four.
+# Silence, then a burst of noise with the same four values.
 _STOPS = {
     "B": (700, 700, 0.3, True),
     "CH": (2900, 900, 0.6, False),
@@ -65,18 +65,18 @@ _VOICE_BAR = (200, 1000, 2200)
 
 @dataclasses.dataclass(frozen=True)
 class Sound:
-    """A third of a phone.
+    """A third of a phone, the sound of one HMM state.
 
     Attributes:
       formants: three frequencies, in hertz.
-      voice: amplitude of the voice, 1 for a vowel.
+      voice: amplitude of the voice; 1 in the middle of a vowel.
       noise: amplitude of the noise.
-      centre: frequency of the noise, in hertz.
-      width: how far it spreads, in hertz.
-      seconds: how long it lasts on average.
+      centre: centre frequency of the noise, in hertz.
+      width: standard deviation of the noise's filter, in hertz.
+      seconds: average duration.
     """
 
-    formants: tuple
+    formants: tuple[float, ...]
     voice: float
     noise: float = 0.0
     centre: float = 1000.0
@@ -87,17 +87,17 @@ class Sound:
 SILENCE = (Sound(tuple(_NEUTRAL), 0.0, seconds=0.03),) * 3
 
 
-def sounds(phone):
-    """The three sounds that a phone is made of, one for each HMM state.
+def sounds(phone: str) -> tuple[Sound, ...]:
+    """Returns the three sounds of a phone, one for each HMM state.
 
     Args:
-      phone: string, of ARPAbet, without stress.
+      phone: phone of ARPAbet, without stress.
 
     Returns:
-      Tuple of three `Sound`.
+      Tuple of three `Sound`s.
 
     Raises:
-      ValueError: where the phone is not in the table.
+      ValueError: if the phone is not in ARPAbet, or has a stress mark.
     """
     if phone in _VOWELS:
         start, end = (np.array(_VOWELS[phone][i], float) for i in (0, -1))
@@ -121,7 +121,7 @@ def sounds(phone):
             for share in (0.0, 1.0, 0.4)
         )
     raise ValueError(
-        "`phone` must be one of ARPAbet's, without stress: "
+        "`phone` must be one of ARPAbet, without stress: "
         f"{', '.join(sorted(_VOWELS | _SONORANTS | _FRICATIVES | _STOPS))}. "
         f"Received: phone={phone!r}"
     )

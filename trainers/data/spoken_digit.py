@@ -1,31 +1,33 @@
 """Free Spoken Digit Dataset through TensorFlow Datasets."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 
-from kdtf.speech import lexicon
+from kdtf import speech
 from trainers.data import tfds_audio, tfds_builders
 from trainers.data.clips import Clips
 
-SAMPLE_RATE = 8000
+SAMPLE_RATE = 8000  # hertz
 
 
-def load(data_dir=None, manual_dir=None):
-    """2,500 clips of the ten digits, 50 times each by 5 speakers, at 8 kHz.
+def load(data_dir: str | None = None, manual_dir: str | None = None) -> Clips:
+    """Loads 2,500 clips of the ten digits: 50 of each by 5 speakers, at 8 kHz.
 
     Args:
-      data_dir: where prepared data lie or are to be written; None for TFDS's
-        own default.
-      manual_dir: a folder with the original
-        `free-spoken-digit-dataset-1.0.9.tar.gz`, for a machine without network;
-        None to download where need be.
+      data_dir: folder for prepared data, or None for the default of TFDS.
+      manual_dir: folder with the original
+        `free-spoken-digit-dataset-1.0.9.tar.gz`, for machines without network,
+        or None to download it if necessary.
 
     Returns:
       `Clips`, sorted by speaker, digit and recording.
 
     Raises:
-      RuntimeError: where the data are neither prepared nor to be had; names
-        the flags that help.
+      RuntimeError: if the data are not prepared and cannot be; the message
+        names the flags that help.
     """
     builder = tfds.builder("spoken_digit", data_dir=data_dir)
     tfds_builders.prepare(
@@ -42,11 +44,14 @@ def load(data_dir=None, manual_dir=None):
     return _clips(tfds.as_numpy(cases))
 
 
-def _clips(cases):
-    """Sorted `Clips` of TFDS's examples, whose files name the speakers."""
+def _clips(cases: Iterable[dict[str, Any]]) -> Clips:
+    """Returns sorted `Clips` of TFDS's examples.
+
+    TFDS has no feature for the speaker and the recording; the names of the
+    files, such as `7_jackson_32.wav`, have them.
+    """
     found = []
     for case in cases:
-        # Such as 7_jackson_32.wav.
         name = case["audio/filename"].decode().removesuffix(".wav")
         digit, speaker, recording = name.split("_")
         waveform = tfds_audio.waveform_of(case["audio"])
@@ -58,6 +63,6 @@ def _clips(cases):
         np.array(digits, np.int32),
         np.array(speakers),
         np.array(recordings, np.int32),
-        words=lexicon.digits().words,
+        words=speech.digits().words,
         sample_rate=SAMPLE_RATE,
     )

@@ -1,35 +1,35 @@
-"""Speech-like sound that needs no data: a voice's harmonics and noise, shaped
-by the formants of a lexicon's phones. When each state begins is known.
+"""Synthetic speech, for which the start of every HMM state is known.
 
-Nobody would take it for speech, but it has what alignment and an acoustic net
-work on: phones that sound different, glide into each other, last for various
-times, and are said by various voices, in noise.
+Harmonics of a voice and noise, shaped by the formants of phones. It would not
+pass for real speech, but has what alignment and acoustic nets work on: phones
+that sound different, glide into each other and vary in duration, spoken by
+different voices in noise.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from kdtf import speech
-from kdtf.speech import features
 from trainers.data import phones
 from trainers.data.clips import Clips
 
 _TICK = 0.005  # seconds between two settings of the voice and the noise
 _BANDWIDTHS = np.array([80.0, 110.0, 160.0])  # of formants, in hertz
 _STRENGTHS = np.array([1.0, 0.5, 0.25])
-_LEVEL = 0.1  # of a vowel's waveform
+_LEVEL = 0.1  # scale of the waveform of a vowel
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """Who speaks.
+    """The voice of a speaker.
 
     Attributes:
-      pitch: in hertz.
-      formants: factor, above 1 for a short vocal tract.
-      tempo: factor, above 1 for slow speech.
-      level: factor of loudness.
+      pitch: fundamental frequency, in hertz.
+      formants: factor for all formants, above 1 for a short vocal tract.
+      tempo: factor for all durations, above 1 for slow speech.
+      level: factor for the amplitude.
     """
 
     pitch: float
@@ -40,12 +40,12 @@ class Voice:
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-    """What was said, and when.
+    """A waveform with the states of the lexicon that it consists of.
 
     Attributes:
       waveform: `[samples]` float32 array within [-1, 1].
       states: `[segments]` int32 array, states of the lexicon, silence included.
-      starts: `[segments]` int array: the sample with which each begins.
+      starts: `[segments]` int array, the first sample of each.
       sample_rate: int, in hertz.
     """
 
@@ -54,30 +54,38 @@ class Utterance:
     starts: np.ndarray
     sample_rate: int
 
-    def frame_states(self):
-        """`[frames]` int32 array: the state in the middle of each frame."""
-        window, step = features.framing(self.sample_rate)
-        count = features.num_frames(len(self.waveform), self.sample_rate)
+    def frame_states(self) -> np.ndarray:
+        """Returns the state in the middle of each frame, `[frames]` int32."""
+        window, step = speech.framing(self.sample_rate)
+        count = speech.num_frames(len(self.waveform), self.sample_rate)
         middles = np.arange(count) * step + window // 2
         segments = np.searchsorted(self.starts, middles, side="right") - 1
         return self.states[segments]
 
 
-def load(lexicon=None, *, voices=5, recordings=10, seed=0, sample_rate=8000):
-    """Each word of a lexicon, several times by several voices.
+def load(
+    lexicon: speech.Lexicon | None = None,
+    *,
+    voices: int = 5,
+    recordings: int = 10,
+    seed: int = 0,
+    sample_rate: int = 8000,
+) -> Clips:
+    """Synthesises each word of a lexicon several times in several voices.
 
     Args:
-      lexicon: `Lexicon` with phones of ARPAbet; None for the digits.
+      lexicon: `Lexicon` with phones of ARPAbet, or None for the digits.
       voices: int > 0.
-      recordings: int > 0, of each voice and word.
-      seed: int; the same seed gives the same sound.
-      sample_rate: int, in hertz.
+      recordings: int > 0, recordings of each word in each voice.
+      seed: int; the same seed gives the same clips.
+      sample_rate: int of at least 1000, in hertz.
 
     Returns:
       `Clips` with `states`; speakers are "voice0" and so on.
 
     Raises:
-      ValueError: where an argument is none of these.
+      ValueError: if `voices` or `recordings` is less than 1, `sample_rate` less
+        than 1000, or a phone of the lexicon not in ARPAbet.
     """
     for name, value in (("voices", voices), ("recordings", recordings)):
         if value < 1:
@@ -107,11 +115,11 @@ def load(lexicon=None, *, voices=5, recordings=10, seed=0, sample_rate=8000):
     )
 
 
-def voice_of(number, seed=0):
-    """One of any number of voices; low and high ones in turn.
+def voice_of(number: int, seed: int = 0) -> Voice:
+    """Returns one of any number of voices, alternately low and high.
 
     Args:
-      number: int >= 0.
+      number: int >= 0, the index of the voice.
       seed: int.
 
     Returns:
@@ -127,28 +135,36 @@ def voice_of(number, seed=0):
     )
 
 
-def speak(words, lexicon, voice, rng, *, sample_rate=8000, snr=30.0):
-    """Says words, each in one of its ways, with silence around some.
+def speak(
+    words: Sequence[str],
+    lexicon: speech.Lexicon,
+    voice: Voice,
+    rng: np.random.Generator,
+    *,
+    sample_rate: int = 8000,
+    snr: float = 30.0,
+) -> Utterance:
+    """Synthesises words with random pronunciations and pauses.
 
     Args:
-      words: sequence of strings.
+      words: words of the lexicon.
       lexicon: `Lexicon` with phones of ARPAbet.
       voice: `Voice`.
       rng: `numpy.random.Generator`.
       sample_rate: int, in hertz.
-      snr: float: how many decibels white noise is below the voice.
+      snr: float, signal-to-noise ratio with white noise, in decibels.
 
     Returns:
       `Utterance`.
 
     Raises:
-      ValueError: where a word is not in the lexicon or a phone not in ARPAbet.
+      ValueError: if a word is not in the lexicon, or a phone not in ARPAbet.
     """
     states, sounds = _script(words, lexicon, rng)
     seconds = [
         s.seconds * voice.tempo * np.exp(rng.normal(0, 0.2)) for s in sounds
     ]
-    # No state is shorter than a frame's advance.
+    # No state is shorter than the step between frames, 10 ms.
     ticks = np.maximum(np.round(np.array(seconds) / _TICK), 2).astype(int)
     tracks = _tracks(sounds, ticks, voice)
     samples = round(len(tracks) * _TICK * sample_rate)
@@ -166,25 +182,34 @@ def speak(words, lexicon, voice, rng, *, sample_rate=8000, snr=30.0):
     )
 
 
-def _script(words, lexicon, rng):
-    """States, and the sound of each, for words amid silence or not."""
-    states, sounds = [], []
+def _script(
+    words: Sequence[str], lexicon: speech.Lexicon, rng: np.random.Generator
+) -> tuple[list[int], list[phones.Sound]]:
+    """Returns the states of words and pauses, and the sound of each state."""
+    states: list[int] = []
+    sounds: list[phones.Sound] = []
     for i in range(len(words) + 1):
-        # Between words people seldom pause.
+        # Pauses between words are rare, those around an utterance frequent.
         if rng.random() < (0.2 if 0 < i < len(words) else 0.8):
-            states += speech.lexicon.SILENCE_STATES
+            states += speech.SILENCE_STATES
             sounds += phones.SILENCE
         if i < len(words):
             variants = lexicon.states(words[i])
-            way = rng.integers(len(variants))
-            states += variants[way]
-            for phone in lexicon.pronunciations[words[i]][way]:
+            variant = rng.integers(len(variants))
+            states += variants[variant]
+            for phone in lexicon.pronunciations[words[i]][variant]:
                 sounds += phones.sounds(phone)
     return states, sounds
 
 
-def _tracks(sounds, ticks, voice):
-    """`[ticks, 7]`: formants, voice, noise, its centre and width, smoothed."""
+def _tracks(
+    sounds: Sequence[phones.Sound], ticks: np.ndarray, voice: Voice
+) -> np.ndarray:
+    """Returns the settings at each tick, `[ticks, 7]`, smoothed.
+
+    They are three formants, the levels of voice and noise, and the centre and
+    width of the noise.
+    """
     targets = np.array(
         [
             [
@@ -202,8 +227,14 @@ def _tracks(sounds, ticks, voice):
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3  # 15 ms of gliding
 
 
-def _voiced(tracks, voice, rng, samples, sample_rate):
-    """`[samples]`: harmonics of a falling pitch, as strong as formants say."""
+def _voiced(
+    tracks: np.ndarray,
+    voice: Voice,
+    rng: np.random.Generator,
+    samples: int,
+    sample_rate: int,
+) -> np.ndarray:
+    """Returns `[samples]`: harmonics of a falling pitch, shaped by formants."""
     pitch = voice.pitch * np.linspace(1.1, 0.9, len(tracks))
     pitch *= np.exp(rng.normal(0, 0.05))
     count = int(sample_rate / 2 / pitch.max())
@@ -211,7 +242,7 @@ def _voiced(tracks, voice, rng, samples, sample_rate):
     frequencies = pitch[:, None] * harmonics
     distance = (frequencies[..., None] - tracks[:, None, :3]) / _BANDWIDTHS
     amplitudes = tracks[:, 3:4] * ((_STRENGTHS / (1 + distance**2)).sum(-1))
-    # A tick's settings hold in its middle.
+    # The settings of a tick apply to its middle.
     at = np.arange(samples) / (_TICK * sample_rate) - 0.5
     ticks = np.arange(len(tracks))
     phase = 2 * np.pi * np.cumsum(np.interp(at, ticks, pitch)) / sample_rate
@@ -222,14 +253,20 @@ def _voiced(tracks, voice, rng, samples, sample_rate):
     return sound
 
 
-def _noise(tracks, rng, samples, sample_rate):
-    """`[samples]`: white noise, filtered tick by tick and added up."""
+def _noise(
+    tracks: np.ndarray,
+    rng: np.random.Generator,
+    samples: int,
+    sample_rate: int,
+) -> np.ndarray:
+    """Returns `[samples]`: white noise, filtered separately at each tick."""
     hop = round(_TICK * sample_rate)
     window = np.hanning(2 * hop + 1)[:-1]
     pieces = rng.normal(size=(len(tracks), 2 * hop)) * window
     frequencies = np.fft.rfftfreq(2 * hop, 1 / sample_rate)
     noise, centre, width = (tracks[:, i : i + 1] for i in (4, 5, 6))
-    # Noise above half the sampling rate is not heard, but its lower skirt is.
+    # A centre above half the sampling rate still leaves the lower skirt of the
+    # filter.
     filters = noise * np.exp(-0.5 * ((frequencies - centre) / width) ** 2)
     shaped = np.fft.irfft(np.fft.rfft(pieces) * filters, 2 * hop)
     sound = np.zeros((len(tracks) + 1) * hop + samples)

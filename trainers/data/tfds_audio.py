@@ -1,6 +1,8 @@
 """Any data set of TensorFlow Datasets with clips of words and their labels."""
 
 import collections
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -12,35 +14,43 @@ _SPLITS = {"train": "training", "validation": "held_out", "test": "test"}
 _SPEAKERS = ("speaker", "speaker_id", "client_id")
 EVERYBODY = "all"
 _UNLABELLED = "(unlabelled)"
-_LOUDEST = 2.0  # filters of a codec overshoot
+_LOUDEST = 2.0  # decoded floats may exceed 1, as filters of codecs overshoot
 
 
-def load(name, words, *, data_dir=None, manual_dir=None, sample_rate=None):
-    """Clips of TFDS's splits `train`, `validation` and `test`, those there are.
+def load(
+    name: str,
+    words: Sequence[str],
+    *,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+    sample_rate: int | None = None,
+) -> Clips:
+    """Loads the clips of the splits `train`, `validation` and `test`.
 
-    Its features must be `audio`, a `tfds.features.Audio`, and `label`, a
-    `tfds.features.ClassLabel` whose names are words. Speakers are told by a
-    feature `speaker`, `speaker_id` or `client_id`; without one, all clips are
-    of a speaker "all". Recordings are counted in the data set's order.
+    `train` is required. So are the features `audio`, a `tfds.features.Audio`,
+    and `label`, a `tfds.features.ClassLabel` whose names are words. The speaker
+    is a feature `speaker`, `speaker_id` or `client_id`; without one, all clips
+    have the speaker "all". Recordings are numbered in the order of the data
+    set.
 
     Args:
-      name: str, as `tfds.builder` takes it.
-      words: sequence of strings, a lexicon's. Clips of other labels, such as
-        noise, are left out and counted.
-      data_dir: where prepared data lie or are to be written; None for TFDS's
-        own default.
-      manual_dir: a folder with the original files, where TFDS wants one.
-      sample_rate: int, in hertz, where TFDS does not know it.
+      name: name of the data set as in `tfds.builder`.
+      words: words of the lexicon. Clips with other labels, such as noise, are
+        left out and counted.
+      data_dir: folder for prepared data, or None for the default of TFDS.
+      manual_dir: folder with the original files, or None if TFDS needs none.
+      sample_rate: int, in hertz, or None if TFDS knows it.
 
     Returns:
-      `Clips`; `parts` are TFDS's splits where `test` is one of them.
+      `Clips`; `parts` are the splits if `test` is one of them.
 
     Raises:
-      ValueError: where there is no such data set, or it has other features, no
-        split `train`, no sampling rate, or fewer than two of the words; names
-        the flag.
-      RuntimeError: where the data are neither prepared nor to be had; names
-        the flags that help.
+      ValueError: if TFDS does not know the data set; if the data set lacks one
+        of these features, the split `train`, two of the words among its labels,
+        or clips of them; or if its sampling rate is unknown or differs from
+        `sample_rate`. The message names the flag.
+      RuntimeError: if the data are not prepared and cannot be; the message
+        names the flags that help.
     """
     builder = _find(name, data_dir)
     features = builder.info.features
@@ -70,19 +80,18 @@ def load(name, words, *, data_dir=None, manual_dir=None, sample_rate=None):
     return _clips(name, builder, known, rate)
 
 
-def waveform_of(audio):
-    """One channel within [-1, 1], the mean where there are several.
+def waveform_of(audio: np.ndarray) -> np.ndarray:
+    """Returns one channel within [-1, 1], the mean of several.
 
     Args:
-      audio: `[samples]` or `[samples, channels]` array: integers that hold
-        16-bit samples, whatever their dtype, or floats, which stay.
+      audio: `[samples]` or `[samples, channels]` array: integers of any dtype
+        that hold 16-bit samples, or floats, which are not scaled.
 
     Returns:
       `[samples]` float32 array.
 
     Raises:
-      ValueError: where integers are none of 16 bits, or floats far beyond
-        [-1, 1].
+      ValueError: if integers exceed 16 bits, or floats are far beyond [-1, 1].
     """
     if np.issubdtype(audio.dtype, np.integer):
         if audio.size and (audio.min() < -32768 or audio.max() > 32767):
@@ -102,19 +111,19 @@ def waveform_of(audio):
     return audio.astype(np.float32)
 
 
-def _find(name, data_dir):
+def _find(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
     try:
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         raise ValueError(
             "--dataset must be spoken_digit, synthetic, or a data set that TFDS"
-            " knows or has written to --data_dir. Received: "
+            " knows or has prepared in --data_dir. Received: "
             f"--dataset={name}, --data_dir={data_dir}, and the error "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
-def _require_features(name, features):
+def _require_features(name: str, features: Any) -> None:
     found = features if isinstance(features, tfds.features.FeaturesDict) else {}
     for feature, kind in (
         ("audio", tfds.features.Audio),
@@ -127,25 +136,56 @@ def _require_features(name, features):
             )
 
 
-def _sample_rate(name, own, given):
-    if own and given and own != given:
+def _sample_rate(name: str, known: int | None, given: int | None) -> int:
+    if known and given and known != given:
         raise ValueError(
-            f"--sample_rate must be left out, or {own}, that of "
+            f"--sample_rate must be left out, or {known}, the sampling rate of "
             f"--dataset={name}. Received: --sample_rate={given}"
         )
-    if not own and not given:
+    rate = known or given
+    if not rate:
         raise ValueError(
             f"--sample_rate must be given, in hertz, for --dataset={name}, "
-            "whose own TFDS does not know. Received: none"
+            "whose sampling rate TFDS does not know. Received: none"
         )
-    return int(own or given)
+    return int(rate)
 
 
-def _clips(name, builder, known, sample_rate):
-    """`Clips` of the known words, in the order of the data set."""
+def _clips(
+    name: str,
+    builder: "tfds.core.DatasetBuilder",
+    known: tuple[str, ...],
+    sample_rate: int,
+) -> Clips:
+    """Returns `Clips` of the known words, in the order of the data set."""
+    found, left_out = _known_cases(builder, known)
+    if not found:
+        raise ValueError(
+            f"--dataset must have clips of {', '.join(known)}. Received: "
+            f"--dataset={name}, whose {left_out.total()} clips have other "
+            "labels"
+        )
+    waveforms, words, speakers, parts = zip(*found, strict=True)
+    return Clips(
+        list(waveforms),
+        np.array([known.index(word) for word in words], np.int32),
+        np.array(speakers),
+        _indices(zip(speakers, words, strict=True)),
+        words=known,
+        sample_rate=sample_rate,
+        parts=np.array(parts) if "test" in builder.info.splits else None,
+        left_out=dict(left_out),
+    )
+
+
+def _known_cases(
+    builder: "tfds.core.DatasetBuilder", known: tuple[str, ...]
+) -> tuple[list[tuple[np.ndarray, str, str, str]], collections.Counter[str]]:
+    """Returns waveforms with word, speaker and part; counts of other words."""
     features = builder.info.features
     labels = features["label"].names
-    found, left_out, counts = [], collections.Counter(), collections.Counter()
+    found = []
+    left_out: collections.Counter[str] = collections.Counter()
     for split, part in _SPLITS.items():
         if split not in builder.info.splits:
             continue
@@ -156,32 +196,23 @@ def _clips(name, builder, known, sample_rate):
             if word not in known:
                 left_out[word] += 1
                 continue
-            speaker = _speaker(case, features)
             waveform = waveform_of(case["audio"])
-            recording = counts[speaker, word]
-            counts[speaker, word] += 1
-            found.append((waveform, word, speaker, recording, part))
-    if not found:
-        raise ValueError(
-            f"--dataset must have clips of {', '.join(known)}. Received: "
-            f"--dataset={name}, whose {left_out.total()} clips have other "
-            "labels"
-        )
-    waveforms, words, speakers, recordings, parts = zip(*found, strict=True)
-    return Clips(
-        list(waveforms),
-        np.array([known.index(word) for word in words], np.int32),
-        np.array(speakers),
-        np.array(recordings, np.int32),
-        words=known,
-        sample_rate=sample_rate,
-        parts=np.array(parts) if "test" in builder.info.splits else None,
-        left_out=dict(left_out),
-    )
+            found.append((waveform, word, _speaker(case, features), part))
+    return found, left_out
 
 
-def _speaker(case, features):
-    """The name of who speaks."""
+def _indices(keys: Iterable[Hashable]) -> np.ndarray:
+    """Returns how often each key has occurred before, an int32 array."""
+    counts: collections.Counter[Hashable] = collections.Counter()
+    indices = []
+    for key in keys:
+        indices.append(counts[key])
+        counts[key] += 1
+    return np.array(indices, np.int32)
+
+
+def _speaker(case: dict[str, Any], features: Any) -> str:
+    """Returns the name of the speaker."""
     for name in _SPEAKERS:
         if name in features:
             value = case[name]

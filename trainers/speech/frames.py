@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kdtf import speech
 
-WINDOW = speech.features.BEFORE + 1 + speech.features.AFTER
+WINDOW = speech.FRAMES_BEFORE + 1 + speech.FRAMES_AFTER
 _ROWS = 4096  # windows that a net is run on at once
 
 

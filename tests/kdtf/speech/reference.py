@@ -1,4 +1,4 @@
-"""Speech by definition: paths enumerated one by one, in numpy."""
+"""HMMs by definition: paths are enumerated one by one, in numpy."""
 
 import itertools
 
@@ -8,7 +8,7 @@ SILENCE = (0, 1, 2)
 
 
 def compositions(total, parts):
-    """All ways to write `total` as `parts` positive ints, in order."""
+    """All ways to write `total` as a sum of `parts` positive ints."""
     if not parts:
         return
     for cuts in itertools.combinations(range(1, total), parts - 1):
@@ -16,13 +16,13 @@ def compositions(total, parts):
 
 
 def best_path(chain, scores, stay):
-    """The best way to pass a chain of states: its score, `[time]` states.
+    """The best path through a chain of states: its score, `[time]` states.
 
-    Every frame in the same state but the first of it multiplies the path's
-    probability by `stay`, every state that ends by 1 - `stay`.
+    The first frame in a state costs nothing, every other one multiplies the
+    probability of the path by `stay`, and every end of a state by 1 - `stay`.
 
     Args:
-      chain: sequence of states, all of them passed.
+      chain: sequence of states, none of which may be skipped.
       scores: `[time, states]` array.
       stay: `[states]` array.
     """
@@ -38,7 +38,7 @@ def best_path(chain, scores, stay):
 
 
 def chains_of(words, lexicon):
-    """All state sequences of a string of words, with and without silences."""
+    """All state sequences of words, with and without silences."""
     parts = [((), SILENCE)]
     for word in words:
         parts += [lexicon.states(word), ((), SILENCE)]
@@ -47,6 +47,6 @@ def chains_of(words, lexicon):
 
 
 def best_string(words, lexicon, scores, stay):
-    """As `best_path`, over all ways to say a string of words."""
+    """As `best_path`, over all state sequences of words."""
     paths = [best_path(c, scores, stay) for c in chains_of(words, lexicon)]
     return max(paths, key=lambda path: path[0])

@@ -1,4 +1,4 @@
-"""kdtf.speech.alignment: likelihoods that rise, boundaries that are known."""
+"""kdtf.speech.alignment: likelihoods rise, known states are recovered."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LEXICON = speech.Lexicon({"ab": ["A B"], "ba": ["B A"], "c": ["C", "D C"]})
 def clips_of(seed, count=40, noise=0.7, lexicon=LEXICON, words_a_clip=1):
     """Clips of five features, their words and their states.
 
-    Each state has a mean of its own; silence is quiet in the first feature.
+    Each state has its own mean; silence is quiet in the first feature.
     """
     means = np.random.default_rng(0).normal(size=(lexicon.num_states, 5)) * 2
     means[:, 0] = 3.0
@@ -58,7 +58,7 @@ def test_the_likelihood_never_falls_and_settles(sharing, words_a_clip):
 
 
 def test_states_are_the_best_path_of_the_model():
-    """Its own densities and transitions, and every path there is."""
+    """By densities and transitions of the model, no other path is better."""
     clips, transcripts, _ = clips_of(2)
     model, alignment = speech.train_hmms(
         clips, transcripts, LEXICON, components=2
@@ -96,7 +96,7 @@ def test_states_are_recovered(sharing, ways, words_a_clip):
     )
     _, alignment = speech.train_hmms(clips, transcripts, lexicon, components=1)
     right = np.concatenate(alignment.states) == np.concatenate(truth)
-    # A flat start may settle with neighbours moved a bit; by chance 1 in 20.
+    # A flat start may settle with shifted neighbours; chance gives 1 in 20.
     assert right.mean() > 0.7
 
 
@@ -147,7 +147,7 @@ def test_boundaries_of_synthetic_speech():
 
 
 def test_transitions_are_counted():
-    """Four frames a state: three of four times it stays."""
+    """With four frames per state, a path stays three times out of four."""
     means = np.random.default_rng(0).normal(size=(9, 4)) * 9
     means[:, 0] = 0  # nothing is quiet
     clips = [
@@ -162,7 +162,7 @@ def test_transitions_are_counted():
 
 
 def bad_clips():
-    """Good clips, then one of each that cannot be aligned."""
+    """Good clips, then one of each kind that cannot be aligned."""
     clips, transcripts, _ = clips_of(5)
     broken = clips[0].copy()
     broken[2, 1] = np.nan
@@ -177,7 +177,7 @@ def test_clips_that_cannot_be_aligned_are_skipped_and_counted():
     )
     assert alignment.skipped == {
         40: "5 frames, fewer than the 6 states",
-        41: "silent: all frames are alike",
+        41: "silent: all frames are equal",
         42: "not finite",
         43: "must be [time, features], is of shape (30,)",
     }
@@ -194,7 +194,7 @@ def test_clips_that_cannot_be_aligned_are_skipped_and_counted():
 
 @pytest.mark.parametrize("level", (0.0, 1e-6))
 def test_a_waveform_of_silence_is_recognised(level):
-    """After all the arithmetic that is usual; a constant offset is silence."""
+    """Also after normalisation; a constant offset is silence too."""
     waveform = np.full(8000, level, np.float32)
     frames = speech.cepstra(speech.log_mel(waveform, sample_rate=8000)).numpy()
     lexicon = speech.digits()
@@ -204,10 +204,12 @@ def test_a_waveform_of_silence_is_recognised(level):
 
 
 @pytest.mark.parametrize("bad", range(40, 44))
-def test_or_refused(bad):
+def test_clips_that_cannot_be_aligned_are_refused(bad):
     clips, transcripts = bad_clips()
     chosen = [*range(5), bad]
-    with pytest.raises(ValueError, match=r"`clips` must be.*clip 5, 'ab': "):
+    with pytest.raises(
+        ValueError, match=r"`clips` must be alignable.*clip 5, 'ab': "
+    ):
         speech.train_hmms(
             [clips[i] for i in chosen],
             [transcripts[i] for i in chosen],
@@ -223,11 +225,11 @@ def test_other_bad_arguments():
         speech.train_hmms(clips, transcripts[:2], LEXICON)
     with pytest.raises(ValueError, match="Received: ten, which it lacks"):
         speech.train_hmms(clips, ["ten"] * 3, LEXICON, skip_unusable=True)
-    for nothing, said in (
+    for nothing, expected in (
         ([], "Received: 0 clips, 0 of them unusable$"),
         ([np.zeros((5, 5))], "1 of them unusable, the first of which: 5 fra"),
     ):
-        with pytest.raises(ValueError, match=f"can be aligned.*{said}"):
+        with pytest.raises(ValueError, match=f"can be aligned.*{expected}"):
             speech.train_hmms(
                 nothing, ["ab"] * len(nothing), LEXICON, skip_unusable=True
             )

@@ -1,4 +1,4 @@
-"""kdtf.speech.decoding: the best string of words, against every string."""
+"""kdtf.speech.decoding: the best words, compared with all sequences."""
 
 import itertools
 
@@ -17,7 +17,7 @@ def scores_of(seed, time, scale=2.0):
 
 
 def best_words(scores, stay, *, penalty=0.0, isolated=False):
-    """Tries every string that fits."""
+    """Tries all sequences of words that fit."""
     fewest, most = (1, 1) if isolated else (0, len(scores) // 3)
     best = (-np.inf, ())
     for count in range(fewest, most + 1):
@@ -32,9 +32,9 @@ def best_words(scores, stay, *, penalty=0.0, isolated=False):
 @pytest.mark.parametrize(
     ("stay", "penalty"), [(0.5, 0.0), (0.1, 0.0), (0.9, -3.0), (0.5, 4.0)]
 )
-def test_no_string_is_better(stay, penalty, isolated):
+def test_no_sequence_is_better(stay, penalty, isolated):
     stays = np.full(LEXICON.num_states, stay)
-    # Of all lengths, so that batches are padded; shuffled.
+    # Lengths that differ, so that batches are padded, and are not sorted.
     lengths = [9, 3, 10, 6, 8, 9, 5, 7, 4, 10, 9, 2]
     scores = [scores_of(k, n) for k, n in enumerate(lengths)]
     actual = speech.decode(
@@ -66,7 +66,7 @@ def scores_along(states, num_states, margin=5.0):
     return scores
 
 
-def test_long_strings_of_digits_with_silence_or_without():
+def test_long_sequences_of_digits_with_and_without_silence():
     lexicon = speech.digits()
     rng = np.random.default_rng(0)
     scores, spoken = [], []
@@ -85,7 +85,7 @@ def test_long_strings_of_digits_with_silence_or_without():
     ) == [spoken[i] for i in alone]
 
 
-def test_silence_is_no_word():
+def test_silence_is_not_a_word():
     silence = scores_along(np.repeat([0, 1, 2], 10), LEXICON.num_states)
     assert speech.decode([silence], LEXICON) == [()]
     assert len(speech.decode([silence], LEXICON, isolated=True)[0]) == 1

@@ -1,4 +1,4 @@
-"""kdtf.speech.features: energies in float64 numpy, windows by loops."""
+"""kdtf.speech.features: against energies in float64 and windows by loops."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,8 @@ def hertz_to_mel(hertz):
 def reference_log_mel(waveform, rate, bands=40):
     """By definition, frame by frame and band by band, in float64."""
     window, step = round(0.025 * rate), round(0.010 * rate)
-    # Zero padding changes which frequencies are looked at, so it is stated.
+    # Zero padding changes the frequencies of the bins, so it is part of the
+    # definition.
     padded = {8000: 256, 11025: 512, 16000: 512, 44100: 2048}[rate]
     # The periodic Hann window.
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
@@ -52,7 +53,7 @@ def test_log_mel_is_the_definition(rate):
     np.testing.assert_allclose(actual, expected, atol=2e-3)
 
 
-def test_16_bit_samples_whatever_their_dtype():
+def test_16_bit_samples_of_any_integer_dtype():
     samples = np.round(waveform_of(8000) * 20000).astype(np.int16)
     expected = speech.log_mel(samples / 32768, sample_rate=8000)
     for dtype in (np.int16, np.int32, np.int64):
@@ -105,7 +106,7 @@ def test_cepstra_are_cosine_transforms_and_slopes():
     log_mels = rng.normal(size=(9, 40))
     actual = speech.cepstra(log_mels, coefficients=5).numpy()
     c = scipy.fft.dct(log_mels, norm="ortho")[:, :5]
-    c[:, 0] *= np.sqrt(2)  # HTK scales the first as the others
+    c[:, 0] *= np.sqrt(2)  # HTK scales the first like the others
     np.testing.assert_allclose(actual[:, :5], c, atol=1e-5)
     for source, slopes in (
         (c, actual[:, 5:10]),
@@ -179,7 +180,7 @@ def test_padding_is_never_seen():
         np.testing.assert_array_equal(windows[i, : len(clip)], expected)
 
 
-def test_windows_of_utterances_that_lie_end_to_end():
+def test_windows_of_concatenated_utterances():
     rng = np.random.default_rng(0)
     lengths = np.array([7, 30, 1, 12])
     clips = [rng.normal(size=(n, 4)) for n in lengths]
@@ -213,7 +214,9 @@ def test_other_bad_arguments():
         with pytest.raises(ValueError, match=f"`{name}` must be an int"):
             speech.context_windows(np.zeros((3, 40)), **bad)
     for clips in ([], [np.zeros((0, 3))]):
-        with pytest.raises(ValueError, match="`clips` must hold a frame"):
+        with pytest.raises(
+            ValueError, match="`clips` must contain at least one frame"
+        ):
             speech.statistics(clips)
     with pytest.raises(ValueError, match="`clips` must be finite"):
         speech.statistics([np.array([[1.0, np.inf]])])

@@ -1,4 +1,4 @@
-"""kdtf.speech.lexicon: states that are counted by hand, files, bad words."""
+"""kdtf.speech.lexicon: states counted by hand, files, bad words."""
 
 import pytest
 
@@ -20,19 +20,19 @@ def test_states_are_numbered_in_order_after_silence():
 def test_digits():
     lexicon = speech.digits()
     phones = [len(p) for [p] in lexicon.pronunciations.values()]
-    assert phones == [4, 3, 2, 3, 3, 3, 4, 5, 2, 3]  # as in a dictionary
+    assert phones == [4, 3, 2, 3, 3, 3, 4, 5, 2, 3]
     assert lexicon.num_states == 3 * (sum(phones) + 1) == 99
     assert lexicon.words[7] == "seven" and len(lexicon.words) == 10
     seen = [s for word in lexicon.words for s in lexicon.states(word)[0]]
     assert sorted(seen) == list(range(3, 99))
 
 
-def test_words_share_a_phone_at_the_same_position_only():
+def test_words_share_only_phones_in_the_same_position():
     words = {"pip": ["P IH P"], "pit": ["P IH T"], "ip": ["IH P"]}
     lexicon = speech.Lexicon(words, sharing="position")
     (pip,), (pit,), (ip,) = map(lexicon.states, words)
-    assert pip[:6] == pit[:6]  # P that begins, IH inside
-    assert pip[6:] == ip[3:]  # P that ends
+    assert pip[:6] == pit[:6]  # P at the beginning, IH inside
+    assert pip[6:] == ip[3:]  # P at the end
     assert not set(pip[:3]) & set(pip[6:])  # another P
     assert not set(pip[3:6]) & set(ip[:3])  # another IH
     assert lexicon.state_names[3] == "P_B.0"
@@ -63,8 +63,8 @@ def test_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must hold a word"),
-        ("no N OW\nyes", r"a phone at least.*Received: yes: \[''\]"),
+        ("", "must contain at least one word"),
+        ("no N OW\nyes", r"at least one phone.*Received: yes: \[''\]"),
         ("no N OW\nno N OW", "no pronunciation twice"),
         ("no N SIL OW", "must not contain SIL"),
     ],

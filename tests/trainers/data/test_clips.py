@@ -1,4 +1,4 @@
-"""trainers.data.clips: splits that are disjoint, complete and named right."""
+"""trainers.data.clips: splits are disjoint and complete, with right names."""
 
 import dataclasses
 
@@ -31,19 +31,19 @@ def test_recordings_0_to_4_are_the_test_set():
     assert sorted([*training, *test]) == list(range(42))
 
 
-def test_a_speaker_is_left_out():
+def test_all_clips_of_a_speaker_are_the_test_set():
     data = clips()
     training, test = data.split("speaker:b")
     assert set(data.speakers[test]) == {"b"} and len(test) == 21
     assert set(data.speakers[training]) == {"a"} and len(training) == 21
 
 
-def test_the_data_sets_own_split():
+def test_the_split_of_the_data_set_itself():
     data = dataclasses.replace(
         clips(), parts=np.array(["training", "held_out", "test"] * 14)
     )
     training, test = data.split("given")
-    # Which of them are held out is not this split's matter.
+    # Held-out clips count as training clips here; the corpus separates them.
     assert test.tolist() == list(range(2, 42, 3))
     assert sorted([*training, *test]) == list(range(42))
     assert "given" not in clips().split_names

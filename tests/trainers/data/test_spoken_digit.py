@@ -1,4 +1,4 @@
-"""trainers.data.spoken_digit: TFDS's examples, sorted; the real files."""
+"""trainers.data.spoken_digit: examples of TFDS, sorted; the real files."""
 
 import pathlib
 import types
@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from trainers.data import spoken_digit
 
-# Beside the checkout on the machines that have it; nobody else needs it.
+# Next to the checkout on machines that have it; not needed otherwise.
 MANUAL = (
     pathlib.Path(__file__).resolve().parents[4]
     / "shared/data/manual/spoken_digit"
@@ -18,7 +18,7 @@ MANUAL = (
 
 
 class Builder:
-    """Stands in for TFDS's own."""
+    """Takes the place of a TFDS builder."""
 
     def __init__(self, names=(), error=None):
         self.names, self.error = names, error
@@ -39,7 +39,7 @@ class Builder:
 
 
 def use(monkeypatch, builder):
-    # The whole name, since older versions of TFDS load their attributes late.
+    # All of `tfds` is replaced, since older versions load attributes lazily.
     stand_in = types.SimpleNamespace(
         builder=lambda *_, **__: builder,
         download=tfds.download,
@@ -48,7 +48,7 @@ def use(monkeypatch, builder):
     monkeypatch.setattr(spoken_digit, "tfds", stand_in)
 
 
-def test_clips_are_sorted_and_file_names_understood(monkeypatch):
+def test_clips_are_sorted_and_file_names_parsed(monkeypatch):
     names = ["7_theo_10.wav", "7_theo_9.wav", "0_theo_3.wav", "9_ann_0.wav"]
     use(monkeypatch, Builder(names))
     clips = spoken_digit.load()
@@ -61,7 +61,7 @@ def test_clips_are_sorted_and_file_names_understood(monkeypatch):
     assert clips.sample_rate == 8000 and clips.states is None
 
 
-def test_data_that_cannot_be_had_name_the_flags(monkeypatch):
+def test_advice_if_the_data_cannot_be_prepared(monkeypatch):
     use(monkeypatch, Builder(error=ConnectionError("no network")))
     expected = "pydub.*--manual_dir=.*--data_dir=.*--dataset=synth.*no network"
     with pytest.raises(RuntimeError, match=expected):

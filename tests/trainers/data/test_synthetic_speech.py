@@ -1,10 +1,10 @@
-"""trainers.data.synthetic_speech and phones: sound that is what it says."""
+"""trainers.data.synthetic_speech: sound that matches its labels."""
 
 import numpy as np
 import pytest
 
 from kdtf import speech
-from trainers.data import phones, synthetic_speech
+from trainers.data import synthetic_speech
 
 VOICE = synthetic_speech.Voice(pitch=120, formants=1.0, tempo=1.0, level=1.0)
 
@@ -14,7 +14,7 @@ def speak(words, lexicon, seed=0, **settings):
     return synthetic_speech.speak(words, lexicon, VOICE, rng, **settings)
 
 
-def test_the_same_seed_gives_the_same_clips_and_another_others():
+def test_clips_depend_on_the_seed_alone():
     settings = {"voices": 2, "recordings": 2}
     first, second, other = (
         synthetic_speech.load(seed=seed, **settings) for seed in (0, 0, 1)
@@ -56,21 +56,21 @@ def test_boundaries_are_where_the_sound_changes(sample_rate):
         speak(["saw"], lexicon, seed, sample_rate=sample_rate)
         for seed in range(8)
     ]
-    utterances = [said for said in utterances if said.states[0] == 0]
-    assert 3 < len(utterances) < 8  # of some the silence is left out
-    for said in utterances:
-        starts = dict(zip(said.states, said.starts, strict=True))
+    utterances = [u for u in utterances if u.states[0] == 0]
+    assert 3 < len(utterances) < 8  # some begin without silence
+    for utterance in utterances:
+        starts = dict(zip(utterance.states, utterance.starts, strict=True))
         s, vowel = starts[3], starts[6]
-        # Away from the gliding of 15 ms.
+        # Away from the 15 ms in which sounds glide into each other.
         edge = round(0.01 * sample_rate)
         power = [
-            np.mean(said.waveform[a + edge : b - edge] ** 2)
+            np.mean(utterance.waveform[a + edge : b - edge] ** 2)
             for a, b in ((0, s), (s, vowel), (vowel, vowel + 8 * edge))
         ]
         assert power[0] < 0.1 * power[1] and power[0] < 0.1 * power[2]
 
-        def centre(a, b, said=said):
-            spectrum = np.abs(np.fft.rfft(said.waveform[a:b])) ** 2
+        def centre(a, b, utterance=utterance):
+            spectrum = np.abs(np.fft.rfft(utterance.waveform[a:b])) ** 2
             return (
                 np.fft.rfftfreq(b - a, 1 / sample_rate)
                 @ spectrum
@@ -81,8 +81,8 @@ def test_boundaries_are_where_the_sound_changes(sample_rate):
         assert centre(vowel + edge, vowel + 8 * edge) < 1200
 
 
-def test_frame_states_are_those_in_the_middle_of_frames():
-    said = synthetic_speech.Utterance(
+def test_frame_states_are_those_in_the_middle_of_the_frames():
+    utterance = synthetic_speech.Utterance(
         np.zeros(1000, np.float32),
         states=np.array([0, 7, 8], np.int32),
         starts=np.array([0, 180, 421]),
@@ -90,11 +90,11 @@ def test_frame_states_are_those_in_the_middle_of_frames():
     )
     # Middles at samples 100, 180, 260, 340, 420, 500, ...
     expected = [0, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8]
-    np.testing.assert_array_equal(said.frame_states(), expected)
+    np.testing.assert_array_equal(utterance.frame_states(), expected)
 
 
 @pytest.mark.parametrize("snr", (0.0, 20.0))
-def test_noise_is_as_loud_as_asked(snr):
+def test_noise_has_the_given_signal_to_noise_ratio(snr):
     lexicon = speech.Lexicon({"a": ["AA"]})
     clean, noisy = (
         speak(["a"], lexicon, snr=level).waveform for level in (np.inf, snr)
@@ -104,23 +104,23 @@ def test_noise_is_as_loud_as_asked(snr):
     assert found == pytest.approx(snr, abs=0.5)
 
 
-def test_the_pitch_and_the_formants_are_the_voices():
+def test_pitch_and_formants_are_those_of_the_voice():
     lexicon = speech.Lexicon({"a": ["AA"]})
-    low = synthetic_speech.Voice(100, 1.0, 20.0, 1.0)  # drawls
+    slow = synthetic_speech.Voice(100, 1.0, 20.0, 1.0)
     rng = np.random.default_rng(0)
-    said = synthetic_speech.speak(["a"], lexicon, low, rng, snr=np.inf)
-    start = dict(zip(said.states, said.starts, strict=True))[4]
-    vowel = said.waveform[start : start + 2000]
+    utterance = synthetic_speech.speak(["a"], lexicon, slow, rng, snr=np.inf)
+    start = dict(zip(utterance.states, utterance.starts, strict=True))[4]
+    vowel = utterance.waveform[start : start + 2000]
     spectrum = np.abs(np.fft.rfft(vowel * np.hanning(2000), 16000))
     peak = np.argmax(spectrum) / 2  # hertz
     assert abs(peak - 730) < 100  # AA's first formant, to the next harmonic
-    # Harmonics repeat after the pitch's period: 10 ms, give or take 15 %.
+    # Harmonics repeat with the period of the pitch: 10 ms, give or take 15 %.
     correlation = np.correlate(vowel, vowel, "full")[2000:]
     assert 8.5 < (np.argmax(correlation[50:120]) + 51) / 8 < 11.8
 
 
-def test_every_clip_is_said_anew():
-    """With silence or without, whoever says what for the how-manieth time."""
+def test_every_clip_is_drawn_independently():
+    """Whether one begins with silence depends on voice, word and recording."""
     clips = synthetic_speech.load(voices=2, recordings=4)
     silent = np.reshape([states[0] < 3 for states in clips.states], (2, 10, 4))
     assert 0.6 < silent.mean() < 0.95
@@ -130,10 +130,10 @@ def test_every_clip_is_said_anew():
 
 def test_strings_of_words():
     lexicon = speech.digits()
-    said = speak(["one", "two"], lexicon)
-    order = [s for s in said.states if s >= 3]
+    utterance = speak(["one", "two"], lexicon)
+    order = [s for s in utterance.states if s >= 3]
     assert order == [*lexicon.states("one")[0], *lexicon.states("two")[0]]
-    assert (np.diff(said.starts) >= 80).all()  # 10 ms
+    assert (np.diff(utterance.starts) >= 80).all()  # 10 ms
 
 
 def test_voices_differ_and_stay_the_same():
@@ -141,17 +141,6 @@ def test_voices_differ_and_stay_the_same():
     assert len(set(voices)) == 6
     assert voices[3] == synthetic_speech.voice_of(3)
     assert voices[0] != synthetic_speech.voice_of(0, seed=1)
-
-
-def test_every_phone_has_three_sounds():
-    arpabet = (
-        "AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY "
-        "P R S SH T TH UH UW V W Y Z ZH"
-    )
-    heard = {phone: phones.sounds(phone) for phone in arpabet.split()}
-    assert len(heard) == len(set(heard.values())) == 39
-    assert all(len(sounds) == 3 for sounds in heard.values())
-    assert all(s.voice == s.noise == 0 for s in phones.SILENCE)
 
 
 def test_bad_arguments():

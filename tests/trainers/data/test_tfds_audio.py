@@ -1,4 +1,4 @@
-"""trainers.data.tfds_audio, on data sets that TFDS has written to disk."""
+"""trainers.data.tfds_audio: data sets that TFDS has written to disk."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def test_clips_of_the_splits(tmp_path):
         "test": [example([7], "two"), example([8], tfds_words.NOISE)],
     }
     clips = load(tfds_words.write(tmp_path, examples))
-    # In the order of the data set's labels, those that the lexicon has.
+    # The labels that are in the lexicon, in the order of the data set.
     assert clips.words == ("two", "no", "six")
     assert clips.transcripts() == ["six", "no", "six", "six", "two"]
     assert clips.labels.tolist() == [2, 1, 2, 2, 0]
     parts = ["training"] * 3 + ["held_out", "test"]
     assert clips.parts.tolist() == parts
-    # The first, second and third time that somebody says "six".
+    # The first, second and third recording of "six", and one of each other.
     assert clips.recordings.tolist() == [0, 0, 1, 2, 0]
     assert clips.speaker_names == ["all"]
     assert clips.left_out == {tfds_words.NOISE: 2}
@@ -62,11 +62,13 @@ def test_clips_of_the_splits(tmp_path):
     ),
 )
 def test_speakers(name, feature, values, tmp_path):
-    said = [
+    examples = [
         example([k], **{name: value})
         for k, value in enumerate((values[0], values[1], values[0]))
     ]
-    data_dir = tfds_words.write(tmp_path, {"train": said}, **{name: feature})
+    data_dir = tfds_words.write(
+        tmp_path, {"train": examples}, **{name: feature}
+    )
     clips = load(data_dir)
     first, second = map(str, values)
     assert clips.speakers.tolist() == [first, second, first]
@@ -75,7 +77,7 @@ def test_speakers(name, feature, values, tmp_path):
     assert "given" not in clips.split_names
 
 
-def test_channels_are_averaged_and_floats_stay(tmp_path):
+def test_channels_are_averaged_and_floats_are_not_scaled(tmp_path):
     stereo = np.array([[0.5, 0.25], [-1.0, 1.0]], np.float32)
     audio = tfds.features.Audio(
         shape=(None, 2), dtype=np.float32, sample_rate=16000
@@ -86,7 +88,7 @@ def test_channels_are_averaged_and_floats_stay(tmp_path):
     assert clips.sample_rate == 16000
 
 
-def test_a_sampling_rate_that_only_the_user_knows(tmp_path):
+def test_the_sampling_rate_is_required_if_tfds_does_not_know_it(tmp_path):
     audio = tfds.features.Audio(dtype=np.int16)
     examples = {"train": [example([1])]}
     data_dir = tfds_words.write(tmp_path, examples, audio=audio)
@@ -121,7 +123,7 @@ def test_a_sampling_rate_that_only_the_user_knows(tmp_path):
         ),
     ),
 )
-def test_what_does_not_fit(others, options, message, tmp_path):
+def test_unsuitable_data_sets(others, options, message, tmp_path):
     data_dir = tfds_words.write(tmp_path, {"train": [example([1])]}, **others)
     with pytest.raises(ValueError, match=message):
         load(data_dir, **options)
@@ -147,8 +149,8 @@ def test_empty_data_sets(examples, message, tmp_path):
 
 
 def test_clips_without_a_label_are_left_out(tmp_path):
-    said = [example([1]), example([2], -1)]
-    clips = load(tfds_words.write(tmp_path, {"train": said}))
+    examples = [example([1]), example([2], -1)]
+    clips = load(tfds_words.write(tmp_path, {"train": examples}))
     assert len(clips.waveforms) == 1
     assert clips.left_out == {"(unlabelled)": 1}
 
@@ -164,7 +166,7 @@ def test_more_than_16_bits():
         tfds_audio.waveform_of(audio)
 
 
-def test_floats_that_are_no_waveform():
+def test_floats_far_beyond_1_are_refused():
     loud = np.array([0.0, -1.2, np.nan], np.float32)
     np.testing.assert_array_equal(tfds_audio.waveform_of(loud), loud)
     with pytest.raises(ValueError, match=r"within \[-1, 1\].*from -3"):

@@ -1,10 +1,10 @@
-"""kdtf.speech.hmm: the best of all paths, against each of them."""
+"""kdtf.speech._hmm: the best path, compared with all paths."""
 
 import numpy as np
 import pytest
 
 from kdtf import speech
-from kdtf.speech import hmm
+from kdtf.speech import _hmm
 from tests.kdtf.speech import reference
 
 LEXICON = speech.Lexicon({"a": ["X"], "b": ["Y Z", "Z"], "c": ["X Y"]})
@@ -18,13 +18,13 @@ def scores_of(seed, time):
 
 def viterbi(words, clips):
     """Paths of states and scores, from clips of scores of all states."""
-    graph = hmm.graph_of(words, LEXICON)
+    graph = _hmm.graph_of(words, LEXICON)
     lengths = np.array([len(clip) for clip in clips])
     emissions = np.full((len(clips), max(lengths), len(graph.states)), 9.0)
     for i, clip in enumerate(clips):
         emissions[i, : len(clip)] = clip[:, graph.states]
     log_stay, log_leave = np.log(STAY), np.log(1 - STAY)
-    paths, scores = hmm.viterbi(
+    paths, scores = _hmm.viterbi(
         graph,
         emissions,
         lengths,
@@ -50,9 +50,9 @@ def test_the_best_of_all_paths(words):
         np.testing.assert_array_equal(path, states)
 
 
-def test_where_silence_may_be():
+def test_silence_is_optional_between_words():
     """Two words of three states each, three silences of three states."""
-    graph = hmm.graph_of(["a", "a"], LEXICON)
+    graph = _hmm.graph_of(["a", "a"], LEXICON)
     silent = [0, 1, 2]
     a = list(LEXICON.states("a")[0])
     assert graph.states.tolist() == silent + a + silent + a + silent
@@ -65,14 +65,14 @@ def test_where_silence_may_be():
 
 
 def test_the_shortest_pronunciation_counts():
-    assert hmm.graph_of(["b"], LEXICON).fewest_frames == 3
-    assert hmm.graph_of(["c", "b"], LEXICON).fewest_frames == 9
+    assert _hmm.graph_of(["b"], LEXICON).fewest_frames == 3
+    assert _hmm.graph_of(["c", "b"], LEXICON).fewest_frames == 9
 
 
 def test_too_short_for_any_path():
-    graph = hmm.graph_of(["a"], LEXICON)
+    graph = _hmm.graph_of(["a"], LEXICON)
     zeros = np.zeros(len(graph.states))
-    paths, scores = hmm.viterbi(
+    paths, scores = _hmm.viterbi(
         graph, np.zeros((2, 3, len(zeros))), np.array([2, 3]), zeros, zeros
     )
     assert (paths[0] == -1).all() and scores[0] == -np.inf
@@ -81,7 +81,9 @@ def test_too_short_for_any_path():
 
 
 def test_bad_words():
-    with pytest.raises(ValueError, match="`words` must hold a word"):
-        hmm.graph_of([], LEXICON)
+    with pytest.raises(
+        ValueError, match="`words` must contain at least one word"
+    ):
+        _hmm.graph_of([], LEXICON)
     with pytest.raises(ValueError, match="Received: d, which it lacks"):
-        hmm.graph_of(["a", "d"], LEXICON)
+        _hmm.graph_of(["a", "d"], LEXICON)

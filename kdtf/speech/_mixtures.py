@@ -1,10 +1,14 @@
-"""Gaussian mixtures with diagonal covariances, one a state."""
+"""Gaussian mixtures with diagonal covariances, one for each state."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-_SPLIT = 0.2  # of a standard deviation, to either side
+# Distance of the two halves of a component from its mean, in standard
+# deviations.
+_SPLIT = 0.2
 _FLOOR = 0.01  # of the variance of all frames
 
 
@@ -13,11 +17,12 @@ class Mixtures:
     """The densities of all states.
 
     Attributes:
-      log_weights: `[states, components]` float64; -inf where a state has fewer
-        components than others.
-      means: `[states, components, features]` float64.
-      variances: `[states, components, features]` float64, at least `floor`.
-      floor: `[features]` float64.
+      log_weights: `[states, components]` float64 array; -inf for components
+        that a state does not have.
+      means: `[states, components, features]` float64 array.
+      variances: `[states, components, features]` float64 array, at least
+        `floor`.
+      floor: `[features]` float64 array.
     """
 
     log_weights: np.ndarray
@@ -26,8 +31,8 @@ class Mixtures:
     floor: np.ndarray
 
     @classmethod
-    def flat(cls, frames, num_states):
-        """One Gaussian for all states alike: that of all frames.
+    def flat(cls, frames: npt.ArrayLike, num_states: int) -> "Mixtures":
+        """Gives every state the same density: one Gaussian of all frames.
 
         Args:
           frames: `[frames, features]` array; features should have variances of
@@ -35,8 +40,8 @@ class Mixtures:
           num_states: int > 0.
 
         Returns:
-          `Mixtures` of one component a state. No variance will ever be less
-          than a hundredth of that of all frames.
+          `Mixtures` with one component per state. Its floor, under which no
+          variance will fall, is a hundredth of the variance of all frames.
         """
         frames = np.asarray(frames, np.float64)
         variance = frames.var(0)
@@ -49,25 +54,28 @@ class Mixtures:
             _FLOOR * variance,
         )
 
-    def log_likelihoods(self, frames, states=None):
-        """log p(frame | state).
+    def log_likelihoods(
+        self, frames: np.ndarray, states: npt.ArrayLike | None = None
+    ) -> np.ndarray:
+        """Returns log p(frame | state).
 
         Args:
           frames: `[frames, features]` array.
-          states: ints, or None for all.
+          states: `[states]` ints, or None for all states.
 
         Returns:
           `[frames, states]` float64 array.
         """
-        states = slice(None) if states is None else np.asarray(states)
-        return _log_sum_exp(self._joint(frames, states))
+        chosen = slice(None) if states is None else np.asarray(states)
+        return _log_sum_exp(self._joint(frames, chosen))
 
-    def reestimated(self, frames, labels):
-        """One step of expectation maximisation, each state on its own frames.
+    def reestimated(self, frames: np.ndarray, labels: np.ndarray) -> "Mixtures":
+        """Performs one step of expectation maximisation.
 
-        The likelihood of the frames, given their states, does not fall: a
-        variance at its floor is the best that the floor allows, and what no
-        frame belongs to stays as it is.
+        Each state learns from its own frames. The likelihood of the frames,
+        given their states, does not fall: a variance at its floor is the best
+        that the floor allows, and components without frames are left as they
+        are.
 
         Args:
           frames: `[frames, features]` array.
@@ -98,15 +106,17 @@ class Mixtures:
                 new.means[state, c] = m
         return new
 
-    def split(self, labels, *, fewest=10):
-        """Every component with enough frames becomes two, a bit apart.
+    def split(self, labels: np.ndarray, *, fewest: int = 10) -> "Mixtures":
+        """Splits every component that has enough frames into two.
 
         Args:
           labels: `[frames]` ints, the state of each frame.
-          fewest: int > 0, the frames that each of the two should be left with.
+          fewest: int > 0. A component is split if each half can have this many
+            frames.
 
         Returns:
-          `Mixtures` of twice as many components, some of them of weight 0.
+          `Mixtures` of twice as many components; those of components that were
+          not split have weight 0.
         """
         counts = np.bincount(labels, minlength=len(self.means))
         enough = np.exp(self.log_weights) * counts[:, None] >= 2 * fewest
@@ -123,12 +133,18 @@ class Mixtures:
             variances=np.concatenate([self.variances] * 2, axis=1),
         )
 
-    def _joint(self, frames, states):
-        """`[frames, states, components]`: log p(frame, component | state)."""
+    def _joint(
+        self, frames: np.ndarray, states: slice | np.ndarray | Sequence[int]
+    ) -> np.ndarray:
+        """Returns log p(frame, component | state).
+
+        The result is of shape `[frames, states, components]`.
+        """
         weights, means = self.log_weights[states], self.means[states]
         precisions = 1 / self.variances[states]
         shape, features = weights.shape, means.shape[-1]
-        # sum_d (x - m)^2 / v, as three products of matrices.
+        # sum_d (x_d - m_d)^2 / v_d, multiplied out: matrix products are much
+        # faster than an array of all differences.
         flat = precisions.reshape(-1, features)
         scaled = (means * precisions).reshape(-1, features)
         distances = frames**2 @ flat.T - 2 * frames @ scaled.T
@@ -139,16 +155,16 @@ class Mixtures:
         return constants - 0.5 * distances.reshape(-1, *shape)
 
 
-def _log_sum_exp(joint):
-    """log sum exp over the last axis, of which not all may be -inf."""
+def _log_sum_exp(joint: np.ndarray) -> np.ndarray:
+    """Returns log sum exp over the last axis; one value must be finite."""
     if joint.shape[-1] == 1:
         return joint[..., 0]
     peak = joint.max(-1)
     return peak + np.log(np.exp(joint - peak[..., None]).sum(-1))
 
 
-def _rows_of(labels):
-    """Pairs of a state and the rows of its frames."""
+def _rows_of(labels: npt.ArrayLike) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields each state that occurs, with the rows of its frames."""
     labels = np.asarray(labels)
     order = np.argsort(labels, kind="stable")
     states, starts = np.unique(labels[order], return_index=True)

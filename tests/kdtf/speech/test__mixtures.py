@@ -1,10 +1,10 @@
-"""kdtf.speech.mixtures: densities against scipy, steps against definitions."""
+"""kdtf.speech._mixtures: densities of scipy, steps by their definition."""
 
 import numpy as np
 import pytest
 from scipy import special, stats
 
-from kdtf.speech.mixtures import Mixtures
+from kdtf.speech._mixtures import Mixtures
 
 
 def random_mixtures(seed=0, states=3, components=2, features=4):
@@ -106,7 +106,7 @@ def test_flat_is_the_gaussian_of_all_frames():
     np.testing.assert_allclose(mixtures.floor, mixtures.variances[0, 0] / 100)
 
 
-def test_split_where_there_are_frames_enough():
+def test_only_components_with_enough_frames_are_split():
     mixtures = random_mixtures(components=1)
     labels = np.repeat([0, 1], [20, 19])
     new = mixtures.split(labels)

@@ -1,0 +1,70 @@
+"""trainers.data.omniglot: made-up characters whose pixels name them."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainers.data import omniglot
+
+SPLITS = {"train": (0, 2), "test": (1,)}  # the characters of each
+
+
+def case(label, drawer):
+    """A character in one shade, `20 * label + drawer` darker than white."""
+    shade = 255 - (20 * label + drawer)
+    return np.full((56, 56, 3), shade, np.uint8), label
+
+
+def use(monkeypatch, case=case):
+    """Puts the cases in place of TFDS's, drawer by drawer."""
+
+    def load(name, *, split, data_dir, shuffle_files):
+        assert (name, data_dir, shuffle_files) == ("omniglot", "there", False)
+        cases = [case(k, d) for d in range(20) for k in SPLITS[split]]
+        images, labels = (np.stack(part) for part in zip(*cases, strict=True))
+        return tf.data.Dataset.from_tensor_slices(
+            {"image": images, "label": labels}
+        )
+
+    monkeypatch.setattr(omniglot, "tfds", types.SimpleNamespace(load=load))
+
+
+@pytest.mark.parametrize("characters", (1, 2, 3))
+def test_fifteen_drawers_train_and_five_test(monkeypatch, characters):
+    use(monkeypatch)
+    data = omniglot.load("there", characters=characters)
+    assert data.classes == characters and data.white == 255
+    for images, labels, drawers in (
+        (data.train_images, data.train_labels, range(15)),
+        (data.eval_images, data.eval_labels, range(15, 20)),
+    ):
+        expected = np.repeat(np.arange(characters), len(drawers))
+        np.testing.assert_array_equal(labels, expected)
+        assert labels.dtype == np.int32
+        assert images.dtype == np.uint8 and images.shape[1:] == (28, 28)
+        # Ink is white, and twice as bright.
+        shades = [2 * (20 * k + d) for k in range(characters) for d in drawers]
+        np.testing.assert_array_equal(images[:, 3, 4], shades)
+
+
+def test_strokes_are_averaged_then_brightened_up_to_white(monkeypatch):
+    """Blocks of 2 x 2 pixels with 0, 1, 2 and 4 black pixels."""
+    image = np.full((56, 56, 3), 255, np.uint8)
+    image[0, 2] = image[0:2, 4] = image[0:2, 6:8] = 0
+    use(monkeypatch, lambda label, drawer: (image, label))
+    data = omniglot.load("there", characters=3)
+    # 255 times a quarter, a half and all of the block, times 2, at most 255.
+    np.testing.assert_array_equal(
+        data.train_images[0, 0, :5], [0, 128, 255, 255, 0]
+    )
+    assert not data.train_images[:, 1:].any()
+
+
+@pytest.mark.parametrize("characters", (0, -1, 4))
+def test_as_many_characters_as_there_are(monkeypatch, characters):
+    use(monkeypatch)
+    expected = f"`characters` must be from 1 to 3.*characters={characters}"
+    with pytest.raises(ValueError, match=expected):
+        omniglot.load("there", characters=characters)
