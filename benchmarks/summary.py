@@ -31,8 +31,8 @@ def _mnist(results):
         for name, way in without_3["ways"].items()
     }
     return [
-        f"- **[MNIST]({_PAGES}/mnist.md)**: of {table['cases']:,} test cases the "
-        f"teacher gets {errors['teacher']} wrong, a small net on labels "
+        f"- **[MNIST]({_PAGES}/mnist.md)**: of {table['cases']:,} test cases "
+        f"the teacher gets {errors['teacher']} wrong, a small net on labels "
         f"{errors['student']}, the same net on soft targets alone "
         f"{errors['distilled']} (the paper: {paper['teacher']}, "
         f"{paper['student']}, {paper['distilled']}).",

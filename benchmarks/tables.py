@@ -3,8 +3,8 @@
     python -m benchmarks.tables           # writes them
     python -m benchmarks.tables --check   # fails if a page is stale
 
-The figures are those under results/. A table stands between `<!-- table: NAME -->` and `<!-- end -->`; no figure in
-it is typed by hand.
+The figures are those under results/. A table stands between
+`<!-- table: NAME -->` and `<!-- end -->`; no figure in it is typed by hand.
 """
 
 import json
@@ -189,19 +189,28 @@ def pages():
     ]
 
 
-def main(argv):
-    """Writes or checks the pages."""
-    del argv
+def refresh(*, check):
+    """Writes the pages, or exits with an error if one is stale.
+
+    Args:
+      check: bool, whether to compare only.
+    """
     for page in pages():
         before = page.read_text(encoding="utf-8")
         after = render(before, ROOT / "results")
-        if flags.FLAGS.check and before != after:
+        if not check:
+            _atomic.write_whole(page, after)
+        elif before != after:
             sys.exit(
                 f"{page.relative_to(ROOT)} is stale: run "
                 "python -m benchmarks.tables"
             )
-        if not flags.FLAGS.check:
-            _atomic.write_whole(page, after)
+
+
+def main(argv):
+    """Writes or checks the pages."""
+    del argv
+    refresh(check=flags.FLAGS.check)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Puts pages and pictures from outside of docs/ into the site.
 
-Every file is known to MkDocs by its path from the repository's root, so that one
-relative link works in the repository and in the site. In the site's addresses
-`docs/` is left out, and README.md is the home page.
+Every file is known to MkDocs by its path from the repository's root, so that
+one relative link works in the repository and in the site. In the site's
+addresses `docs/` is left out, and README.md is the home page.
 """
 
 import pathlib
@@ -11,7 +11,13 @@ from mkdocs.structure.files import File, Files
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Next to docs/: the pages, the published reports and their plots.
-OUTSIDE = ("*.md", "LICENSE", "CITATION.cff", "results/*/*.png", "results/*/*.html")
+OUTSIDE = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "results/*/*.png",
+    "results/*/*.html",
+)
 
 
 def on_files(files, config):

@@ -12,6 +12,11 @@ PAGES = [
     "README.md",
     *(f"docs/guides/{path.name}" for path in (ROOT / "docs/guides").glob("*")),
 ]
+# They train several nets.
+SLOW = (
+    "docs/guides/choosing_settings.md",
+    "docs/guides/first_distillation.md",
+)
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.
 RUN_ELSEWHERE = "tf.saved_model.load("
 
@@ -48,7 +53,13 @@ def small_names():
     }
 
 
-@pytest.mark.parametrize("page", sorted(PAGES))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
+        for page in sorted(PAGES)
+    ],
+)
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = small_names()
