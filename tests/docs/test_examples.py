@@ -16,6 +16,7 @@ PAGES = [
 SLOW = (
     "docs/guides/choosing_settings.md",
     "docs/guides/first_distillation.md",
+    "docs/guides/stored_soft_targets.md",
 )
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.
 RUN_ELSEWHERE = "tf.saved_model.load("
