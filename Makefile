@@ -3,6 +3,7 @@
 # make quick  lint and the tests that take seconds
 # make wheel  dist/kdtf-*.whl
 # make tables README's tables, from the figures in results/
+# make docs   the site, into site/
 # Each makes .venv first, with what it needs. Another Python: make PYTHON=...
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 PIP := $(RUN) pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test quick lint wheel tables clean
+.PHONY: demo test quick lint wheel tables docs clean
 
 demo: .venv/trainers.installed
 	$(RUN) trainers.mnist --dataset=digits --seeds=5 --run_dir=runs/demo
@@ -31,6 +32,9 @@ wheel: .venv/dev.installed
 
 tables: .venv/dev.installed
 	$(RUN) benchmarks.tables
+
+docs: .venv/docs.installed
+	$(RUN) mkdocs build --strict
 
 clean:
 	rm -rf .venv build dist runs *.egg-info

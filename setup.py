@@ -46,6 +46,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
         "trainers": TRAINERS,
         "dev": [
             *TRAINERS,

@@ -1,10 +1,10 @@
-"""The tables of times, bytes and kernels; `benchmarks.tables` places them."""
+"""The tables of times, bytes and kernels; `benchmarks.tables` inserts them."""
 
 import json
 
 
 def train_step(results):
-    """Every contender at its best, and the ratios; for README."""
+    """Every contender in its best setting, and the ratios."""
     figures = _load(results, "train_step.json")
     lines = [
         f"Machine: {figures['machine']}; a large float32 matrix product runs "
@@ -52,7 +52,7 @@ def train_step_settings(results):
 
 
 def loss(results):
-    """Time and memory of value and gradient, beside the formula's."""
+    """Time and memory of value and gradient, compared with the formula's."""
     lines = header(
         "logits", "loss", "run by", "ms", "kdtf under XLA / this", "peak MB"
     )
@@ -72,7 +72,7 @@ def loss(results):
 
 
 def jit_compile(results):
-    """What XLA makes of students of all kinds of layers."""
+    """Time with and without XLA, for students of all kinds of layers."""
     figures = _load(results, "jit_compile.json")
     steps = [key for key in figures["rows"][0] if key != "student"]
     lines = header(
@@ -96,7 +96,7 @@ def jit_compile(results):
 
 
 def teacher_step(results):
-    """An epoch of the MNIST teacher."""
+    """Time of an epoch of the MNIST teacher."""
     lines = header("way", "s an epoch", "of the bare loop")
     for each in _load(results, "teacher_step.json")["rows"]:
         lines.append(
@@ -110,7 +110,7 @@ def teacher_step(results):
 
 
 def gpu_aot(results):
-    """What XLA:GPU makes of losses and step, for an H200."""
+    """Kernels and bytes of losses and step, compiled for an H200."""
     figures = _load(results, "gpu_aot.json")
     versions = figures["compiler_versions"]
     lines = [
@@ -136,7 +136,7 @@ def gpu_aot(results):
 
 
 def header(*names):
-    """The two lines that start a Markdown table."""
+    """The first two lines of a Markdown table."""
     return [row(*names), row(*["---"] * len(names))]
 
 

@@ -1,10 +1,10 @@
-"""The tables of README.md and BENCHMARKS.md, from the figures under results/.
+"""The tables of README.md, BENCHMARKS.md and docs/results/, from the figures.
 
     python -m benchmarks.tables           # writes them
-    python -m benchmarks.tables --check   # fails where they are stale
+    python -m benchmarks.tables --check   # fails if a page is stale
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; no figure in
-it is typed by hand.
+The figures are those under results/. A table stands between
+`<!-- table: NAME -->` and `<!-- end -->`; no figure in it is typed by hand.
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 
 from absl import app, flags
 
-from benchmarks import speed_tables
+from benchmarks import speed_tables, summary
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.speech.experiments import EXPERIMENTS as SPEECH
@@ -25,7 +25,7 @@ _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def render(text, results):
-    """`text` with every table made anew.
+    """`text` with every table generated again.
 
     Args:
       text: str, Markdown with table marks.
@@ -35,7 +35,7 @@ def render(text, results):
       str.
 
     Raises:
-      ValueError: where a mark names a table that does not exist.
+      ValueError: if a mark names a table that does not exist.
     """
 
     def fill(match):
@@ -55,7 +55,7 @@ def _load(results, name):
 
 
 def _experiment(folder, name, experiment):
-    """An experiment's table, and its findings."""
+    """Function from the results to an experiment's table and findings."""
 
     def table(results):
         metrics = _load(results, f"{folder}/metrics.json")
@@ -166,6 +166,7 @@ TABLES = {
         "ensemble",
         SPEECH["ensemble"],
     ),
+    "summary": summary.lines,
     "peers": _peers,
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
@@ -177,22 +178,41 @@ TABLES = {
     "soft_targets_accuracy": _soft_targets_accuracy,
     "soft_targets_speed": _soft_targets_speed,
 }
-PAGES = ("README.md", "BENCHMARKS.md")
+
+
+def pages():
+    """`pathlib.Path`s of the pages that hold tables."""
+    return [
+        ROOT / "README.md",
+        ROOT / "BENCHMARKS.md",
+        *sorted((ROOT / "docs" / "results").glob("*.md")),
+    ]
+
+
+def refresh(*, check):
+    """Writes the pages, or exits with an error if one is stale.
+
+    Args:
+      check: bool, whether to compare only.
+    """
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = render(before, ROOT / "results")
+        if not check:
+            _atomic.write_whole(page, after)
+        elif before != after:
+            sys.exit(
+                f"{page.relative_to(ROOT)} is stale: run "
+                "python -m benchmarks.tables"
+            )
 
 
 def main(argv):
     """Writes or checks the pages."""
     del argv
-    for name in PAGES:
-        page = ROOT / name
-        before = page.read_text(encoding="utf-8")
-        after = render(before, ROOT / "results")
-        if flags.FLAGS.check and before != after:
-            sys.exit(f"{name} is stale: run python -m benchmarks.tables")
-        if not flags.FLAGS.check:
-            _atomic.write_whole(page, after)
+    refresh(check=flags.FLAGS.check)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_boolean("check", False, "fail where a page is stale")
+    flags.DEFINE_boolean("check", False, "fail if a page is stale")
     app.run(main)

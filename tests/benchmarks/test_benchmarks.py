@@ -1,9 +1,4 @@
-"""benchmarks: what they make of what they measured, and the tables of it."""
-
-import json
-import pathlib
-import subprocess
-import sys
+"""benchmarks: what they make of their measurements."""
 
 import numpy as np
 import pytest
@@ -13,47 +8,10 @@ from benchmarks import (
     libraries,
     loss,
     peer_comparison,
-    tables,
     timing,
     train_step,
 )
 from tests import reference
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def test_the_pages_are_made_of_the_committed_figures():
-    pages = [(ROOT / name).read_text() for name in tables.PAGES]
-    for page in pages:
-        assert tables.render(page, ROOT / "results") == page
-    for name in tables.TABLES:
-        assert f"<!-- table: {name} -->\n" in "".join(pages)
-
-
-def test_a_stale_table_is_replaced_and_the_text_kept(tmp_path):
-    rows = [{"what": "loss", "right": "1", "measured": {"ours": "1.5"}}]
-    (tmp_path / "peer_comparison.json").write_text(json.dumps({"rows": rows}))
-    text = "before\n<!-- table: peers -->\n| old |\n<!-- end -->\nafter\n"
-    new = tables.render(text, tmp_path)
-    assert new.startswith("before\n") and new.endswith("<!-- end -->\nafter\n")
-    assert "| loss | 1 | 1.5 |" in new and "old" not in new
-
-
-def test_an_unknown_table_is_named():
-    text = "<!-- table: nothing -->\n<!-- end -->"
-    with pytest.raises(ValueError, match=r"one of \['digits'.*'nothing'"):
-        tables.render(text, ROOT / "results")
-
-
-@pytest.mark.slow
-def test_a_stale_page_is_found_out():
-    result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.tables", "--check"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
 
 
 def test_the_right_answers_are_those_of_the_reference():

@@ -13,7 +13,7 @@ from tests import speech_corpora
 from trainers.speech import nets, recipes, scores, serving
 from trainers.speech.frames import WINDOW
 
-README = pathlib.Path(__file__).resolve().parents[3] / "README.md"
+GUIDE = pathlib.Path(__file__).resolve().parents[3] / "docs/guides/speech.md"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_what_decoding_needs_is_beside_it(exported):
     np.testing.assert_allclose(served.stay, corpus.hmms.stay)
 
 
-def test_readmes_way_from_a_file_to_words(
+def test_the_guides_way_from_a_file_to_words(
     net, exported, tmp_path, monkeypatch, capsys
 ):
     corpus = speech_corpora.corpus()
@@ -63,12 +63,12 @@ def test_readmes_way_from_a_file_to_words(
     (tmp_path / "digits.wav").write_bytes(sound.numpy())
     (tmp_path / "runs" / "speech").mkdir(parents=True)
     os.symlink(exported, tmp_path / "runs" / "speech" / "export")
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     [example] = [b for b in blocks if "saved_model.load" in b]
     monkeypatch.chdir(tmp_path)
     # The example is of digits; this export knows other words.
     monkeypatch.setattr(speech, "digits", speech_corpora.lexicon)
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(example, GUIDE.name, "exec"), {})
     [expected] = speech.decode(
         [scores.log_posteriors(net, corpus.test)[3]],
         corpus.lexicon,

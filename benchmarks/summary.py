@@ -1,0 +1,98 @@
+"""README's summary: three lines for each result, from the same figures."""
+
+import json
+
+from trainers.core import plots
+from trainers.mnist import omitted
+
+_PAGES = "docs/results"
+_GIVEN = "kdtf, given teacher logits"
+
+
+def lines(results):
+    """Bullets on MNIST, speech and speed.
+
+    Args:
+      results: `pathlib.Path` of the folder of result files.
+
+    Returns:
+      List of str, Markdown.
+    """
+    return [*_mnist(results), *_speech(results), *_speed(results)]
+
+
+def _mnist(results):
+    experiments = _load(results, "mnist/metrics.json")["experiments"]
+    table, without_3 = experiments["table"], experiments[omitted.OMIT_3.name]
+    errors = {name: f"{arm['mean']:.1f}" for name, arm in table["arms"].items()}
+    paper = plots.PAPER_ERRORS
+    ways = {
+        name: 1 - way["omitted_errors"]["mean"] / without_3["omitted_cases"]
+        for name, way in without_3["ways"].items()
+    }
+    return [
+        f"- **[MNIST]({_PAGES}/mnist.md)**: of {table['cases']:,} test cases "
+        f"the teacher gets {errors['teacher']} wrong, a small net on labels "
+        f"{errors['student']}, the same net on soft targets alone "
+        f"{errors['distilled']} (the paper: {paper['teacher']}, "
+        f"{paper['student']}, {paper['distilled']}).",
+        f"- Distillation keeps {_share(table['gain_transferred'])} of the "
+        "teacher's advantage over the plain student.",
+        f"- A student that [never saw a 3]({_PAGES}/mnist_omitted_digits.md) "
+        f"gets {ways['none']:.1%} of them right, and {ways['prior']:.1%} with "
+        "a bias chosen without labels.",
+    ]
+
+
+def _speech(results):
+    experiments = _load(results, "speech/metrics.json")["experiments"]
+    kept = experiments["ensemble"]["gain_kept"]["distilled"]
+    others = _load(results, "speech_by_speaker/metrics.json")["experiments"]
+    by_speaker = others["ensemble"]["gain_kept"]["distilled"]
+    share, recovered = next(
+        iter(experiments["small_data"]["recovered"].items())
+    )
+    nets = experiments["ensemble"]["systems"]["baseline"]["nets"]
+    return [
+        f"- **[Speech]({_PAGES}/speech.md)**: one acoustic model distilled "
+        f"from {nets} keeps {_share(kept)} of what the ensemble gains in "
+        "frame accuracy over a single net (the paper: 86%).",
+        f"- With each speaker left out in turn it keeps {_share(by_speaker)}.",
+        f"- With {float(share):.0%} of the clips, soft targets recover "
+        f"{_share(recovered)} of the accuracy that labels lose (the paper: "
+        "87%).",
+    ]
+
+
+def _speed(results):
+    rows = _load(results, "train_step.json")["ratios"]
+    ratios = {
+        (each["size"].split(",")[0], each["against"]): each["median"]
+        for each in rows
+        if each["ours"] == _GIVEN and each["its_setting"] == "best"
+    }
+    large, small = dict.fromkeys(size for size, _ in ratios)
+    peers = {
+        "keras": "plain Keras `fit`, student alone",
+        "torch": "PyTorch, eager loop, given teacher logits",
+    }
+    return [
+        f"- **[Speed](BENCHMARKS.md#time-of-a-step)** on two CPU cores: with "
+        f"the teacher's logits given, a step of a {large} student takes "
+        f"{ratios[large, peers['keras']]:.2f} of the time of plain Keras `fit` "
+        "of the student alone.",
+        f"- For a {small} student it takes "
+        f"{ratios[small, peers['keras']]:.2f} of that time.",
+        f"- Against an eager PyTorch loop it takes "
+        f"{ratios[large, peers['torch']]:.2f} and "
+        f"{ratios[small, peers['torch']]:.2f} of the time.",
+    ]
+
+
+def _share(figures):
+    low, high = figures["ci95"]
+    return f"{figures['mean']:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _load(results, name):
+    return json.loads((results / name).read_text(encoding="utf-8"))

@@ -1,0 +1,29 @@
+"""benchmarks.summary: README's lines, from the committed figures."""
+
+import json
+import pathlib
+
+from benchmarks import summary
+
+RESULTS = pathlib.Path(__file__).resolve().parents[2] / "results"
+
+
+def test_three_lines_a_result():
+    lines = summary.lines(RESULTS)
+    assert len(lines) == 9
+    assert [i for i, line in enumerate(lines) if "**[" in line] == [0, 3, 6]
+
+
+def test_figures_are_those_of_the_result_files():
+    lines = summary.lines(RESULTS)
+    mnist = json.loads((RESULTS / "mnist/metrics.json").read_text())
+    for arm in mnist["experiments"]["table"]["arms"].values():
+        errors = arm["test_errors"]
+        assert f"{sum(errors) / len(errors):.1f}" in lines[0]
+    omitted = mnist["experiments"]["omit_3"]
+    wrong = omitted["ways"]["prior"]["omitted_errors"]["test_errors"]
+    right = 1 - sum(wrong) / len(wrong) / omitted["omitted_cases"]
+    assert f"{right:.1%} with" in lines[2]
+    speech = json.loads((RESULTS / "speech/metrics.json").read_text())
+    kept = speech["experiments"]["ensemble"]["gain_kept"]["distilled"]
+    assert f"{kept['mean']:.0%}" in lines[3]

@@ -1,0 +1,71 @@
+"""benchmarks.tables: the tables of the pages, from the committed figures."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def test_pages_are_readme_benchmarks_and_all_results():
+    names = {str(page.relative_to(ROOT)) for page in tables.pages()}
+    assert {"README.md", "BENCHMARKS.md"} <= names
+    results = {f"docs/results/{p.name}" for p in ROOT.glob("docs/results/*")}
+    assert results <= names
+
+
+def test_the_pages_are_made_of_the_committed_figures():
+    pages = [page.read_text() for page in tables.pages()]
+    for page in pages:
+        assert tables.render(page, ROOT / "results") == page
+    for name in tables.TABLES:
+        assert f"<!-- table: {name} -->\n" in "".join(pages)
+
+
+def test_a_stale_table_is_replaced_and_the_text_kept(tmp_path):
+    rows = [{"what": "loss", "right": "1", "measured": {"ours": "1.5"}}]
+    (tmp_path / "peer_comparison.json").write_text(json.dumps({"rows": rows}))
+    text = "before\n<!-- table: peers -->\n| old |\n<!-- end -->\nafter\n"
+    new = tables.render(text, tmp_path)
+    assert new.startswith("before\n") and new.endswith("<!-- end -->\nafter\n")
+    assert "| loss | 1 | 1.5 |" in new and "old" not in new
+
+
+def test_an_unknown_table_is_named():
+    text = "<!-- table: nothing -->\n<!-- end -->"
+    with pytest.raises(ValueError, match=r"one of \['digits'.*'nothing'"):
+        tables.render(text, ROOT / "results")
+
+
+@pytest.mark.slow
+def test_the_committed_pages_are_not_stale():
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.tables", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_check_fails_on_a_stale_page(tmp_path, monkeypatch):
+    stale = tmp_path / "page.md"
+    stale.write_text("<!-- table: peers -->\n| old |\n<!-- end -->\n")
+    (tmp_path / "results").mkdir()
+    rows = [{"what": "loss", "right": "1", "measured": {"ours": "1.5"}}]
+    (tmp_path / "results" / "peer_comparison.json").write_text(
+        json.dumps({"rows": rows})
+    )
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "pages", lambda: [stale])
+    with pytest.raises(SystemExit, match=r"page\.md is stale"):
+        tables.refresh(check=True)
+    assert "old" in stale.read_text()
+    tables.refresh(check=False)
+    tables.refresh(check=True)
+    assert "| loss | 1 | 1.5 |" in stale.read_text()
