@@ -24,7 +24,7 @@ RUN = $(VENV)/bin/python -m
 PIP = $(RUN) pip --disable-pip-version-check install --quiet
 PYTEST = $(RUN) pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
-.PHONY: demo test quick lint lowest wheel tables hooks clean
+.PHONY: demo test quick quick-tests lint lowest wheel tables hooks clean
 
 demo: $(VENV)/trainers.installed
 	$(RUN) trainers.mnist --dataset=digits --seeds=5 --run_dir=runs/demo
@@ -32,7 +32,9 @@ demo: $(VENV)/trainers.installed
 test: lint
 	$(PYTEST) --durations=20
 
-quick: lint
+quick: lint quick-tests
+
+quick-tests: $(VENV)/dev.installed
 	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/dev.installed
@@ -42,7 +44,7 @@ lint: $(VENV)/dev.installed
 	$(RUN) mypy
 
 lowest:
-	$(MAKE) quick PYTHON=python3.11 VENV=.venv-lowest \
+	$(MAKE) quick-tests PYTHON=python3.11 VENV=.venv-lowest \
 		CONSTRAINTS=constraints-lowest.txt
 
 wheel: $(VENV)/dev.installed
