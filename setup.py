@@ -14,7 +14,7 @@ def version():
     return re.search(r'__version__ = "(.+)"', text)[1]
 
 
-# What `import kdtf` imports; tests/kdtf/test_package.py holds the two together.
+# What `import kdtf` imports; tests/kdtf/test_package.py checks it.
 LIBRARY = [
     "keras>=3.12",
     "numpy>=1.26",

@@ -7,7 +7,7 @@ from benchmarks import loss
 
 
 def test_the_benchmarked_losses_are_the_same_loss():
-    """Up to the teacher's entropy, which has no gradient."""
+    """Apart from the teacher's entropy, which has no gradient."""
     inputs = loss.random_inputs((5, 7))
     values, gradients = zip(
         *(

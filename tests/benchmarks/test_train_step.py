@@ -11,7 +11,7 @@ def test_settings_and_operations_of_a_size():
     """A product of matrices, `[a, b] x [b, c]`, takes 2 a b c operations."""
     forward = 2 * 10 * (4 * 8 + 8 * 2)
     by_weights = forward
-    by_inputs = 2 * 10 * (8 * 2)  # of the first layer nobody needs it
+    by_inputs = 2 * 10 * (8 * 2)  # the first layer needs none
     assert SIZE.operations == forward + by_weights + by_inputs
     assert {str(setting) for setting in SIZE.settings} == {
         "{'jit_compile': 'auto', 'steps_per_execution': 1}",
@@ -51,7 +51,7 @@ def test_best_settings_and_ratios_round_by_round(monkeypatch):
 
 @pytest.mark.slow
 def test_train_step_runs(monkeypatch):
-    # Compiling takes all the time: each of XLA and many steps is tried once.
+    # Nearly all the time is compiling: XLA and many steps are tried once each.
     settings = [
         {"jit_compile": True, "steps_per_execution": 1},
         {"jit_compile": False, "steps_per_execution": 2},

@@ -45,7 +45,7 @@ def test_an_exported_loss(form, tmp_path):
 
 
 def test_the_manifest_of_a_program_that_writes_a_variable(tmp_path):
-    """The new value of a captured variable is an output, and says of which."""
+    """The new value of a captured variable is an output that names it."""
     total = tf.Variable([1.0, 2.0], name="total")
 
     @tf.function(jit_compile=True, autograph=False)
