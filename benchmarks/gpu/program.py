@@ -1,7 +1,8 @@
 """A program of `benchmarks.gpu.export`, as a function of jax arrays.
 
-HLO is converted to StableHLO and wrapped in an `Exported`, as `jax.export` would
-return it. There is no public constructor: the fields here are those of jax 0.11.
+HLO is converted to StableHLO and wrapped in an `Exported`, as `jax.export`
+would return it. There is no public constructor: the fields are those of jax
+0.11.
 """
 
 import json

@@ -206,7 +206,7 @@ def _print_row(row):
 
 
 def main():
-    """Checks, times, prints and writes; 1 if an output is wrong, otherwise 0."""
+    """Checks, times, prints, writes; returns 1 if an output is wrong, or 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, required=True)
     parser.add_argument("--output", default="results/gpu_run.json")
