@@ -1,34 +1,38 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kdtf import losses
-from kdtf._math import arguments, softmax
+from kdtf import _keras_private as keras_private
+from kdtf._math import arguments, entries
 from kdtf._training import (
-    batch_groups,
+    class_weights,
     compile_policy,
     metric_routing,
     multi_step,
+    objective,
     targets,
     teachers,
-    weighting,
 )
+from kdtf._training.fit_loops import FitLoops
 from kdtf._training.input_checks import InputChecker
 from kdtf._training.saving import HYPERPARAMETERS, SavedWithoutTeacher
+from kdtf._types import Tensor, TensorLike
 
 
 @keras.saving.register_keras_serializable("kdtf")
-class Distiller(SavedWithoutTeacher, keras.Model):
+class Distiller(SavedWithoutTeacher, FitLoops):
     """Trains `student` on a teacher's tempered outputs and on true labels.
 
     Per entry the loss is (soft_weight T^2 KL_T(teacher || student) +
     hard_weight CE(labels, student)) / (soft_weight + hard_weight), paper
     section 2; see `kdtf.losses.distillation_loss`. The batch's loss is
     sum(weight x loss) / number of entries, as Keras's `sum_over_batch_size`
-    (over the valid entries under a Keras mask), plus the student's own
+    (number of valid entries under a Keras mask), plus the student's own
     regularisation losses.
 
     A batch is `x`, `(x, y)` or `(x, y, sample_weight)`, where y is
@@ -37,9 +41,10 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     - without one: `{"labels": ..., "teacher_logits": [..., classes]}`, or what
       `kdtf.SoftTargets.join` gives.
 
-    A label of -1 means unlabelled: such a row has no hard term. The student's
-    output is one tensor of logits, `[batch, classes]` or, for time frames,
-    `[batch, time, classes]` with labels and sample weights `[batch, time]`.
+    A negative label, such as -1, means unlabelled: such a row has no hard term.
+    The student's output is one tensor of logits, `[batch, classes]` or, for
+    time frames, `[batch, time, classes]` with labels and sample weights
+    `[batch, time]`.
 
     `fit` and `evaluate` report, as means weighted by the sample weights,
     `loss`; `soft_loss` (KL at T, without T^2); `hard_loss` (over labelled rows
@@ -49,48 +54,66 @@ class Distiller(SavedWithoutTeacher, keras.Model):
     all others get the labels and skip unlabelled rows.
 
     Saving a Distiller saves student and optimizer, never the teacher: after
-    `keras.saving.load_model`, `set_teacher` goes on with the training.
+    `keras.saving.load_model`, `set_teacher` continues the training.
+
+    A subclass may override `compute_loss`, to add a term to the loss, or
+    `train_step`, which then runs as Keras runs that of any model: one step
+    after another, not as one XLA program.
 
     Attributes:
       student: the model that is trained; use it alone afterwards.
-      temperature, soft_weight, hard_weight: scalar float32 variables; `assign`
-        them between epochs without a retrace.
+      temperature: scalar float32 variable T; `assign` another one between
+        epochs, nothing is traced again.
+      soft_weight: scalar float32 variable, likewise.
+      hard_weight: scalar float32 variable, likewise.
 
     Example:
-      >>> distiller = kdtf.Distiller(student, teacher, temperature=4.0)
+      >>> def net(units):
+      ...     return keras.Sequential([
+      ...         keras.Input((8,)),
+      ...         keras.layers.Dense(units, "relu"),
+      ...         keras.layers.Dense(3),
+      ...     ])
+      >>> x, y = np.ones((32, 8), "float32"), np.zeros(32, "int32")
+      >>> distiller = kdtf.Distiller(net(4), net(64), temperature=4.0)
       >>> distiller.compile(keras.optimizers.Adam(1e-3), metrics=["accuracy"])
-      >>> distiller.fit(x, y, epochs=10, validation_data=(x_test, y_test))
+      >>> history = distiller.fit(x, y, validation_data=(x, y), verbose=0)
+      >>> sorted(history.history)[:4]
+      ['accuracy', 'agreement', 'hard_loss', 'loss']
       >>> kdtf.export_student(distiller, "export")
     """
 
     def __init__(
         self,
-        student,
-        teacher=None,
+        student: keras.Model,
+        teacher: Callable | None = None,
         *,
-        temperature,
-        soft_weight=0.9,
-        hard_weight=0.1,
-        check_inputs=False,
-        **kwargs,
-    ):
+        temperature: float,
+        soft_weight: float = 0.9,
+        hard_weight: float = 0.1,
+        check_inputs: bool = False,
+        **kwargs: Any,
+    ) -> None:
         """Builds a Distiller.
 
         Args:
           student: a `keras.Model` that returns logits.
           teacher: a `keras.Model` that returns logits, a `kdtf.Ensemble`, or
             any callable from x to logits; it runs in inference mode and is not
-            changed. None where the data hold the teacher's logits.
+            changed. None if the data hold the teacher's logits.
           temperature: Python float > 0.
           soft_weight: Python float >= 0; 0 trains on the labels alone, and the
             teacher never runs, whatever is assigned later.
           hard_weight: Python float >= 0.
           check_inputs: whether to check every batch (labels in range, teacher
             logits finite) and name batch and row in the error. Turns XLA off.
+          **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
-          ValueError: where an argument is none of these, or where the class
-            counts of student and teacher are known and differ.
+          ValueError: if `student` is not a `keras.Model`, `teacher` cannot be
+            called, both tell their number of classes and differ, the
+            temperature is not positive and finite, or the weights are
+            negative, not finite or both 0.
         """
         if not isinstance(student, keras.Model):
             raise ValueError(
@@ -104,8 +127,8 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         self._checker = InputChecker() if check_inputs else None
         self._wants_soft_targets = soft_weight > 0
         self._awaits_teacher = False
-        self._teacher_logits = None
-        self._class_weight = None
+        self._teacher_logits: Callable | None = None
+        self._class_weight: dict | None = None
         self._constructor_arguments = {
             "temperature": float(temperature),
             "soft_weight": float(soft_weight),
@@ -118,19 +141,20 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         self._soft_tracker = keras.metrics.Mean("soft_loss")
         self._hard_tracker = keras.metrics.Mean("hard_loss")
         self._agreement_tracker = keras.metrics.Mean("agreement")
+        self._reported: frozenset = frozenset()
         self.built = student.built
         if teacher is not None:
             self.set_teacher(teacher)
 
-    def set_teacher(self, teacher):
-        """Gives the teacher to a Distiller that was loaded without it.
+    def set_teacher(self, teacher: Callable) -> None:
+        """Gives a teacher to a Distiller, such as one that was loaded.
 
         Args:
           teacher: as in the constructor.
 
         Raises:
-          ValueError: where it cannot be called, or where its class count is
-            known and is not the student's.
+          ValueError: if it cannot be called, or its number of classes is known
+            and not the student's.
         """
         if not callable(teacher):
             raise ValueError(
@@ -145,20 +169,20 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""
         return self.student(inputs, training=training)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict:
         """One update of the student; returns the running metrics."""
-        return self.update(*self.with_targets(data))
+        return self._update(*self._with_targets(data))
 
-    def with_targets(self, data, among=None):
+    def _with_targets(self, data, among=None):
         """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
 
-        Outside of any tape, which else would record the teacher's pass. The
-        data may be stacked batches; the teacher then runs on those from `first`
-        to `last`, where `among` is (first, last).
+        Called outside any tape, which would record the teacher's pass. For
+        stacked batches `among` is (first, last): the teacher then runs on the
+        batches from `first` to before `last`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._targets(x, y, among)
@@ -169,37 +193,40 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         )
         return x, batch, sample_weight
 
-    def update(self, x, batch, sample_weight):
-        """The part of `train_step` that trains; see `multi_step`."""
+    def _update(self, x, batch, sample_weight):
+        """The part of `train_step` that trains; `multi_step` loops over it."""
         with tf.GradientTape() as tape:
             logits = self(x, training=True)
             batch = self._fit_to_logits(batch, logits)
-            weights = targets.entry_weights(logits, sample_weight)
-            weights = weighting.apply_class_weight(
+            weights = entries.entry_weights(
+                logits, targets.common_weight(sample_weight)
+            )
+            weights = class_weights.apply(
                 weights, self._class_weight, batch.labels, logits
             )
-            loss, soft, hard = self._batch_loss(batch, logits, weights)
+            loss = self._computed_loss(x, batch, logits, weights, training=True)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
         variables = self.student.trainable_weights
         gradients = tape.gradient(scaled_loss, variables)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        self._track(loss, soft, hard, batch, logits, weights)
         return self.compute_metrics(x, batch, logits, weights)
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batch = self._targets(x, y)
         logits = self(x, training=False)
         batch = self._fit_to_logits(batch, logits)
-        weights = targets.entry_weights(logits, sample_weight)
-        loss, soft, hard = self._batch_loss(batch, logits, weights)
-        self._track(loss, soft, hard, batch, logits, weights)
+        weights = entries.entry_weights(
+            logits, targets.common_weight(sample_weight)
+        )
+        self._computed_loss(x, batch, logits, weights, training=False)
         return self.compute_metrics(x, batch, logits, weights)
 
     def _targets(self, x, y, among=None):
         """The `Targets` of a batch, from the data and from the teacher."""
+        targets.require_temperature(targets.temperature_of(y), self.temperature)
         runs_teacher = self._wants_soft_targets and self._teacher_logits
         batch = targets.from_data(y, beside_teacher=bool(runs_teacher))
         if not runs_teacher:
@@ -217,79 +244,141 @@ class Distiller(SavedWithoutTeacher, keras.Model):
 
     def _fit_to_logits(self, batch, logits):
         """The batch with its labels in shape and, if asked for, checked."""
-        batch = batch._replace(labels=targets.fit_labels(batch.labels, logits))
+        batch = batch._replace(labels=entries.fit_labels(batch.labels, logits))
         batch = targets.fill_in(batch, logits.shape[-1], self.temperature)
         if self._checker is not None:
-            self._checker(batch.labels, batch.teacher_logits, logits.shape[-1])
+            self._checker(batch.labels, batch.teacher_logits, logits)
         return batch
 
-    def _batch_loss(self, batch, logits, weights):
-        """The batch's loss, and soft and hard loss `[...]`, None if absent."""
-        terms = losses.entry_losses
-        if compile_policy.compiles_loss(logits):
-            terms = losses.compiled_entry_losses
-        total, soft, hard = terms(
-            logits,
-            batch.tempered_logits,
-            batch.labels,
+    def _computed_loss(self, x, batch, logits, weights, *, training):
+        """The loss that `compute_loss` returns, tracked as `loss`."""
+        self._reported = frozenset()
+        keywords = {}
+        if "training" in inspect.signature(self.compute_loss).parameters:
+            keywords["training"] = training
+        loss = self.compute_loss(x, batch, logits, weights, **keywords)
+        keras_private.loss_tracker(self).update_state(
+            loss, sample_weight=tf.shape(logits)[0]
+        )
+        return loss
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: TensorLike | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        """The loss of a batch; override it to add a term of your own.
+
+        Also updates the metrics `soft_loss`, `hard_loss` and `agreement`; an
+        override that does not call it leaves them out of the report.
+
+        Args:
+          x: the batch's input.
+          y: a named tuple of `labels` (`[...]` or `[..., classes]`),
+            `teacher_logits` (`[..., classes]`, at T = 1) and `tempered_logits`
+            (u with softmax(u / T) equal to the soft targets), each None if
+            absent; or y as in `fit`.
+          y_pred: `[..., classes]`, the student's logits.
+          sample_weight: `[...]` float32, the weights of the entries, class
+            weights and mask included; or None.
+          training: whether it is called by `fit`, and not by `evaluate`.
+
+        Returns:
+          Scalar, with the student's regularisation losses.
+
+        Raises:
+          ValueError: if y holds neither labels nor soft targets.
+
+        Example:
+          >>> class Confident(kdtf.Distiller):
+          ...     def compute_loss(self, x, y, y_pred, sample_weight, training):
+          ...         loss = super().compute_loss(x, y, y_pred, sample_weight)
+          ...         return loss - 0.01 * tf.reduce_mean(tf.abs(y_pred))
+        """
+        batch = y
+        if not isinstance(batch, targets.Targets):
+            batch = self._fit_to_logits(self._targets(x, y), y_pred)
+        each = objective.entry_losses(
+            y_pred,
+            batch,
             *(tf.convert_to_tensor(getattr(self, h)) for h in HYPERPARAMETERS),
         )
-        loss = softmax.mean_over_entries(total, weights, logits)
+        self._track(each, batch, y_pred, sample_weight)
+        loss = entries.mean_over_entries(each.total, sample_weight, y_pred)
         if self.losses:  # regularisers, activity regularisers, `add_loss`
-            loss += tf.cast(super().compute_loss(), loss.dtype) * tf.cast(
-                tf.distribute.get_strategy().num_replicas_in_sync, loss.dtype
-            )
-        return loss, soft, hard
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            own = tf.cast(super().compute_loss(), loss.dtype)
+            loss += own * tf.cast(replicas, loss.dtype)
+        return loss
 
-    def _track(self, loss, soft, hard, batch, logits, weights):
+    def _track(self, each, batch, logits, weights):
         """Updates the metrics that every Distiller reports."""
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(logits)[0])
-        if soft is not None:
-            self._soft_tracker.update_state(soft, weights)
+        if each.soft is not None:
+            self._update_tracker(self._soft_tracker, each.soft, weights)
             agree = tf.argmax(logits, -1) == targets.teacher_choices(batch)
-            self._agreement_tracker.update_state(agree, weights)
-        if hard is not None:
-            labelled = weighting.labelled_weights(weights, batch.labels, logits)
-            self._hard_tracker.update_state(hard, labelled)
+            self._update_tracker(self._agreement_tracker, agree, weights)
+        if each.hard is not None:
+            labelled = entries.labelled_weights(weights, batch.labels, logits)
+            self._update_tracker(self._hard_tracker, each.hard, labelled)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def _update_tracker(self, tracker, values, weights):
+        tracker.update_state(values, weights)
+        self._reported |= {tracker.name}
+
+    def compute_metrics(
+        self,
+        x: Any,
+        y: Any,
+        y_pred: Any,
+        sample_weight: TensorLike | None = None,
+    ) -> dict:
         """Updates the metrics given to `compile`; returns all results.
 
         Keras also calls this with a batch as the data set gives it, to build
         the metrics; the student's logits then stand in for the teacher's.
+
+        Args:
+          x: the batch's input.
+          y: as in `compute_loss`.
+          y_pred: `[..., classes]`, the student's logits.
+          sample_weight: `[...]` float32 or None.
+
+        Returns:
+          Dict from name to result, without the metrics that the batch has no
+          data for.
         """
         batch = y
         if not isinstance(batch, targets.Targets):
             batch = self._fit_to_logits(targets.from_data(y), y_pred)
             batch = batch._replace(teacher_logits=y_pred)
-        absent = []
-        if self._compile_metrics is not None:
+        own = {"soft_loss", "hard_loss", "agreement"}
+        absent = own - self._reported
+        compiled = keras_private.compiled_metrics(self)
+        if compiled is not None:
             metric_routing.update(
-                self._compile_metrics,
-                self._unweighted_metrics,
-                batch,
-                y_pred,
-                sample_weight,
+                compiled, self._unweighted_metrics, batch, y_pred, sample_weight
             )
-            absent += metric_routing.names_without_data(
-                self._compile_metrics, batch
-            )
-        if batch.teacher_logits is None:
-            absent += ["soft_loss", "agreement"]
-        if batch.labels is None:
-            absent += ["hard_loss"]
+            absent |= set(metric_routing.names_without_data(compiled, batch))
         results = self.get_metrics_result()
         return {n: value for n, value in results.items() if n not in absent}
 
-    def reset_metrics(self):
+    def reset_metrics(self) -> None:
         """As in Keras; also starts counting the checked batches anew."""
         super().reset_metrics()
         if self._checker is not None:
             self._checker.reset()
 
     def compile(
-        self, optimizer="rmsprop", *, loss=None, metrics=None, **kwargs
-    ):
+        self,
+        optimizer: Any = "rmsprop",
+        *,
+        loss: None = None,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`, but for `loss`, which is the Distiller's.
 
         Args:
@@ -298,17 +387,18 @@ class Distiller(SavedWithoutTeacher, keras.Model):
           metrics: as in Keras; they skip unlabelled rows.
           **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
             `jit_compile` and the rest, as in Keras. `jit_compile` is False
-            under `check_inputs=True`; "auto" turns it on for students that XLA
-            trains faster on a CPU, too; where it is on, the steps of an
-            execution are the loop of one XLA program.
+            under `check_inputs=True`; "auto" also turns it on for students
+            that XLA is known to train faster on a CPU. With it, the steps of
+            an execution are the loop of one XLA program.
 
         Raises:
-          ValueError: where a loss is given.
+          ValueError: if a loss is given.
         """
         if loss is not None:
             raise ValueError(
                 "`loss` must be None: a Distiller computes its own from "
-                "temperature, soft_weight and hard_weight. "
+                "temperature, soft_weight and hard_weight; override "
+                "`compute_loss` in a subclass to add a term. "
                 f"Received: loss={loss!r}"
             )
         if self._checker is not None:
@@ -319,71 +409,10 @@ class Distiller(SavedWithoutTeacher, keras.Model):
         super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        *args,
-        class_weight=None,
-        sample_weight=None,
-        **kwargs,
-    ):
-        """As `keras.Model.fit`.
-
-        Args:
-          x: as in Keras; the only argument needed for unlabelled data.
-          y: labels, or a dict of labels and teacher_logits, or None.
-          *args: as in Keras.
-          class_weight: dict from class to weight, applied to both terms of the
-            loss and to `weighted_metrics`; classes that are not in it, and
-            unlabelled rows, weigh 1.
-          sample_weight: array `[batch]` or, for time frames, `[batch, time]`.
-          **kwargs: as in Keras.
-
-        Raises:
-          ValueError: where the data hold no batch, or not what the loss needs.
-        """
-        self._set_class_weight(class_weight)
-        sample_weight = targets.weights_beside(y, sample_weight)
-        named = inspect.signature(super().fit).bind(
-            x, y, *args, sample_weight=sample_weight, **kwargs
-        )
-        given = named.arguments
-        if multi_step.applies(self):
-            given = batch_groups.regroup(given, self.steps_per_execution)
-        history = super().fit(**given)
-        if history.epoch and "loss" not in history.history:
-            raise ValueError(
-                "`x` must hold at least one batch. Received: no data"
-            )
-        return history
-
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
-        sample_weight = targets.weights_beside(y, sample_weight)
-        return super().evaluate(
-            x, y, *args, sample_weight=sample_weight, **kwargs
-        )
-
-    def train_on_batch(self, x, y=None, *args, class_weight=None, **kwargs):
-        """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
-        self._set_class_weight(class_weight)
-        return super().train_on_batch(x, y, *args, **kwargs)
-
-    def make_train_function(self, force=False):
-        """As in Keras; under XLA an execution of many steps is one program."""
-        if self.train_function is not None and not force:
-            return
-        super().make_train_function(force=True)
-        if multi_step.applies(self):
-            self.train_function = multi_step.train_function(
-                self, self.train_function
-            )
-
-    def _set_class_weight(self, class_weight):
-        if class_weight != self._class_weight:
-            self._class_weight = class_weight
-            self.train_function = None  # it holds the old weights
+    def _trains_in_one_program(self):
+        """Whether many steps are one program; not with an own `train_step`."""
+        own = getattr(self.train_step, "__func__", None) is Distiller.train_step
+        return own and multi_step.applies(self)
 
     def __setattr__(self, name, value):
         if name in HYPERPARAMETERS and hasattr(self, name):

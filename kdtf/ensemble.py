@@ -2,11 +2,15 @@
 
 import math
 import numbers
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kdtf import _models
 from kdtf._math import softmax
+from kdtf._types import Scalar, Tensor, TensorLike
 
 _COMBINATIONS = ("arithmetic", "geometric")
 
@@ -30,24 +34,38 @@ class Ensemble(keras.Model):
       weights_of_members: list of floats that sum to 1.
 
     Example:
+      >>> first, second = (
+      ...     keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+      ...     for _ in range(2)
+      ... )
       >>> teacher = kdtf.Ensemble([first, second], combine="arithmetic")
-      >>> u = teacher.tempered_logits(x, 4.0)  # softmax(u / 4) is the target
+      >>> u = teacher.tempered_logits(np.ones((5, 2)), temperature=4.0)
+      >>> tf.nn.softmax(u / 4.0).shape  # the soft targets at T = 4
+      TensorShape([5, 3])
     """
 
     def __init__(
-        self, members, *, combine="arithmetic", weights=None, **kwargs
-    ):
+        self,
+        members: Sequence[keras.Model],
+        *,
+        combine: str = "arithmetic",
+        weights: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Builds an ensemble.
 
         Args:
           members: non-empty list of `keras.Model`s that return logits
             `[..., classes]` with the same number of classes.
           combine: "arithmetic" or "geometric".
-          weights: one positive float a member, normalised to the sum 1; None
+          weights: one positive float per member, normalised to the sum 1; None
             for equal weights.
+          **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
-          ValueError: where an argument is none of these.
+          ValueError: if there is no member or one is no `keras.Model`, their
+            numbers of classes differ, `combine` is neither name, or the
+            weights are not one positive finite number per member.
         """
         members = list(members)
         _check_members(members)
@@ -65,12 +83,12 @@ class Ensemble(keras.Model):
         self.members = members
         self.built = all(member.built for member in members)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Logits `[..., classes]` of the combined distribution at T = 1."""
         del training  # teachers never train
         return self.tempered_logits(inputs, 1.0)
 
-    def tempered_logits(self, x, temperature):
+    def tempered_logits(self, x: Any, temperature: Scalar) -> Tensor:
         """u with softmax(u / T) equal to the combined distribution at T.
 
         Args:
@@ -82,12 +100,14 @@ class Ensemble(keras.Model):
         """
         return self.combine_logits(self.member_logits(x), temperature)
 
-    def member_logits(self, x):
+    def member_logits(self, x: Any) -> list[Tensor]:
         """The members' outputs: list of `[..., classes]`, in their dtypes."""
         return [member(x, training=False) for member in self.members]
 
-    def combine_logits(self, member_logits, temperature):
-        """What `tempered_logits` makes of the members' outputs.
+    def combine_logits(
+        self, member_logits: Sequence[TensorLike], temperature: Scalar
+    ) -> Tensor:
+        """`tempered_logits` of members whose outputs are there already.
 
         Args:
           member_logits: list of `[..., classes]`, as from `member_logits`.
@@ -106,7 +126,7 @@ class Ensemble(keras.Model):
             self.weights_of_members,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The configuration, with those of the members."""
         return {
             "name": self.name,
@@ -118,7 +138,7 @@ class Ensemble(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict) -> "Ensemble":
         """An ensemble of members as they were configured."""
         config = dict(config)
         config["members"] = [
@@ -127,13 +147,13 @@ class Ensemble(keras.Model):
         return cls(**config)
 
 
-def _check_members(members):
+def _check_members(members: list) -> None:
     if not members or not all(isinstance(m, keras.Model) for m in members):
         raise ValueError(
             "`members` must be a non-empty list of keras.Model. "
             f"Received: {members!r}"
         )
-    counts = {softmax.class_count(m) for m in members} - {None}
+    counts = {_models.class_count(m) for m in members} - {None}
     if len(counts) > 1:
         raise ValueError(
             "`members` must have the same number of classes. "
@@ -141,7 +161,7 @@ def _check_members(members):
         )
 
 
-def _normalise(weights, count):
+def _normalise(weights: Sequence[float] | None, count: int) -> list[float]:
     """`count` positive floats that sum to 1."""
     weights = [1.0] * count if weights is None else list(weights)
     good = len(weights) == count and all(
@@ -150,7 +170,8 @@ def _normalise(weights, count):
     )
     if not good:
         raise ValueError(
-            f"`weights` must be {count} positive finite numbers, one a member. "
+            f"`weights` must be {count} positive finite numbers, one per "
+            "member. "
             f"Received: weights={weights}"
         )
     return [float(w) / math.fsum(weights) for w in weights]

@@ -5,8 +5,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from kdtf import _atomic
-from kdtf._math import softmax
+from kdtf import _atomic, _models
 from kdtf.distiller import Distiller
 
 _SIGNATURE = "serving_default"
@@ -53,7 +52,7 @@ def export_student(
         student = student.student
     directory = pathlib.Path(directory)
     specs = _input_specs(student)
-    _check_class_names(class_names, softmax.class_count(student))
+    _check_class_names(class_names, _models.class_count(student))
     _check_directory(directory, overwrite)
     serve = tf.function(
         _serving_function(student, class_names), input_signature=[specs]

@@ -1,25 +1,33 @@
-"""How alike student and teacher are, and how far the student can be trusted.
+"""How similar student and teacher are, and how well calibrated the student is.
 
 Two kinds of `keras.metrics.Metric`: those that compare with the teacher take
 `(teacher_logits, logits)`, and a `Distiller` feeds them the teacher's logits;
-the others take `(labels, logits)` and skip labels of -1. All work from logits
-`[..., classes]` of any floating dtype, at T = 1, and accept sample weights
-`[batch]` or `[...]`.
+the others take `(labels, logits)` and skip negative labels. All work from
+logits `[..., classes]` of any floating dtype, at T = 1, and accept sample
+weights `[batch]` or `[...]`.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from kdtf import losses
-from kdtf._math import loss_kernels, softmax
-from kdtf._training import targets
+from kdtf._math import entries, loss_kernels, softmax
+from kdtf._types import Tensor, TensorLike
 
 
 class TeacherMetric(keras.metrics.Mean):
     """A mean over entries of a comparison with the teacher."""
 
-    def update_state(self, teacher_logits, logits, sample_weight=None):
+    def update_state(
+        self,
+        teacher_logits: TensorLike,
+        logits: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -28,7 +36,7 @@ class TeacherMetric(keras.metrics.Mean):
           sample_weight: None, `[batch]` or `[...]`.
         """
         logits = tf.convert_to_tensor(logits)
-        weights = softmax.entry_weights(logits, sample_weight)
+        weights = entries.entry_weights(logits, sample_weight)
         super().update_state(
             self.compare(tf.convert_to_tensor(teacher_logits), logits), weights
         )
@@ -37,11 +45,16 @@ class TeacherMetric(keras.metrics.Mean):
 class LabelMetric(keras.metrics.Mean):
     """A mean over labelled entries of a score of labels and logits."""
 
-    def update_state(self, labels, logits, sample_weight=None):
+    def update_state(
+        self,
+        labels: TensorLike,
+        logits: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
-          labels: `[...]` or `[..., 1]` classes; -1 is skipped.
+          labels: `[...]` or `[..., 1]` classes; negative ones are skipped.
           logits: `[..., classes]`.
           sample_weight: None, `[batch]` or `[...]`.
         """
@@ -62,10 +75,10 @@ class Agreement(TeacherMetric):
       0.5
     """
 
-    def __init__(self, name="agreement", dtype=None):
+    def __init__(self, name: str = "agreement", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def compare(self, teacher_logits, logits):
+    def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]`: 1 where both choose the same class."""
         return tf.equal(tf.argmax(teacher_logits, -1), tf.argmax(logits, -1))
 
@@ -81,10 +94,10 @@ class FidelityKL(TeacherMetric):
       0.4621
     """
 
-    def __init__(self, name="fidelity_kl", dtype=None):
+    def __init__(self, name: str = "fidelity_kl", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def compare(self, teacher_logits, logits):
+    def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]` divergences."""
         return losses.soft_loss(logits, teacher_logits, temperature=1.0)
 
@@ -100,10 +113,10 @@ class NegativeLogLikelihood(LabelMetric):
       0.6931
     """
 
-    def __init__(self, name="nll", dtype=None):
+    def __init__(self, name: str = "nll", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def score(self, labels, logits):
+    def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` negative log-likelihoods."""
         return loss_kernels.sparse_cross_entropy(logits, labels)
 
@@ -119,10 +132,10 @@ class BrierScore(LabelMetric):
       0.5
     """
 
-    def __init__(self, name="brier", dtype=None):
+    def __init__(self, name: str = "brier", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def score(self, labels, logits):
+    def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` scores."""
         q = tf.exp(softmax.tempered_log_softmax(logits, 1.0))
         one_hot = tf.one_hot(labels, tf.shape(logits)[-1], dtype=q.dtype)
@@ -143,7 +156,9 @@ class ExpectedCalibrationError(keras.metrics.Metric):
       0.5
     """
 
-    def __init__(self, num_bins=15, name="ece", dtype=None):
+    def __init__(
+        self, num_bins: int = 15, name: str = "ece", dtype: Any = None
+    ) -> None:
         """Builds the metric.
 
         Args:
@@ -152,7 +167,7 @@ class ExpectedCalibrationError(keras.metrics.Metric):
           dtype: the dtype of the result.
 
         Raises:
-          ValueError: where `num_bins` is not a positive int.
+          ValueError: if `num_bins` is not a positive int.
         """
         super().__init__(name=name, dtype=dtype)
         _check_num_bins(num_bins)
@@ -160,7 +175,12 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         self.gaps = self.add_variable((num_bins,), "zeros", name="gaps")
         self.total = self.add_variable((), "zeros", name="total")
 
-    def update_state(self, labels, logits, sample_weight=None):
+    def update_state(
+        self,
+        labels: TensorLike,
+        logits: TensorLike,
+        sample_weight: TensorLike | None = None,
+    ) -> None:
         """Adds a batch; arguments as in `LabelMetric`."""
         labels, logits, weights = _labelled(labels, logits, sample_weight)
         log_q = softmax.tempered_log_softmax(logits, 1.0)
@@ -179,33 +199,35 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         self.gaps.assign_add(tf.reduce_sum(in_bin * gaps[..., None], axis=axes))
         self.total.assign_add(tf.reduce_sum(weights))
 
-    def result(self):
+    def result(self) -> Tensor:
         """Scalar in [0, 1]; 0 before the first labelled entry."""
         total = tf.convert_to_tensor(self.total)
         gaps = tf.reduce_sum(tf.abs(tf.convert_to_tensor(self.gaps)))
         return tf.math.divide_no_nan(gaps, total)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The constructor's arguments."""
         return {**super().get_config(), "num_bins": self.num_bins}
 
 
-def equal_mass_calibration_error(labels, logits, *, num_bins=15):
+def equal_mass_calibration_error(
+    labels: npt.ArrayLike, logits: npt.ArrayLike, *, num_bins: int = 15
+) -> float:
     """Calibration error over bins of equal count, sorted by confidence.
 
     sum_b (count_b / total) |mean correct_b - mean confidence_b|: no bin is
-    nearly empty, as most equal-width bins of a good net are.
+    nearly empty, as are most bins of equal width for a good net.
 
     Args:
-      labels: `[...]` array of classes; -1 is skipped.
+      labels: `[...]` array of classes; negative ones are skipped.
       logits: `[..., classes]` array.
       num_bins: int > 0.
 
     Returns:
-      Python float in [0, 1]; 0 where no entry is labelled.
+      Python float in [0, 1]; 0 if no entry is labelled.
 
     Raises:
-      ValueError: where shapes do not fit or `num_bins` is not a positive int.
+      ValueError: if the shapes do not fit or `num_bins` is not a positive int.
 
     Example:
       >>> kdtf.metrics.equal_mass_calibration_error(
@@ -213,34 +235,35 @@ def equal_mass_calibration_error(labels, logits, *, num_bins=15):
       0.5
     """
     _check_num_bins(num_bins)
-    labels, logits = np.asarray(labels), np.asarray(logits, np.float64)
-    if labels.shape != logits.shape[:-1]:
+    y, z = np.asarray(labels), np.asarray(logits, np.float64)
+    if y.shape != z.shape[:-1]:
         raise ValueError(
-            "`labels` must have the shape of `logits` less the classes. "
-            f"Received: labels of {labels.shape}, logits of {logits.shape}"
+            "`labels` must have the shape of `logits` without the classes. "
+            f"Received: labels of {y.shape}, logits of {z.shape}"
         )
-    labels, logits = labels.ravel(), logits.reshape(-1, logits.shape[-1])
-    logits, labels = logits[labels != -1], labels[labels != -1]
-    if not labels.size:
+    labelled = entries.has_class(y.ravel())
+    y, z = y.ravel()[labelled], z.reshape(-1, z.shape[-1])[labelled]
+    if not y.size:
         return 0.0
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    shifted = np.exp(z - z.max(-1, keepdims=True))
     confidence = 1.0 / shifted.sum(-1)  # the largest exponential is 1
-    gaps = (logits.argmax(-1) == labels) - confidence
+    gaps = (z.argmax(-1) == y) - confidence
     by_confidence = gaps[np.argsort(confidence, kind="stable")]
     bins = np.array_split(by_confidence, num_bins)
-    return float(sum(abs(b.sum()) for b in bins) / labels.size)
+    return float(sum(abs(b.sum()) for b in bins) / y.size)
 
 
-def _labelled(labels, logits, sample_weight):
-    """int32 labels `[...]`, logits, and weights `[...]` that are 0 at -1."""
+def _labelled(
+    labels: TensorLike, logits: TensorLike, sample_weight: TensorLike | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """int32 labels `[...]`, logits, and weights `[...]`, 0 if unlabelled."""
     logits = tf.convert_to_tensor(logits)
-    labels = tf.cast(targets.fit_labels(labels, logits), tf.int32)
-    weights = tf.cast(labels != -1, tf.float32)
-    entries = softmax.entry_weights(logits, sample_weight)
-    return labels, logits, weights if entries is None else weights * entries
+    labels = tf.cast(entries.fit_labels(labels, logits), tf.int32)
+    weights = entries.entry_weights(logits, sample_weight)
+    return labels, logits, entries.labelled_weights(weights, labels, logits)
 
 
-def _check_num_bins(num_bins):
+def _check_num_bins(num_bins: int) -> None:
     if not isinstance(num_bins, int) or num_bins < 1:
         raise ValueError(
             "`num_bins` must be a positive int. "

@@ -1,4 +1,4 @@
-"""What the losses ask of their arguments, and how they say what is wrong.
+"""The checks of the losses' arguments.
 
 Only what is known when the graph is built is checked: Python numbers and static
 shapes.
@@ -8,18 +8,8 @@ import math
 import numbers
 
 
-def is_dense(student_logits, labels):
-    """Whether labels are distributions `[..., classes]`, not classes `[...]`.
-
-    Told by the rank, or by the dtype where the rank is unknown.
-    """
-    if labels.shape.rank is None or student_logits.shape.rank is None:
-        return labels.dtype.is_floating
-    return labels.shape.rank == student_logits.shape.rank
-
-
 def check_temperature(temperature):
-    """Raises ValueError for a number that is no temperature."""
+    """Raises ValueError if a number is no temperature."""
     if isinstance(temperature, numbers.Real) and not (
         math.isfinite(temperature) and temperature > 0
     ):
@@ -30,7 +20,7 @@ def check_temperature(temperature):
 
 
 def check_weights(soft_weight, hard_weight):
-    """Raises ValueError for numbers that are no weights of a mean."""
+    """Raises ValueError if numbers are no weights of a mean."""
     weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
     numeric = {
         name: weight
@@ -51,7 +41,7 @@ def check_weights(soft_weight, hard_weight):
 
 
 def check_same_shape(student_logits, teacher_logits):
-    """Raises ValueError where the static shapes cannot be the same."""
+    """Raises ValueError if the static shapes cannot be the same."""
     student_shape, teacher_shape = student_logits.shape, teacher_logits.shape
     if student_shape.rank == 0 or not student_shape.is_compatible_with(
         teacher_shape
@@ -64,7 +54,7 @@ def check_same_shape(student_logits, teacher_logits):
 
 
 def check_top_logits(student_logits, top_logits, classes, tail):
-    """Raises ValueError where the parts of a `TopLogits` do not fit."""
+    """Raises ValueError if the parts of a `TopLogits` do not fit."""
     rows = student_logits.shape[:-1]
     count, k = student_logits.shape[-1], top_logits.shape[-1]
     fits = (
@@ -86,7 +76,7 @@ def check_top_logits(student_logits, top_logits, classes, tail):
 
 
 def check_labels_shape(student_logits, labels):
-    """Raises ValueError where labels fit neither [...] nor [..., classes]."""
+    """Raises ValueError if labels are neither [...] nor [..., classes]."""
     logits_shape, labels_shape = student_logits.shape, labels.shape
     if not (
         logits_shape.is_compatible_with(labels_shape)

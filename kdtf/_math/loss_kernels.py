@@ -1,4 +1,4 @@
-"""Soft and hard loss with analytic gradients, in as few bytes as they need.
+"""Soft and hard loss with analytic gradients, in as few bytes as possible.
 
 The value takes two passes over the logits, one for the row maxima and one for
 all sums; the backward pass takes a third, since it keeps a few numbers a row
@@ -13,7 +13,7 @@ import math
 
 import tensorflow as tf
 
-from kdtf._math import softmax
+from kdtf._math import entries, softmax
 
 # --- the soft term -----------------------------------------------------------
 #
@@ -29,10 +29,10 @@ from kdtf._math import softmax
 #
 #   u = (Z - S) / S = R - M,  L = log(1 + u),  KL = M + L = R - (u - log(1 + u))
 #
-# where u and R are small; where not, KL = M + L and L = log(Z / S). q - p is
+# if u and R are small; otherwise KL = M + L and L = log(Z / S). q - p is
 # p (exp(-d) - 1).
 
-CLOSE = 0.25  # below: sizes of u, R and log-ratios where digits would be lost
+CLOSE = 0.25  # u, R and log-ratios below it would lose digits otherwise
 
 
 @tf.custom_gradient
@@ -59,8 +59,8 @@ def _peaks(*logits):
 def _peak(values):
     """Row maximum `[..., 1]`, or 0 where that is not finite.
 
-    Without the condition XLA:GPU takes it and the subtraction that follows for
-    a softmax of its own, and every sum gets a pass over the logits to itself.
+    Without the condition XLA:GPU recognises a softmax in it and the subtraction
+    that follows, and gives every sum a pass over the logits of its own.
     """
     peak = tf.reduce_max(values, axis=-1, keepdims=True)
     return tf.where(tf.math.is_finite(peak), peak, tf.zeros_like(peak))
@@ -92,11 +92,11 @@ def _soft_sums(student_logits, teacher_logits, temperature, peaks):
 def _scaled(student_logits, teacher_logits, temperature, peaks):
     """z', v' and g = v' - z', `[..., classes]`."""
     z, v = at_working_precision(student_logits, teacher_logits)
-    # XLA:GPU repeats a product in every sum; quotients it would store.
+    # XLA:GPU repeats a product in every sum, but would store a quotient.
     coldness = 1.0 / temperature
     z = (z - peaks[0]) * coldness
     v = (v - tf.cast(peaks[1], z.dtype)) * coldness
-    # Finite, so that a class which the teacher excludes by -inf adds 0 x gap.
+    # Finite, so that a class that the teacher excludes by -inf adds 0 x gap.
     low = z.dtype.min
     return z, v, tf.maximum(v, low / 4) - tf.maximum(z, low / 2)
 
@@ -138,8 +138,8 @@ def _soft_gradient(student_logits, teacher_logits, temperature, rows):
 def exp_difference(log_p, log_q, log_ratio):
     """exp(log_q) - exp(log_p), given log_ratio = log_p - log_q.
 
-    Where the two are close, p (exp(-d) - 1) keeps the digits that the
-    difference loses.
+    If the two are close, p (exp(-d) - 1) keeps the digits that the difference
+    loses.
     """
     p = tf.exp(log_p)
     return tf.where(
@@ -152,8 +152,8 @@ def exp_difference(log_p, log_q, log_ratio):
 def exp_remainder(d):
     """exp(-d) - 1 + d = d^2/2 - d^3/6 + ... for |d| < CLOSE.
 
-    The series, since the sum as written has lost half its digits there. Faster
-    than `expm1`, too, which compilers do not vectorise.
+    The series, since the sum as written loses half its digits there. It is also
+    faster than `expm1`, which compilers do not vectorise.
     """
     d = tf.clip_by_value(d, -CLOSE, CLOSE)
     series = tf.zeros_like(d)
@@ -176,18 +176,19 @@ def _log_remainder(u):
 
 @tf.custom_gradient
 def sparse_cross_entropy(student_logits, labels):
-    """Cross-entropy `[...]` with classes `[...]`; -1 contributes nothing."""
+    """Cross-entropy `[...]` with classes `[...]`; negative ones add nothing."""
     rows = _hard_rows(student_logits)
     peak, log_sum = rows
-    # The number itself, if it is known: to XLA `tf.shape` is no constant where
-    # the loss is a function of its own, called in a loop.
+    # The number itself, if it is known: `tf.shape` is no constant to XLA if the
+    # loss is a function of its own that is called in a loop.
     classes = student_logits.shape[-1] or tf.shape(student_logits)[-1]
-    # 1 where labelled, 0 where not, NaN where the label is out of range: an
-    # error that shows, where a clipped label would train on a wrong class.
+    # 1 if labelled, 0 if not, NaN if the label is out of range: an error that
+    # shows, whereas a clipped label would train on a wrong class.
     zero, one, nan = (tf.constant(c, peak.dtype) for c in (0, 1, math.nan))
-    in_range = (labels >= 0) & (labels < tf.cast(classes, labels.dtype))
-    mass = tf.where(labels == -1, zero, tf.where(in_range, one, nan))
-    # A sum, and not `tf.gather`, since it joins the pass that sums the rest.
+    in_range = labels < tf.cast(classes, labels.dtype)
+    mass = tf.where(in_range, one, nan)
+    mass = tf.where(entries.has_class(labels), mass, zero)
+    # A sum, not `tf.gather`: it joins the pass that makes the other sums.
     is_label = tf.one_hot(labels, classes, True, False, dtype=tf.bool)
     z = softmax.at_least_float32(student_logits) - peak
     picked = tf.reduce_sum(tf.where(is_label, z, tf.zeros_like(z)), axis=-1)
@@ -207,11 +208,11 @@ def dense_cross_entropy(student_logits, labels):
     rows = _hard_rows(student_logits)
     peak, log_sum = rows
     target = tf.cast(labels, peak.dtype)
-    labelled = tf.reduce_sum(target, axis=-1, keepdims=True) > 0
+    labelled = entries.has_distribution(target)[..., None]
     target = tf.where(labelled, target, tf.zeros_like(target))
     mass = tf.reduce_sum(target, axis=-1)
     z = softmax.at_least_float32(student_logits) - peak
-    # Where a class is excluded by -inf and its target is 0: nothing.
+    # A class that is excluded by -inf and has target 0 adds nothing.
     terms = tf.math.multiply_no_nan(log_sum - z, target)
     loss = tf.reduce_sum(terms, axis=-1)
 
@@ -284,3 +285,21 @@ def at_working_precision(student_logits, teacher_logits):
     """Both in float32, or in float64 where the student's are."""
     student_logits = softmax.at_least_float32(student_logits)
     return student_logits, tf.cast(teacher_logits, student_logits.dtype)
+
+
+# --- both terms --------------------------------------------------------------
+
+
+def weighted_mean(soft, hard, temperature, soft_weight, hard_weight):
+    """L `[...]` from its two terms; see `kdtf.losses.distillation_loss`."""
+    temperature = scalar(temperature, soft)
+    soft_weight = scalar(soft_weight, soft)
+    hard_weight = scalar(hard_weight, soft)
+    total = soft_weight * tf.square(temperature) * soft + hard_weight * hard
+    return total / (soft_weight + hard_weight)
+
+
+def scalar(value, like):
+    """A float, tensor or variable as a tensor of the working precision."""
+    dtype = tf.float64 if like.dtype == tf.float64 else tf.float32
+    return tf.stop_gradient(tf.cast(tf.convert_to_tensor(value), dtype))

@@ -1,9 +1,9 @@
 """TopLogits: the k largest logits of a row, and the mass of all the others.
 
-Of a teacher of many classes most of the mass lies on a few. What is kept of a
-row are the k largest logits u_i, their classes, and the logarithm t of the mass
-that softmax(u / T) puts on the other C - k classes. Read back, that mass is
-spread evenly: with L = log sum_top exp(u_i / T), the row stands for the logits
+A teacher of many classes puts most of the mass on a few. Kept of a row are the
+k largest logits u_i, their classes, and the logarithm t of the mass that
+softmax(u / T) puts on the other C - k classes. Read back, that mass is spread
+evenly: with L = log sum_top exp(u_i / T), the row stands for the logits
 
     u_i at the k classes,  r = T (t - log(1 - e^t) + L - log(C - k)) elsewhere.
 
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from kdtf._math import loss_kernels, softmax
+from kdtf._types import Scalar, Tensor, TensorLike
 
 
 class TopLogits(NamedTuple):
@@ -29,8 +30,15 @@ class TopLogits(NamedTuple):
       tail: `[...]` floating, log of the mass of all other classes at T.
 
     Example:
-      >>> top = kdtf.TopLogits.of(teacher_logits, 32, temperature=2.0)
-      >>> kdtf.losses.soft_loss(student_logits, top, temperature=2.0)
+      >>> teacher_logits = [[4.0, 2.0, 0.0, -1.0]]
+      >>> top = kdtf.TopLogits.of(teacher_logits, 2, temperature=2.0)
+      >>> top.classes.numpy()
+      array([[0, 1]], dtype=int32)
+      >>> loss = kdtf.losses.soft_loss(
+      ...     [[4.0, 2.0, 0.0, 0.0]], top, temperature=2.0
+      ... )
+      >>> loss.numpy().round(4)
+      array([0.0029], dtype=float32)
     """
 
     logits: Any
@@ -38,8 +46,8 @@ class TopLogits(NamedTuple):
     tail: Any
 
     @classmethod
-    def of(cls, logits, k, temperature):
-        """The k largest of `[..., classes]` logits, in falling order.
+    def of(cls, logits: TensorLike, k: int, temperature: Scalar) -> "TopLogits":
+        """The k largest of `[..., classes]` logits, in descending order.
 
         Args:
           logits: `[..., classes]`, any floating dtype.
@@ -55,12 +63,12 @@ class TopLogits(NamedTuple):
         others = _put(log_p, classes, tf.fill(tf.shape(top), log_p.dtype.min))
         return cls(top, classes, tf.reduce_logsumexp(others, axis=-1))
 
-    def dense(self, classes, temperature):
-        """The logits `[..., classes]` that it stands for; see the module.
+    def dense(self, classes: int, temperature: Scalar) -> Tensor:
+        """The logits `[..., classes]` that it stands for, mass spread evenly.
 
         Args:
           classes: int, the number C of classes.
-          temperature: scalar T, at which `tail` was taken.
+          temperature: scalar T at which `tail` was taken.
 
         Returns:
           `[..., classes]` float32 (or float64).
@@ -80,14 +88,15 @@ def divergence(student_logits, top_logits, top_classes, tail, temperature):
     """KL(teacher || student) at T, `[...]`, of the rows that these stand for.
 
     The same numbers, and the same care for digits, as in
-    `gradients.divergence`. Its target is one number a row but for k classes, so
-    every sum runs over all classes with that number and is put right at the k.
+    `loss_kernels.divergence`. The target is one number per row except at k
+    classes, so every sum runs over all classes with that number and is then
+    corrected at the k.
     """
     top = TopLogits(top_logits, top_classes, tail)
     rows = _rows(student_logits, top, temperature)
     z, z_top, v_top, k = _scaled(student_logits, top, temperature, rows)
     rest = rows[1]
-    # Where z equals the target nothing is added, and nothing cancels later.
+    # Classes whose z equals the target add nothing, so nothing cancels later.
     z_rest = _put(z, top.classes, tf.broadcast_to(rest, tf.shape(z_top)))
     loss = tf.reduce_sum(_terms(rest, z_rest, rows), axis=-1)
     loss -= k * _terms(rest, rest, rows)[..., 0]
@@ -101,10 +110,10 @@ def divergence(student_logits, top_logits, top_classes, tail, temperature):
 
 
 def _rows(student_logits, top, temperature):
-    """What the backward pass keeps: five numbers a row, `[..., 1]` each.
+    """What the backward pass keeps: five numbers per row, `[..., 1]` each.
 
-    Peak of z, the target's logit off the top over T, its log-sum, how much
-    larger the student's is, and the peak of u.
+    The peak of z; the target's logit off the top, over T; its log-sum; how much
+    larger the student's log-sum is; the peak of u.
     """
     z, u = loss_kernels.at_working_precision(student_logits, top.logits)
     z_peak = tf.reduce_max(z, axis=-1, keepdims=True)
@@ -133,7 +142,7 @@ def _rows(student_logits, top, temperature):
 
 
 def _scaled(student_logits, top, temperature, rows):
-    """z `[..., classes]`, z and v `[..., k]`, over T, less the peaks; k."""
+    """z `[..., classes]`, z and v `[..., k]`, minus peaks and over T; and k."""
     z, u = loss_kernels.at_working_precision(student_logits, top.logits)
     z = (z - rows[0]) / temperature
     v_top = (u - rows[4]) / temperature
@@ -196,8 +205,8 @@ def _gradient(student_logits, top, temperature, rows):
 def _rest(v_top, tail, classes):
     """r / T, `[..., 1]`, from the top logits over T; see the module.
 
-    In float64, a few numbers a row: at high temperatures r / T is the small
-    difference of numbers that are not.
+    In float64, for a few numbers per row: at high temperatures r / T is the
+    small difference of large numbers.
     """
     others = classes - v_top.shape[-1]
     tail = tf.cast(tail, tf.float64)[..., None]

@@ -3,7 +3,8 @@
 A program of many steps takes its batches stacked. Stacking them in TensorFlow
 operations costs a small student more time than its arithmetic; `tf.data` does
 it in its own threads. So `fit` is given a data adapter whose data set holds
-groups, and Keras counts steps, epochs and the end of the data as ever.
+groups, and Keras counts steps, epochs and the end of the data as it always
+does.
 """
 
 from typing import Any, NamedTuple
@@ -11,30 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-try:
-    # Not of Keras's public interface, which has no way to give `fit` another
-    # iterator. Where it is not there, Keras's own loop runs.
-    from keras.src.trainers import data_adapters
-    from keras.src.trainers.data_adapters.array_slicing import (
-        train_validation_split,
-    )
-    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-except ImportError:
-    DataAdapter = None
+from kdtf import _keras_private as keras_private
 
-# A group, and the one that waits behind it, take so much memory at most.
+# The most that a group takes; the next one waits in memory, too.
 _BYTES_A_GROUP = 2**26
-_ROWS = 256  # of a batch, where the data set does not say
+_ROWS = 256  # of a batch whose size the data set does not tell
 
 
 class Group(NamedTuple):
-    """Some batches in a row.
+    """Consecutive batches.
 
     Attributes:
       data: structure of a batch, each leaf `[batches, ...]`, padded with zeros
         where batches differ in shape.
-      shapes: tuple of int32 `[batches, rank]`, what each leaf's shape is in
-        each batch; empty where it is the same in all.
+      shapes: tuple of int32 `[batches, rank]`, the shape of each leaf in each
+        batch; empty if all batches have the same.
     """
 
     data: Any
@@ -49,15 +41,15 @@ def regroup(arguments, steps):
       steps: int, the steps of an execution.
 
     Returns:
-      Dict of arguments that give the same training; with the data as they were
-      where they cannot be grouped.
+      Dict of arguments that give the same training; the given ones if this
+      Keras cannot be handed groups.
     """
-    if DataAdapter is None:
+    if not keras_private.has_data_adapters():
         return arguments
     arguments = _with_validation_data(dict(arguments))
     data = {name: arguments.pop(name, None) for name in ("x", "y")}
     data["sample_weight"] = arguments.pop("sample_weight", None)
-    adapter = data_adapters.get_data_adapter(
+    adapter = keras_private.get_data_adapter(
         **data,
         batch_size=arguments.get("batch_size"),
         steps_per_epoch=arguments.get("steps_per_epoch"),
@@ -74,11 +66,11 @@ def is_grouped(iterator):
 
 
 def _with_validation_data(arguments):
-    """Splits them off as Keras does, which it could not do any more."""
+    """Splits validation data off as Keras does, which groups keep it from."""
     split = arguments.pop("validation_split", 0.0)
     if split and arguments.get("validation_data") is None:
         names = ("x", "y", "sample_weight")
-        training, validation = train_validation_split(
+        training, validation = keras_private.train_validation_split(
             tuple(arguments.get(name) for name in names), split
         )
         arguments.update(zip(names, training, strict=True))
@@ -86,7 +78,7 @@ def _with_validation_data(arguments):
     return arguments
 
 
-class _GroupedAdapter(DataAdapter or object):
+class _GroupedAdapter(keras_private.DataAdapter):
     """Another adapter, with its batches in groups."""
 
     def __init__(self, adapter, steps):
@@ -133,7 +125,7 @@ def _can_be_grouped(specs):
 def _group_size(specs, steps, adapter):
     """The largest divisor of `steps` whose groups fit into memory.
 
-    A divisor, so that an execution never ends within a group.
+    A divisor, so that no execution ends inside a group.
     """
     rows = adapter.batch_size or _ROWS
     bytes_a_batch = 1

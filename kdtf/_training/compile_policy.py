@@ -1,12 +1,14 @@
-"""Where XLA pays, by `benchmarks/jit_compile.py` and `benchmarks/loss.py`.
+"""Where XLA pays, as `benchmarks/jit_compile.py` and `loss.py` measured it.
 
-On a GPU Keras's rule stands. On a CPU XLA gains up to two thirds of a step,
-since it fuses what stands around matrix products; but it draws random numbers
-slowly and, inside of a loop, convolves thirty times slower than TensorFlow.
+On a GPU Keras decides. On a CPU XLA saves up to two thirds of a step, since it
+fuses the operations around matrix products; but it draws random numbers slowly
+and, inside a loop, convolves thirty times slower than TensorFlow.
 """
 
 import keras
 import tensorflow as tf
+
+from kdtf import _keras_private as keras_private
 
 _MANY_CLASSES = 256
 _PACKAGES = ("keras", "kdtf")
@@ -17,7 +19,7 @@ _FASTER = {
     _LAYERS.Embedding,
     _LAYERS.LayerNormalization,
 }
-_AS_FAST = {  # nothing but shapes and simple arithmetic
+_AS_FAST = {  # shapes and simple arithmetic only
     _LAYERS.Activation,
     _LAYERS.Add,
     _LAYERS.Concatenate,
@@ -46,7 +48,7 @@ _CONVOLUTIONS = (
 
 
 def resolve(distiller, jit_compile="auto", **given):
-    """What `compile` is to tell Keras of `jit_compile`.
+    """The `jit_compile` that `compile` passes on to Keras.
 
     Args:
       distiller: a `Distiller`.
@@ -54,7 +56,7 @@ def resolve(distiller, jit_compile="auto", **given):
       **given: the other arguments of `compile`.
 
     Returns:
-      `jit_compile` as it is, or True for an "auto" where `is_faster`.
+      `jit_compile` as given, or True for "auto" if `is_faster`.
     """
     if jit_compile == "auto" and is_faster(distiller, **given):
         return True
@@ -64,19 +66,23 @@ def resolve(distiller, jit_compile="auto", **given):
 def is_faster(
     distiller, metrics=None, weighted_metrics=None, run_eagerly=False, **_
 ):
-    """Whether XLA trains a Distiller faster on a CPU, as far as was measured.
+    """Whether XLA is known to train a Distiller faster on a CPU.
 
     Args:
       distiller: a `Distiller`.
-      metrics, weighted_metrics, run_eagerly: as its `compile` is given them.
+      metrics: what its `compile` was given.
+      weighted_metrics: what its `compile` was given.
+      run_eagerly: what its `compile` was given.
 
     Returns:
-      Bool: True where it is known to: the student computes in float32, all of
-      its layers are of kinds that were measured, the shapes of its inputs are
-      known but for the batch (every shape is compiled anew), and the metrics
-      are Keras's or kdtf's own (others may do what XLA cannot).
+      bool. True if the student computes in float32, all of its layers are of
+      kinds that were measured, its input's shape is known but for the batch
+      (each shape is compiled anew), and steps and metrics are Keras's or
+      kdtf's own (others may do what XLA cannot).
     """
     student = distiller.student
+    if not _is_known(distiller):
+        return False
     inputs = getattr(student, "inputs", None)
     if on_gpu() or run_eagerly or has_strategy(distiller):
         return False
@@ -85,22 +91,27 @@ def is_faster(
     given = keras.tree.flatten([metrics, weighted_metrics])
     if not all(_is_known(metric) for metric in given):
         return False
-    kinds = {type(layer) for layer in _layers(student) if not layer._layers}
-    return student.compute_dtype == "float32" and kinds <= _FASTER | _AS_FAST
+    layers = keras_private.leaf_layers(student)
+    if layers is None or student.compute_dtype != "float32":
+        return False
+    return {type(layer) for layer in layers} <= _FASTER | _AS_FAST
 
 
 def loops_fast(student):
     """Whether many steps of a student in one program are as fast as apart."""
-    return on_gpu() or not any(
-        isinstance(layer, _CONVOLUTIONS) for layer in _layers(student)
+    if on_gpu():
+        return True
+    layers = keras_private.leaf_layers(student)
+    return layers is not None and not any(
+        isinstance(layer, _CONVOLUTIONS) for layer in layers
     )
 
 
 def compiles_loss(logits):
-    """Whether the loss is compiled where the step around it is not.
+    """Whether the loss is compiled although the step around it may not be.
 
-    On a GPU, for the fused loss needs no full-size temporary there; and where
-    there are many classes, of a shape that only the batch's size may change.
+    On a GPU, since the fused loss needs no full-size temporary there; and for
+    many classes, if only the batch's size may change.
     """
     known = logits.shape[1:].is_fully_defined()
     return on_gpu() or (known and logits.shape[-1] >= _MANY_CLASSES)
@@ -119,10 +130,7 @@ def has_strategy(distiller):
     )
 
 
-def _is_known(metric):
-    package = type(metric).__module__.partition(".")[0]
-    return metric is None or isinstance(metric, str) or package in _PACKAGES
-
-
-def _layers(student):
-    return student._flatten_layers(include_self=False)
+def _is_known(thing):
+    """Whether it is of Keras or kdtf, or a name, which stands for such."""
+    package = type(thing).__module__.partition(".")[0]
+    return thing is None or isinstance(thing, str) or package in _PACKAGES

@@ -4,25 +4,25 @@ import inspect
 
 import tensorflow as tf
 
-from kdtf._training import weighting
+from kdtf._math import entries
 from kdtf.metrics import TeacherMetric
 
 
-def update(compile_metrics, unweighted, batch, logits, weights):
+def update(compiled_metrics, unweighted, batch, logits, weights):
     """Updates every metric whose argument the batch holds.
 
     Args:
-      compile_metrics: Keras's collection of the metrics given to `compile`.
+      compiled_metrics: Keras's collection of the metrics given to `compile`.
       unweighted: int, how many of them (the first) ignore sample weights.
       batch: a `targets.Targets`.
       logits: `[..., classes]`, the student's.
       weights: `[...]` or None.
     """
-    if not compile_metrics.built:
+    if not compiled_metrics.built:
         absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
         labels = absent if batch.labels is None else batch.labels
-        compile_metrics.build(labels, logits)
-    for i, metric in enumerate(compile_metrics.metrics):
+        compiled_metrics.build(labels, logits)
+    for i, metric in enumerate(compiled_metrics.metrics):
         if not _is_fed(metric, batch):
             continue
         metric_weights = weights if i >= unweighted else None
@@ -32,9 +32,9 @@ def update(compile_metrics, unweighted, batch, logits, weights):
             _update_on_labelled(metric, batch.labels, logits, metric_weights)
 
 
-def names_without_data(compile_metrics, batch):
+def names_without_data(compiled_metrics, batch):
     """Names of the metrics that such a batch says nothing about."""
-    return [m.name for m in compile_metrics.metrics if not _is_fed(m, batch)]
+    return [m.name for m in compiled_metrics.metrics if not _is_fed(m, batch)]
 
 
 def _is_fed(metric, batch):
@@ -44,9 +44,9 @@ def _is_fed(metric, batch):
 
 
 def _update_on_labelled(metric, labels, logits, weights):
-    """Updates a metric of (labels, predictions), unlabelled rows weighing 0.
+    """Updates a metric of (labels, predictions); unlabelled rows weigh 0.
 
-    Their label is shown as 0, since many metrics fail on -1.
+    The metric sees their label as 0, since many metrics fail on negative ones.
     """
     if "sample_weight" not in inspect.signature(metric.update_state).parameters:
         metric.update_state(labels, logits)
@@ -54,5 +54,5 @@ def _update_on_labelled(metric, labels, logits, weights):
     metric.update_state(
         tf.maximum(labels, tf.zeros_like(labels)),
         logits,
-        sample_weight=weighting.labelled_weights(weights, labels, logits),
+        sample_weight=entries.labelled_weights(weights, labels, logits),
     )

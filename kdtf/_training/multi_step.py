@@ -1,12 +1,12 @@
 """Many training steps in one XLA program.
 
-Under `jit_compile=True` Keras launches one compiled step after another, also
+Under `jit_compile=True` Keras launches one compiled step after another, even
 within an execution of many: a small student spends most of its time between
 its steps. Here the steps of an execution are the loop of one program, over
 batches that the input pipeline has grouped (`batch_groups`).
 
-The teacher runs before the program, batch by batch: it is the same at every
-step, and on a CPU TensorFlow's own kernels run it faster than XLA's do.
+The teacher runs before the program, batch by batch: it does not change from
+step to step, and on a CPU TensorFlow's own kernels run it faster than XLA's.
 """
 
 import tensorflow as tf
@@ -26,7 +26,7 @@ def applies(distiller):
 
 
 def train_function(distiller, one_by_one):
-    """What Keras calls once an execution, to train up to K steps.
+    """What Keras calls once per execution, to train up to K steps.
 
     Args:
       distiller: a compiled `Distiller`, with K as its `steps_per_execution`.
@@ -34,7 +34,7 @@ def train_function(distiller, one_by_one):
 
     Returns:
       Function from an iterator over groups (or batches) to the logs of the last
-      step, as Keras's own; it raises StopIteration where there is no batch.
+      step, like Keras's own; it raises StopIteration if there is no batch.
     """
     names = []
 
@@ -65,9 +65,9 @@ def _train_on_group(distiller, group, names):
     count = tf.shape(tf.nest.flatten(group.data)[0])[0]
     first = tf.constant(0)
     while first < count:
-        # A program takes batches of one shape; mostly that is all of them.
+        # A program takes batches of one shape; usually that is all of them.
         last = _end_of_run(group.shapes, first, count)
-        stacked = distiller.with_targets(
+        stacked = distiller._with_targets(
             _cut_to_shape(group, first), among=(first, last)
         )
         _program(distiller, stacked, names)(_leaves(stacked), first, last)
@@ -104,9 +104,9 @@ def _program(distiller, template, names):
 
     Args:
       distiller: the `Distiller`.
-      template: what `Distiller.update` takes, with a stack or None for every
+      template: what `Distiller._update` takes, with a stack or None for every
         tensor.
-      names: list; gets the names of a step's logs when it is traced.
+      names: list, filled with the names of a step's logs when it is traced.
     """
 
     @tf.function(jit_compile=True, autograph=False)
@@ -116,7 +116,7 @@ def _program(distiller, template, names):
             batch = tf.nest.map_structure(
                 lambda stack: None if stack is None else next(leaves), template
             )
-            names[:] = distiller.update(*batch)
+            names[:] = distiller._update(*batch)
             return [i + 1]
 
         tf.while_loop(lambda i: i < last, step, [first])

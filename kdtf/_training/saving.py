@@ -22,7 +22,7 @@ class SavedWithoutTeacher:
 
     @classmethod
     def from_config(cls, config):
-        """A Distiller as it was built, but for its teacher."""
+        """A Distiller as it was built, without its teacher."""
         config = dict(config)
         awaits_teacher = config.pop("awaits_teacher")
         config["student"] = keras.saving.deserialize_keras_object(
@@ -35,7 +35,7 @@ class SavedWithoutTeacher:
     def save_own_variables(self, store):
         """Hyper-parameters and the seed states of the student's dropout.
 
-        Keras leaves the latter out of its weights files; without them a
+        Keras leaves the seed states out of its weights files; without them a
         resumed run would draw other dropout masks.
         """
         for i, variable in enumerate(self._own_state()):

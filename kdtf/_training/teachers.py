@@ -1,14 +1,14 @@
-"""How a Distiller runs whatever it was given as a teacher."""
+"""How a Distiller runs whatever it was given as its teacher."""
 
 import keras
 import tensorflow as tf
 
-from kdtf._math import softmax
+from kdtf import _models
 from kdtf.ensemble import Ensemble
 
 
 def logits_function(teacher):
-    """(x, T) -> the teacher's logits at T = 1, and u with softmax(u / T)."""
+    """Function (x, T) -> (logits at T = 1, u with softmax(u / T))."""
     if isinstance(teacher, Ensemble):
 
         def ensemble_logits(x, temperature):
@@ -32,15 +32,15 @@ def logits_function(teacher):
 
 
 def batch_by_batch(logits, x, among):
-    """What a teacher says of stacked batches.
+    """A teacher's logits on stacked batches.
 
     Args:
       logits: function from a batch to a structure of tensors `[batch, ...]`.
       x: structure of tensors `[batches, batch, ...]`.
-      among: (first, last), the batches that are wanted.
+      among: (first, last), the range of batches that are needed.
 
     Returns:
-      That structure of `[batches, batch, ...]`, 0 where it was not wanted.
+      That structure of `[batches, batch, ...]`, 0 for all other batches.
     """
     first, last = among
     one = tf.nest.map_structure(
@@ -49,11 +49,11 @@ def batch_by_batch(logits, x, among):
     signature = tf.function(logits).get_concrete_function(one)
     size = tf.shape(tf.nest.flatten(x)[0])[0]
 
-    def in_place(said):
-        around = [[first, size - last]] + [[0, 0]] * (said.shape.rank - 1)
-        return tf.pad(said, around)
+    def in_place(found):
+        around = [[first, size - last]] + [[0, 0]] * (found.shape.rank - 1)
+        return tf.pad(found, around)
 
-    said = tf.map_fn(
+    found = tf.map_fn(
         logits,
         tf.nest.map_structure(lambda t: t[first:last], x),
         fn_output_signature=tf.nest.map_structure(
@@ -61,12 +61,12 @@ def batch_by_batch(logits, x, among):
             signature.structured_outputs,
         ),
     )
-    return tf.nest.map_structure(in_place, said)
+    return tf.nest.map_structure(in_place, found)
 
 
 def check_class_counts(student, teacher):
-    """Raises where both models say how many classes they have, and differ."""
-    counts = [softmax.class_count(model) for model in (student, teacher)]
+    """Raises if both models tell their number of classes, and differ."""
+    counts = [_models.class_count(model) for model in (student, teacher)]
     if None not in counts and counts[0] != counts[1]:
         raise ValueError(
             "`teacher` must have as many classes as `student`. Received: a "

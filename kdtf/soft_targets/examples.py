@@ -1,4 +1,4 @@
-"""Data sets as a store of soft targets sees them: x, its order, its checksums.
+"""A data set from the store's point of view: x, its order, its checksums.
 
 An element is `x`, `(x, y)` or `(x, y, sample_weight)`, as everywhere in Keras;
 x is a tensor or a structure of tensors.
@@ -7,7 +7,7 @@ x is a tensor or a structure of tensors.
 import keras
 import tensorflow as tf
 
-# An operation costs more than what it does to a small batch.
+# Launching an operation costs more than what it does to a small batch.
 _EXAMPLES_AT_ONCE = 1024
 _BYTES_AT_ONCE = 2**22
 
@@ -18,10 +18,10 @@ def inputs(element):
 
 
 def signature(dataset):
-    """What one example looks like, for a batched data set: a list of strings.
+    """Dtype and shape of one example, for a batched data set: list of strings.
 
     Raises:
-      ValueError: where x holds anything but dense tensors with a batch axis.
+      ValueError: if x holds anything but dense tensors with a batch axis.
     """
     return [_describe(s, s.shape[1:]) for s in _specs(dataset)]
 
@@ -34,7 +34,7 @@ def is_batched(dataset, examples):
       examples: what `signature` returned.
 
     Raises:
-      ValueError: where it holds neither.
+      ValueError: if it holds neither.
     """
     specs = _specs(dataset)
     if [_describe(s, s.shape[1:]) for s in specs] == examples:
@@ -65,13 +65,13 @@ def checksums(x):
 
 
 def view(dataset, index, augment):
-    """The data set as view `index` of `augment` shows it.
+    """View `index` of the data set, augmented.
 
     Args:
       dataset: a batched `tf.data.Dataset`.
       index: int.
       augment: function (x, seed) -> x of one example, with an int32 seed `[2]`
-        that is made of the example's position and of `index`; or None.
+        made of the example's position and `index`; or None.
 
     Returns:
       A `tf.data.Dataset` of the same elements with another x.
@@ -97,8 +97,8 @@ def view(dataset, index, augment):
 def prompt(dataset):
     """The data set without the thread that tunes its buffers.
 
-    It sleeps, up to half a second at a time, and an iterator that ends waits
-    until it wakes up.
+    It sleeps for up to half a second at a time, and an iterator that ends waits
+    for it to wake up.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -117,14 +117,14 @@ def batch_size(dataset):
 
 
 def at_once(dataset, *, batched):
-    """How many examples are best handled by one operation.
+    """How many examples one operation should handle.
 
     Args:
       dataset: a `tf.data.Dataset`.
       batched: whether it holds batches.
 
     Returns:
-      int; 1 where examples may differ in shape, and cannot be stacked.
+      int; 1 if examples may differ in shape, and so cannot be stacked.
     """
     bytes_an_example = 1
     for spec in tf.nest.flatten(dataset.element_spec):

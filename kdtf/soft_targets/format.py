@@ -1,11 +1,11 @@
-"""How soft targets lie on disk.
+"""The format of soft targets on disk.
 
 A store is a folder with a manifest and, for every view of the data, shards:
 TFRecord files, whose framing has checksums of its own. A record is a
 `tf.train.Example` with the targets of one batch; its features are the raw bytes
-of little-endian arrays, one row an example.
+of little-endian arrays, one row per example.
 
-While a store is being written it has an `unfinished.json` in place of a
+While a store is being written it has an `unfinished.json` instead of a
 manifest, and shards appear in order, each by one rename.
 """
 
@@ -30,12 +30,12 @@ class Identity:
 
     Attributes:
       teacher: hash of the teacher's weights.
-      examples: list of str, what one example looks like.
+      examples: list of str, dtype and shape of one example.
       first_batch: hash of the first batch, as the teacher saw it.
       batches: int, number of batches of one view.
       dtype: one of `DTYPES`.
       top_k: int, or None for all classes.
-      temperature: float, or None where the targets do not depend on it.
+      temperature: float, or None if the targets do not depend on it.
       views: int.
       shards: int, number of shards of one view.
     """
@@ -55,7 +55,7 @@ class Identity:
         return f"view{view:03d}-shard{index:05d}-of-{self.shards:05d}.tfrecord"
 
     def first_batch_of(self, shard):
-        """The first batch of a shard; of the last but one: where it ends."""
+        """The first batch of a shard; `batches` for the one after the last."""
         return shard * self.batches // self.shards
 
 
@@ -143,8 +143,8 @@ def read_manifest(directory):
     """The `Manifest` of a finished store.
 
     Raises:
-      ValueError: where there is none, where it is damaged, or where a newer
-        version of kdtf wrote it.
+      ValueError: if there is none, it is damaged, or a newer version of kdtf
+        wrote it.
     """
     content = _read(directory, MANIFEST)
     identity = Identity(**content.pop("identity"))
@@ -152,7 +152,7 @@ def read_manifest(directory):
 
 
 def write_identity(directory, identity):
-    """Says what an unfinished store is going to hold."""
+    """Records what an unfinished store is going to hold."""
     _atomic.write_whole(
         directory / UNFINISHED, _text(dataclasses.asdict(identity))
     )
@@ -164,7 +164,7 @@ def read_identity(directory):
 
 
 def _text(content):
-    """JSON with the version and a checksum; one content has one text."""
+    """JSON with version and checksum; the same content gives the same text."""
     content = {"format": "kdtf.SoftTargets", "version": VERSION, **content}
     return json.dumps({**content, "sha256": _sha256(content)}, indent=2) + "\n"
 
@@ -205,6 +205,6 @@ def _damaged(path):
 
 
 def _class_dtype(classes):
-    """The smallest integers that count to `classes`."""
+    """The smallest integer dtype that counts to `classes`."""
     sizes = ((2**8, tf.uint8), (2**16, tf.uint16), (2**31, tf.int32))
     return next(dtype for limit, dtype in sizes if classes <= limit)

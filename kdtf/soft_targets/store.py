@@ -2,51 +2,66 @@
 
 import functools
 import math
+import os
 import pathlib
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
+from kdtf._training import targets
 from kdtf.soft_targets import examples, writer
 from kdtf.soft_targets import format as store_format
 
 
 class SoftTargets:
-    """What a teacher said of a data set, stored once and read many times.
+    """A teacher's outputs on a data set, stored once and read many times.
 
-    The soft targets of a fixed teacher do not change from epoch to epoch nor
+    The soft targets of a fixed teacher change neither from epoch to epoch nor
     from student to student, so they are written once, with a checksum of each
-    example, and joined to the data again in the same order:
+    example, and joined to the data again in the same order.
 
-    Example:
-      >>> kdtf.SoftTargets.write("targets", teacher, dataset.batch(256))
-      >>> joined = kdtf.SoftTargets("targets").join(dataset)
-      >>> distiller = kdtf.Distiller(student, temperature=4.0)
-      >>> distiller.fit(joined.shuffle(10_000).batch(128), epochs=10)
-
-    What is stored are logits less the largest of their row: the softmax at any
+    Stored are the logits minus the largest of their row: the softmax at any
     temperature stays, and half precision keeps more of its digits. An
     arithmetic `Ensemble`'s tempered probabilities are not those of any logits
     at another temperature, and neither is the tail of `top_k`: such targets
-    belong to the temperature that they were written at.
+    belong to the temperature that they were written at, and a `Distiller` at
+    another one refuses them.
+
+    Example:
+      >>> def net(units):
+      ...     return keras.Sequential([
+      ...         keras.Input((8,)),
+      ...         keras.layers.Dense(units, "relu"),
+      ...         keras.layers.Dense(3),
+      ...     ])
+      >>> x, y = np.random.normal(size=(32, 8)), np.zeros(32, "int32")
+      >>> dataset = tf.data.Dataset.from_tensor_slices((x, y))
+      >>> store = kdtf.SoftTargets.write(
+      ...     "targets", net(64), dataset.batch(16), verbose=0
+      ... )
+      >>> joined = kdtf.SoftTargets("targets").join(dataset)
+      >>> distiller = kdtf.Distiller(net(4), temperature=4.0)
+      >>> distiller.compile("adam")
+      >>> history = distiller.fit(joined.shuffle(32).batch(8), verbose=0)
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: str | os.PathLike) -> None:
         """Opens a finished store.
 
         Args:
           directory: path of the folder that `write` made.
 
         Raises:
-          ValueError: where it holds no finished store, a damaged one, or one
-            that a newer version of kdtf wrote.
+          ValueError: if it holds no finished store, a damaged one, or one that
+            a newer version of kdtf wrote.
         """
         self._directory = pathlib.Path(directory)
         if not (self._directory / store_format.MANIFEST).exists():
             unfinished = self._directory / store_format.UNFINISHED
             what = (
                 "an unfinished store: call `SoftTargets.write` again with the "
-                "same arguments, it goes on where it stood"
+                "same arguments, it resumes where it stopped"
                 if unfinished.exists()
                 else "no manifest.json there"
             )
@@ -69,25 +84,25 @@ class SoftTargets:
     @classmethod
     def write(
         cls,
-        directory,
-        teacher,
-        dataset,
+        directory: str | os.PathLike,
+        teacher: keras.Model,
+        dataset: tf.data.Dataset,
         *,
-        dtype="float16",
-        temperature=None,
-        top_k=None,
-        views=1,
-        augment=None,
-        shards=16,
-        verbose=1,
-    ):
+        dtype: str = "float16",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        views: int = 1,
+        augment: Callable | None = None,
+        shards: int = 16,
+        verbose: int = 1,
+    ) -> "SoftTargets":
         """Runs a teacher once over a data set and writes its soft targets.
 
-        Killed at any moment and run again with the same arguments, it goes on
-        after the last complete shard, and ends with the same bytes. Where the
+        Killed at any moment and run again with the same arguments, it resumes
+        after the last complete shard, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
-        it returns at once; data sets are told apart by their structure, length
-        and first batch then, and example by example in `join`.
+        it returns at once; it then recognises the data set by its structure,
+        length and first batch, while `join` checks every example.
 
         Args:
           directory: path of a folder: new, empty, or this store's own.
@@ -96,28 +111,28 @@ class SoftTargets:
           dataset: batched `tf.data.Dataset` of known length, `x`, `(x, y)` or
             `(x, y, sample_weight)`, in the same order each time.
           dtype: "float16", "float32" or "bfloat16", of the stored logits.
-          temperature: float T > 0, required by an arithmetic ensemble and by
-            `top_k`; others hold for any temperature.
-          top_k: int, how many of the largest logits to keep beside the mass of
-            all other classes; see `kdtf.TopLogits`. None keeps all.
+          temperature: float T > 0, required for an arithmetic ensemble and for
+            `top_k`; all other targets hold for any temperature.
+          top_k: int, how many of the largest logits to keep in addition to the
+            mass of all other classes; see `kdtf.TopLogits`. None keeps all.
           views: int, number of augmented views of every example.
           augment: function (x, seed) of one example (without the batch axis)
             and an int32 seed `[2]`, made of the example's position and the
             view; stateless, such as `tf.image.stateless_random_crop`. Teacher
             and student then see the same augmented inputs (consistent
             teaching). None for the inputs as they are.
-          shards: int, number of files a view, and of points at which a killed
-            run goes on.
+          shards: int, number of files per view, and of points at which a
+            killed run resumes.
           verbose: 0 for no progress bar.
 
         Returns:
           The `SoftTargets`.
 
         Raises:
-          ValueError: where an argument is none of these, the teacher's logits
-            are not finite, or the directory holds something else, which then
-            stays as it was.
-          OSError: where the files cannot be written.
+          ValueError: if an argument is invalid, the teacher's logits are not
+            finite, or the directory holds something else, which then stays as
+            it was.
+          OSError: if the files cannot be written.
         """
         writer.write(
             directory,
@@ -133,25 +148,25 @@ class SoftTargets:
         )
         return cls(directory)
 
-    def __len__(self):
-        """The number of examples; of every view there are as many."""
+    def __len__(self) -> int:
+        """The number of examples, the same for every view."""
         return self._manifest.examples
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all shards."""
         return sum(self._manifest.bytes.values())
 
     @property
-    def bytes_per_example(self):
-        """Bytes of all shards over the number of examples, a float."""
+    def bytes_per_example(self) -> float:
+        """Bytes of all shards divided by the number of examples."""
         return self.nbytes / len(self)
 
-    def verify(self):
+    def verify(self) -> None:
         """Reads all that is stored.
 
         Raises:
-          ValueError: where a byte is not as it was written; names the file.
+          ValueError: if a byte is not as it was written; names the file.
         """
         for name in self._manifest.bytes:
             records = self._records([name])
@@ -166,35 +181,43 @@ class SoftTargets:
                     f"({error.message})"
                 ) from error
 
-    def join(self, dataset, *, temperature=None, augment=None):
-        """The data set with its soft targets beside its labels.
+    def join(
+        self,
+        dataset: tf.data.Dataset,
+        *,
+        temperature: float | None = None,
+        augment: Callable | None = None,
+    ) -> tf.data.Dataset:
+        """The data set with its soft targets next to its labels.
 
-        Read as it is iterated over, and checked example by example. Shuffle
-        the joined data set, before it is batched.
+        The store is read while the data set is iterated over, and every
+        example is checked. Shuffle the joined data set, before batching it.
 
         Args:
           dataset: the `tf.data.Dataset` that was written, in the same order,
             unbatched or in batches, which come out in the size of the first.
-          temperature: float, that of the `Distiller`; required where the
-            targets depend on it.
+          temperature: float, that of the `Distiller`; required if the targets
+            depend on it.
           augment: what `write` was given.
 
         Returns:
           A `tf.data.Dataset` of `(x, targets)` or `(x, targets,
           sample_weight)`, with the views one after another. `targets` is a
-          dict of "labels", where there are any, and "teacher_logits" `[...,
+          dict of "labels", if there are any, and "teacher_logits" `[...,
           classes]` float32; or, for `top_k`, "teacher_top_logits" `[..., k]`
           float32, "teacher_top_classes" `[..., k]` int32 and "teacher_tail"
-          `[...]` float32.
+          `[...]` float32. Targets that depend on the temperature have one key
+          more, such as "teacher_temperature=2.0", by which a Distiller at
+          another temperature refuses them.
 
         Raises:
-          ValueError: where the data set cannot be the one that was written, or
-            where the temperature is another.
-          tf.errors.InvalidArgumentError: while iterating, where an example is
-            not the one that was written.
-          tf.errors.FailedPreconditionError: while iterating, where the data
-            set has another length.
-          tf.errors.DataLossError: while iterating, where a file is damaged.
+          ValueError: if the data set cannot be the one that was written, or
+            `temperature` is not the one that the targets depend on.
+          tf.errors.InvalidArgumentError: while iterating, if an example is not
+            the one that was written.
+          tf.errors.FailedPreconditionError: while iterating, if the data set
+            has another length.
+          tf.errors.DataLossError: while iterating, if a file is damaged.
         """
         identity = self._manifest.identity
         self._require_temperature(temperature)
@@ -236,7 +259,9 @@ class SoftTargets:
             joined = tf.data.Dataset.zip(
                 (shown, stored, tf.data.Dataset.range(0, len(self), chunk))
             ).map(
-                _attach,
+                functools.partial(
+                    _attach, temperature=self._manifest.identity.temperature
+                ),
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
@@ -246,13 +271,13 @@ class SoftTargets:
         return _with_length(joined, len(views) * length)
 
     def _stored(self, view):
-        """What is stored of a view, in batches of some records."""
+        """The stored arrays of a view, in batches of several records."""
         identity = self._manifest.identity
         names = [identity.shard(view, i) for i in range(identity.shards)]
         return self._records(names, together=16)
 
     def _records(self, names, together=1):
-        """The records of shards, decoded, some of them together."""
+        """The records of shards, decoded, several at a time."""
         paths = [str(self._directory / name) for name in names]
         decode = functools.partial(
             store_format.decode, fields=self._manifest.fields()
@@ -291,35 +316,44 @@ def _with_length(dataset, length):
     return dataset.apply(tf.data.experimental.assert_cardinality(length))
 
 
-def _attach(element, stored, position):
-    """A batch with its soft targets, once it is known to be the one.
+def _attach(element, stored, position, *, temperature):
+    """A batch with its soft targets, if it is the one they were written for.
 
     Args:
       element: the batch, as the data set gives it.
       stored: dict, what the store has for it.
       position: int64, of its first example in the data set.
+      temperature: float that the targets belong to, or None for any.
+
+    Returns:
+      The batch, with a dict as y.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
     stored = dict(stored)
     found = examples.checksums(x)
     _require_checksums(found, stored.pop("checksum"), position)
-    targets = _targets(stored)
+    joined = _targets(stored, temperature)
     if isinstance(y, dict):
-        targets = {**y, **targets}
+        joined = {**y, **joined}
     elif y is not None:
-        targets = {"labels": y, **targets}
-    return keras.utils.pack_x_y_sample_weight(x, targets, sample_weight)
+        joined = {"labels": y, **joined}
+    return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
 
 
-def _targets(stored):
+def _targets(stored, temperature):
+    """What is added to y, under the keys of `kdtf._training.targets`."""
     logits = tf.cast(stored["logits"], tf.float32)
-    if "tail" not in stored:
-        return {"teacher_logits": logits}
-    return {
-        "teacher_top_logits": logits,
-        "teacher_top_classes": tf.cast(stored["classes"], tf.int32),
-        "teacher_tail": stored["tail"],
-    }
+    if "tail" in stored:
+        classes = tf.cast(stored["classes"], tf.int32)
+        parts = (logits, classes, stored["tail"])
+        found = dict(zip(targets.TOP_KEYS, parts, strict=True))
+    else:
+        found = {"teacher_logits": logits}
+    if temperature is not None:
+        # The key tells it; as the value any number per example will do.
+        key = targets.temperature_key(temperature)
+        found[key] = tf.fill(tf.shape(logits)[:1], temperature)
+    return found
 
 
 def _require_checksums(found, stored, position):

@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _atomic
-from kdtf._math import arguments, softmax
+from kdtf._math import softmax
 from kdtf._math.top_logits import TopLogits
 from kdtf._training import teachers
 from kdtf.ensemble import Ensemble
-from kdtf.soft_targets import examples
+from kdtf.soft_targets import checks, examples
 from kdtf.soft_targets import format as store_format
 
 
@@ -33,14 +33,14 @@ def write(
     verbose,
 ):
     """See `kdtf.SoftTargets.write`."""
-    _check_options(dtype, top_k, views, augment, shards)
-    _check_teacher(teacher, temperature, top_k)
-    batches = _count_batches(dataset)
+    checks.require_options(dtype, top_k, views, augment, shards)
+    checks.require_teacher(teacher, temperature, top_k)
+    batches = checks.count_batches(dataset)
     shown = [examples.view(dataset, v, augment) for v in range(views)]
     x = examples.first_inputs(shown[0])
     if not teacher.built:
         teacher(x)
-    depends_on_t = top_k is not None or _is_arithmetic(teacher)
+    depends_on_t = checks.depends_on_temperature(teacher, top_k)
     identity = store_format.Identity(
         teacher=_fingerprint(teacher),
         examples=examples.signature(dataset),
@@ -55,36 +55,37 @@ def write(
     directory = pathlib.Path(directory)
     if (directory / store_format.MANIFEST).exists():
         finished = store_format.read_manifest(directory)
-        _require_same(directory, finished.identity, identity)
+        checks.require_same(directory, finished.identity, identity)
         (directory / store_format.UNFINISHED).unlink(missing_ok=True)
         return
     classes, entries = _output_shape(teacher, x, top_k)
     fields = store_format.fields(identity, classes, entries)
+    infer = _inference(teacher, fields, temperature, top_k)
     with _opened(directory, identity):
-        _write_shards(
-            directory,
-            identity,
-            _inference(teacher, fields, temperature, top_k),
-            shown,
-            verbose,
-        )
-        paths = [
-            directory / identity.shard(view, shard)
-            for view in range(views)
-            for shard in range(identity.shards)
-        ]
-        manifest = store_format.Manifest(
-            identity=identity,
-            classes=classes,
-            entries=entries,
-            examples=_count_examples(paths[: identity.shards], fields),
-            bytes={path.name: path.stat().st_size for path in paths},
-        )
+        _write_shards(directory, identity, infer, shown, verbose)
+        manifest = _manifest(directory, identity, classes, entries)
         store_format.write_manifest(directory, manifest)
 
 
+def _manifest(directory, identity, classes, entries):
+    """The `Manifest` of a directory that has all of its shards."""
+    paths = [
+        directory / identity.shard(view, shard)
+        for view in range(identity.views)
+        for shard in range(identity.shards)
+    ]
+    fields = store_format.fields(identity, classes, entries)
+    return store_format.Manifest(
+        identity=identity,
+        classes=classes,
+        entries=entries,
+        examples=_count_examples(paths[: identity.shards], fields),
+        bytes={path.name: path.stat().st_size for path in paths},
+    )
+
+
 def _write_shards(directory, identity, infer, shown, verbose):
-    """Writes the shards that are not there yet."""
+    """Writes the shards that are missing."""
     total = identity.views * identity.batches
     bar = keras.utils.Progbar(total, verbose=verbose, unit_name="batch")
     for view, dataset in enumerate(shown):
@@ -121,7 +122,7 @@ def _inputs(dataset, first, batches):
 
 
 def _inference(teacher, fields, temperature, top_k):
-    """Function from x to the arrays of a record, and "finite", one a row."""
+    """Function from x to the arrays of a record, and "finite" `[batch]`."""
     teacher_logits = teachers.logits_function(teacher)
     temperature = 1.0 if temperature is None else temperature
 
@@ -148,8 +149,8 @@ def _require_finite(arrays, batch, dtype):
     if not finite.all():
         raise ValueError(
             "`teacher` must return finite logits, whose distance from the "
-            f"largest of their row {dtype} can hold. Received: others, first "
-            f"in batch {batch}, row {int(np.argmin(finite))}"
+            f"largest of their row {dtype} can hold. Received: logits that are "
+            f"not, first in batch {batch}, row {int(np.argmin(finite))}"
         )
 
 
@@ -181,15 +182,15 @@ def _clear_errors(path):
     except tf.errors.OpError as error:
         raise OSError(
             f"Soft targets could not be written to {path}: {error.message}. "
-            "What was complete is kept: make room and write them again, with "
-            "the same arguments."
+            "The complete shards are kept: make room and write again, with the "
+            "same arguments."
         ) from error
 
 
 @contextlib.contextmanager
 def _opened(directory, identity):
     """A directory that holds this unfinished store, and no other writer."""
-    _require_store_or_empty(directory)
+    checks.require_store_or_empty(directory)
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory, os.O_RDONLY)
@@ -203,7 +204,7 @@ def _opened(directory, identity):
             ) from None
         if (directory / store_format.UNFINISHED).exists():
             before = store_format.read_identity(directory)
-            _require_same(directory, before, identity)
+            checks.require_same(directory, before, identity)
         else:
             store_format.write_identity(directory, identity)
         yield
@@ -216,41 +217,6 @@ def _opened(directory, identity):
         raise
     finally:
         os.close(lock)
-
-
-def _require_store_or_empty(directory):
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise ValueError(
-            "`directory` must be a directory. "
-            f"Received: {directory}, which is a file"
-        )
-    found = sorted(
-        p.name
-        for p in directory.iterdir()
-        if not p.name.endswith(_atomic.SCRATCH)
-    )
-    if found and store_format.UNFINISHED not in found:
-        raise ValueError(
-            "`directory` must be new, empty, or hold soft targets. "
-            f"Received: {directory}, which holds {found[:3]}"
-        )
-
-
-def _require_same(directory, before, now):
-    differing = [
-        f"{name} {getattr(before, name)} there and {getattr(now, name)} now"
-        for name in before.__dataclass_fields__
-        if getattr(before, name) != getattr(now, name)
-    ]
-    if differing:
-        raise ValueError(
-            "`directory` must be another one for soft targets of another "
-            "teacher, other data or other options: they are never overwritten. "
-            "Delete it if they are not needed any more. "
-            f"Received: {directory} with {', '.join(differing)}"
-        )
 
 
 def _fingerprint(teacher):
@@ -273,7 +239,7 @@ def _sha256(parts):
 
 
 def _output_shape(teacher, x, top_k):
-    """Number of classes, and the list of axes between batch and classes."""
+    """The number of classes, and the axes between batch and classes."""
     logits = teacher(x, training=False)
     batch = tf.nest.flatten(x)[0].shape[0]
     good = (
@@ -309,64 +275,3 @@ def _count_examples(paths, fields):
     records = tf.data.TFRecordDataset([str(path) for path in paths]).batch(16)
     counted = examples.prompt(records).reduce(tf.constant(0, tf.int64), add)
     return int(counted)
-
-
-def _count_batches(dataset):
-    if not isinstance(dataset, tf.data.Dataset):
-        raise ValueError(
-            f"`dataset` must be a tf.data.Dataset. Received: {dataset!r}"
-        )
-    count = int(dataset.cardinality())
-    if count < 1:
-        what = {
-            int(tf.data.INFINITE_CARDINALITY): "an infinite data set",
-            int(tf.data.UNKNOWN_CARDINALITY): "one of unknown length (see "
-            "`tf.data.experimental.assert_cardinality`)",
-        }.get(count, "an empty one")
-        raise ValueError(
-            "`dataset` must be finite, of known length and not empty. "
-            f"Received: {what}"
-        )
-    return count
-
-
-def _is_arithmetic(teacher):
-    return isinstance(teacher, Ensemble) and teacher.combine == "arithmetic"
-
-
-def _check_teacher(teacher, temperature, top_k):
-    if not isinstance(teacher, keras.Model):
-        raise ValueError(
-            "`teacher` must be a keras.Model, whose weights tell it from "
-            f"others. Received: {teacher!r}"
-        )
-    if temperature is not None:
-        arguments.check_temperature(temperature)
-    elif top_k is not None or _is_arithmetic(teacher):
-        raise ValueError(
-            "`temperature` must be given: the soft targets of an arithmetic "
-            "ensemble, and those of `top_k`, depend on it. Received: "
-            "temperature=None"
-        )
-
-
-def _check_options(dtype, top_k, views, augment, shards):
-    if dtype not in store_format.DTYPES:
-        raise ValueError(
-            f"`dtype` must be one of {store_format.DTYPES}. "
-            f"Received: dtype={dtype!r}"
-        )
-    counts = {"views": views, "shards": shards}
-    if top_k is not None:
-        counts["top_k"] = top_k
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(
-                f"`{name}` must be a positive integer. "
-                f"Received: {name}={count!r}"
-            )
-    if views > 1 and augment is None:
-        raise ValueError(
-            "`augment` must be given for several views: without it they are "
-            f"all the same. Received: views={views}, augment=None"
-        )

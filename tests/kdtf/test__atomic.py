@@ -1,6 +1,7 @@
 """kdtf._atomic: whole or not at all."""
 
 import os
+import threading
 
 import pytest
 
@@ -62,3 +63,27 @@ def test_a_file_is_written_whole(tmp_path):
     _atomic.write_whole(path, b"bytes")
     assert path.read_bytes() == b"bytes"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
+    """Whoever looks at any moment finds the old one or the new one."""
+    path = tmp_path / "folder"
+    with _atomic.whole_directory(path) as scratch:
+        (scratch / "a.txt").write_text("old")
+    there, stop = set(), threading.Event()
+
+    def look():
+        while not stop.is_set():
+            there.add(path.is_dir())
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for i in range(300):
+            with _atomic.whole_directory(path, replace=True) as scratch:
+                (scratch / "a.txt").write_text(f"new {i}")
+    finally:
+        stop.set()
+        looking.join()
+    assert there == {True}
+    assert (path / "a.txt").read_text() == "new 299"

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf import losses
+from kdtf._training import objective
 from tests import nets, reference
 
 T, SOFT, HARD = 3.0, 0.7, 0.2
@@ -289,13 +289,13 @@ def test_eager_graph_and_xla_train_alike():
 
 def test_on_a_gpu_the_loss_is_compiled_and_trains_alike(monkeypatch):
     plain = weights_after(nets.deep(0), nets.deep(7))
-    calls, compiled = [], losses.compiled_entry_losses
+    calls, compiled = [], objective._compiled_entry_losses
 
     def recorded(*arguments):
         calls.append(arguments)
         return compiled(*arguments)
 
-    monkeypatch.setattr(losses, "compiled_entry_losses", recorded)
+    monkeypatch.setattr(objective, "_compiled_entry_losses", recorded)
     devices = tf.config.list_physical_devices
     monkeypatch.setattr(
         tf.config,
@@ -343,3 +343,32 @@ def test_two_replicas_train_like_one(mirrored_strategy):
         both = weights_after(student(), nets.linear(7))
     for a, b in zip(one, both, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "way",
+    (*WAYS.values(), {"jit_compile": True, "steps_per_execution": 3}),
+)
+def test_a_new_teacher_teaches_at_once(way):
+    """Compiled steps hold the teacher that they were traced with."""
+    x, y = nets.inputs(), nets.labels()
+
+    def report(distiller):
+        return distiller.evaluate(x, y, verbose=0, return_dict=True)
+
+    def fit(distiller):
+        distiller.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+
+    changed = distiller_of(nets.linear(0), nets.linear(7), compiled=way)
+    fit(changed)
+    report(changed)
+    changed.student.set_weights(nets.linear(0).get_weights())
+    changed.set_teacher(nets.linear(8))
+    fresh = distiller_of(nets.linear(0), nets.linear(8), compiled=way)
+    assert report(changed) == pytest.approx(report(fresh), rel=1e-5)
+    fit(changed)
+    fit(fresh)
+    for ours, theirs in zip(
+        nets.values(changed.student), nets.values(fresh.student), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)

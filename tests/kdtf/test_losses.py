@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kdtf import losses
+from kdtf._math import entries
 from tests import reference
 from tests.running import (
     MODES,
@@ -260,7 +261,7 @@ def test_dense_labels_are_the_sparse_ones():
     )
     np.testing.assert_allclose(one, other, rtol=1e-6)
     assert_close(by_one, by_other, 1e-6)
-    labelled = losses.is_labelled(z, tf.constant(dense)).numpy()
+    labelled = entries.is_labelled(tf.constant(dense), z).numpy()
     np.testing.assert_array_equal(labelled, sparse >= 0)
 
 

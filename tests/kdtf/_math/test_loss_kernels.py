@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kdtf import losses
+from kdtf._training import objective
 from tests.running import MODES, random_logits, run, value_and_gradient
 
 
@@ -125,7 +126,7 @@ def test_compiled_loss_is_one_xla_program():
     z = tf.zeros((64, 128))
     labels = tf.zeros((64,), tf.int32)
     hyperparameters = (tf.constant(2.0), tf.constant(0.9), tf.constant(0.1))
-    hlo = losses.compiled_entry_losses.experimental_get_compiler_ir(
+    hlo = objective._compiled_entry_losses.experimental_get_compiler_ir(
         z, z, labels, *hyperparameters
     )(stage="hlo")
     entry = hlo[hlo.index("ENTRY") :]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf._training import batch_groups
 from tests import nets
 
@@ -29,11 +30,6 @@ def batches(found):
                     for leaf, shape in zip(cut, shapes, strict=True)
                 ]
             yield cut
-
-
-def test_keras_still_has_what_groups_are_made_with():
-    """Not public; without it every `fit` would quietly run Keras's loop."""
-    assert batch_groups.DataAdapter is not None
 
 
 @pytest.mark.parametrize(("rows", "partial"), ((20, 4), (22, 2)))
@@ -101,6 +97,6 @@ def test_groups_divide_an_execution_and_fit_into_memory(
 
 
 def test_without_keras_adapters_nothing_changes(monkeypatch):
-    monkeypatch.setattr(batch_groups, "DataAdapter", None)
+    monkeypatch.setattr(keras_private, "get_data_adapter", None)
     arguments = {"x": nets.inputs(), "validation_split": 0.5}
     assert batch_groups.regroup(arguments, 2) is arguments

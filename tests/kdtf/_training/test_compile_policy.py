@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf import losses
-from kdtf._training import compile_policy, multi_step
+from kdtf._training import compile_policy, multi_step, objective
 from tests import nets
 
 LAYERS = keras.layers
@@ -179,13 +178,13 @@ def test_the_loss_of_many_classes_is_compiled(shape, expected):
 
 
 def test_many_classes_train_alike_compiled_or_not(monkeypatch):
-    calls, compiled = [], losses.compiled_entry_losses
+    calls, compiled = [], objective._compiled_entry_losses
 
     def recorded(*arguments):
         calls.append(arguments)
         return compiled(*arguments)
 
-    monkeypatch.setattr(losses, "compiled_entry_losses", recorded)
+    monkeypatch.setattr(objective, "_compiled_entry_losses", recorded)
     x = nets.inputs()
     v = np.random.default_rng(3).normal(size=(12, 300)).astype(np.float32)
     y = {"labels": nets.labels(), "teacher_logits": v}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdtf
 from tests import nets, reference
@@ -32,6 +33,25 @@ def test_dense_labels_skip_unlabelled_rows_too():
     dense = np.where(y[:, None] < 0, -1.0, np.eye(4)[y])
     logs, z, _ = evaluate([keras.metrics.CategoricalAccuracy(name="a")], dense)
     assert logs["a"] == pytest.approx((z.argmax(-1) == y)[y >= 0].mean())
+
+
+@keras.saving.register_keras_serializable("tests")
+class MeanOfTable(keras.metrics.Mean):
+    """Looks labels up in a table, and fails on negative ones as many do."""
+
+    def update_state(self, labels, logits, sample_weight=None):
+        tf.debugging.assert_non_negative(labels)
+        table = tf.constant([10.0, 20.0, 30.0, 40.0])
+        super().update_state(tf.gather(table, labels), sample_weight)
+
+
+def test_a_metric_that_fails_on_negative_labels_sees_none():
+    y = nets.labels(unlabelled=(0, 4, 9))
+    logs, _, _ = evaluate(
+        [MeanOfTable("table")], y, run_eagerly=True, jit_compile=False
+    )
+    expected = (10.0 * (1 + y[y >= 0])).mean()
+    assert logs["table"] == pytest.approx(expected)
 
 
 def test_fidelity_is_fed_the_teachers_logits():

@@ -41,22 +41,37 @@ def test_teacher_logits_beside_a_teacher_are_refused():
         distiller.fit(nets.inputs(), stored, verbose=0)
 
 
-def test_a_trailing_axis_of_labels_goes():
-    logits = tf.zeros((3, 4))
-    column = targets.fit_labels(np.array([[1], [2], [3]]), logits)
-    np.testing.assert_array_equal(column, [1, 2, 3])
-    dense = np.eye(4)[:3]
-    np.testing.assert_array_equal(targets.fit_labels(dense, logits), dense)
-    assert targets.fit_labels(None, logits) is None
-
-
 def test_weights_of_frames_get_the_structure_of_y():
     weights = np.ones((2, 3))
     assert targets.weights_beside(np.zeros(2), weights) is weights
     assert targets.weights_beside({"labels": 0}, None) is None
     beside = targets.weights_beside({"labels": 0, "teacher_logits": 0}, weights)
     assert set(beside) == {"labels", "teacher_logits"}
-    logits = tf.zeros((2, 3, 4))
-    np.testing.assert_array_equal(
-        targets.entry_weights(logits, beside), weights
-    )
+    assert targets.common_weight(beside) is beside["labels"]
+    np.testing.assert_array_equal(targets.common_weight(beside), weights)
+    assert targets.common_weight(weights) is weights
+
+
+def test_the_temperature_is_told_by_a_key():
+    y = {"teacher_logits": 0, targets.temperature_key(2.5): 0}
+    assert targets.temperature_of(y) == 2.5
+    assert targets.temperature_of({"teacher_logits": 0}) is None
+    assert targets.temperature_of(np.zeros(3)) is None
+    assert targets.from_data(y) == (None, 0, 0)
+
+
+def test_the_temperature_is_known_before_any_batch():
+    y = {"labels": [0], targets.temperature_key(3): [3.0]}
+    data = tf.data.Dataset.from_tensor_slices((np.zeros((1, 2)), y))
+    data = data.shuffle(2).batch(2).map(lambda x, y: (x, y, x[:, 0]))
+    assert targets.temperature_of_batches(iter(data)) == 3.0
+    plain = tf.data.Dataset.from_tensor_slices(np.zeros((4, 2)))
+    assert targets.temperature_of_batches(iter(plain.batch(2))) is None
+
+
+def test_only_the_same_temperature_passes():
+    targets.require_temperature(None, tf.Variable(2.0))
+    # In float32, as the variable holds it.
+    targets.require_temperature(2.1, tf.Variable(2.1))
+    with pytest.raises(ValueError, match=r"made at, 2\.1.*temperature=2\.2"):
+        targets.require_temperature(2.1, tf.Variable(2.2))

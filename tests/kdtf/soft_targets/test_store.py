@@ -443,5 +443,5 @@ def test_what_is_no_store_is_not_opened(tmp_path):
     (tmp_path / store_format.MANIFEST).rename(
         tmp_path / store_format.UNFINISHED
     )
-    with pytest.raises(ValueError, match="goes on where it stood"):
+    with pytest.raises(ValueError, match="resumes where it stopped"):
         kdtf.SoftTargets(tmp_path)

@@ -1,16 +1,15 @@
-"""Weights of entries by their class, and by whether they have a label."""
+"""Weights of entries by their class."""
 
 import tensorflow as tf
 
-from kdtf import losses
-from kdtf._math import arguments
+from kdtf._math import entries
 
 
-def apply_class_weight(weights, class_weight, labels, logits):
+def apply(weights, class_weight, labels, logits):
     """`weights` times the weight of each entry's class.
 
     Args:
-      weights: `[...]` float32, or None where every entry weighs 1.
+      weights: `[...]` float32, or None if every entry weighs 1.
       class_weight: dict from class to weight, or None; classes that are not in
         it, and unlabelled entries, weigh 1.
       labels: `[...]` classes or `[..., classes]` distributions, which count as
@@ -25,17 +24,11 @@ def apply_class_weight(weights, class_weight, labels, logits):
     table = tf.constant(
         [class_weight.get(c, 1.0) for c in range(logits.shape[-1])], tf.float32
     )
-    if arguments.is_dense(logits, labels):
+    if entries.is_dense(labels, logits):
         classes = tf.argmax(labels, axis=-1)
     else:
         classes = tf.maximum(tf.cast(labels, tf.int32), 0)
     by_class = tf.where(
-        losses.is_labelled(logits, labels), tf.gather(table, classes), 1.0
+        entries.is_labelled(labels, logits), tf.gather(table, classes), 1.0
     )
     return by_class if weights is None else weights * by_class
-
-
-def labelled_weights(weights, labels, logits):
-    """`weights` `[...]` with 0 on unlabelled entries; never None."""
-    labelled = tf.cast(losses.is_labelled(logits, labels), tf.float32)
-    return labelled if weights is None else weights * labelled

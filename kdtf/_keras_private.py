@@ -1,0 +1,102 @@
+"""Every private name of Keras that kdtf uses, each with its reason.
+
+None of them is promised by Keras. Where one is missing or means something
+else, either Keras's own way is taken (and is only slower), or a RuntimeError
+says so: nothing is dropped in silence.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+try:
+    # Reason: `fit` has no public way to iterate over groups of batches, and
+    # none to split off validation data by itself. Without them `fit` runs
+    # Keras's own loop.
+    from keras.src.trainers.data_adapters import get_data_adapter
+    from keras.src.trainers.data_adapters.array_slicing import (
+        train_validation_split,
+    )
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+except ImportError:
+    get_data_adapter = train_validation_split = None
+    DataAdapter = object
+
+
+def has_data_adapters():
+    """Whether `get_data_adapter` and its kin are there."""
+    return get_data_adapter is not None
+
+
+def mask_of(tensor):
+    """The mask `[...]` that Keras's layers left on their output, or None.
+
+    Reason: a model returns its mask as an attribute of its output; only
+    `keras.Model.compute_loss` reads it, and that for its own losses alone.
+
+    Raises:
+      RuntimeError: if this Keras keeps masks elsewhere, since every masked
+        entry would then count.
+    """
+    _require_masks_as_attributes()
+    return getattr(tensor, "_keras_mask", None)
+
+
+@functools.cache
+def _require_masks_as_attributes():
+    with tf.init_scope():
+        masked = keras.layers.Masking()(tf.zeros([1, 1, 1]))
+    if getattr(masked, "_keras_mask", None) is None:
+        raise _missing("tf.Tensor._keras_mask")
+
+
+def leaf_layers(model):
+    """All layers of a model that hold no others, or None if Keras hides them.
+
+    Reason: `model.layers` stops at the layers that wrap others.
+    """
+    try:
+        layers = model._flatten_layers(include_self=False)
+        return [layer for layer in layers if not layer._layers]
+    except AttributeError:
+        return None
+
+
+def loss_tracker(model):
+    """The metric that `fit` reports as `loss`.
+
+    Reason: Keras makes it in `compile`, and lists it first among the metrics
+    under that name; a second metric called `loss` would collide.
+
+    Raises:
+      RuntimeError: if this Keras has none.
+    """
+    return _attribute(model, "_loss_tracker")
+
+
+def compiled_metrics(model):
+    """The collection of the metrics that were given to `compile`, or None.
+
+    Reason: metrics are fed one by one here, either the teacher's logits or the
+    labels; `compute_metrics` feeds all of them the same.
+
+    Raises:
+      RuntimeError: if this Keras has none.
+    """
+    return _attribute(model, "_compile_metrics")
+
+
+def _attribute(model, name):
+    try:
+        return getattr(model, name)
+    except AttributeError:
+        raise _missing(f"keras.Model.{name}") from None
+
+
+def _missing(name):
+    return RuntimeError(
+        f"kdtf needs `{name}`, a private name of Keras, which Keras "
+        f"{keras.__version__} no longer has: install a version of Keras that "
+        "BUILD.md lists as tested, or a newer kdtf."
+    )

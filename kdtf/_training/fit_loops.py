@@ -1,0 +1,132 @@
+"""How Keras's loops over batches run a Distiller's steps."""
+
+import inspect
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kdtf._training import batch_groups, multi_step, targets
+
+
+class FitLoops(keras.Model):
+    """The part of `Distiller` that runs its steps, over epochs and batches."""
+
+    train_function: Any
+    test_function: Any
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        class_weight: dict | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`.
+
+        Args:
+          x: as in Keras; the only argument needed for unlabelled data.
+          y: labels, or a dict of labels and teacher_logits, or None.
+          *args: as in Keras.
+          class_weight: dict from class to weight, applied to both terms of the
+            loss and to `weighted_metrics`; classes that are not in it, and
+            unlabelled rows, weigh 1.
+          sample_weight: array `[batch]` or, for time frames, `[batch, time]`.
+          **kwargs: as in Keras.
+
+        Returns:
+          The `keras.callbacks.History`.
+
+        Raises:
+          ValueError: if the data hold no batch, or not what the loss needs, or
+            soft targets that were made at another temperature.
+        """
+        self._set_class_weight(class_weight)
+        sample_weight = targets.weights_beside(y, sample_weight)
+        named = inspect.signature(super().fit).bind(
+            x, y, *args, sample_weight=sample_weight, **kwargs
+        )
+        given = named.arguments
+        if isinstance(x, tf.data.Dataset):
+            # Keras's default warns that it cannot shuffle a data set.
+            given.setdefault("shuffle", False)
+        if self._trains_in_one_program():
+            given = batch_groups.regroup(given, self.steps_per_execution)
+        history = super().fit(**given)
+        of_training = [n for n in history.history if not n.startswith("val_")]
+        if history.epoch and not of_training:
+            raise ValueError(
+                "`x` must hold at least one batch. Received: no data"
+            )
+        return history
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *args: Any,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
+        sample_weight = targets.weights_beside(y, sample_weight)
+        return super().evaluate(
+            x, y, *args, sample_weight=sample_weight, **kwargs
+        )
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        *args: Any,
+        class_weight: dict | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
+        targets.require_temperature(targets.temperature_of(y), self.temperature)
+        self._set_class_weight(class_weight)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.test_on_batch`; y as in `fit`."""
+        targets.require_temperature(targets.temperature_of(y), self.temperature)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras; under XLA an execution of many steps is one program."""
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=True)
+        function = self.train_function
+        if self._trains_in_one_program():
+            function = multi_step.train_function(self, function)
+        self.train_function = self._at_its_temperature(function)
+
+    def make_test_function(self, force: bool = False) -> None:
+        """As in Keras."""
+        if self.test_function is not None and not force:
+            return
+        super().make_test_function(force=True)
+        self.test_function = self._at_its_temperature(self.test_function)
+
+    def _at_its_temperature(self, function):
+        """Keras's function of an iterator, which refuses targets of another T.
+
+        At every execution, since the temperature may be assigned in between.
+        """
+
+        def checked(iterator):
+            found = targets.temperature_of_batches(iterator)
+            targets.require_temperature(found, self.temperature)
+            return function(iterator)
+
+        return checked
+
+    def _set_class_weight(self, class_weight):
+        if class_weight != self._class_weight:
+            self._class_weight = class_weight
+            self.train_function = None  # it holds the old weights

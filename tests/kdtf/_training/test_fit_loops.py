@@ -1,0 +1,145 @@
+"""kdtf._training.fit_loops: what `fit` and its kin add to Keras's."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from tests import nets, stores
+
+WAYS = {
+    "eager": {"run_eagerly": True},
+    "graph": {"jit_compile": False},
+    "xla": {"jit_compile": True},
+    "many steps": {"jit_compile": True, "steps_per_execution": 3},
+}
+
+
+def compiled(student, teacher=None, *, temperature=2.0, **kwargs):
+    distiller = kdtf.Distiller(student, teacher, temperature=temperature)
+    distiller.compile(keras.optimizers.SGD(0.1), **kwargs)
+    return distiller
+
+
+def tempered(directory, temperature):
+    """A data set with soft targets that hold for one temperature."""
+    ensemble = kdtf.Ensemble([nets.linear(3), nets.linear(4)])
+    store = stores.write(directory, ensemble, temperature=temperature)
+    joined = store.join(stores.dataset(None), temperature=temperature)
+    return joined.shuffle(8).batch(4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_targets_of_another_temperature_are_refused(tmp_path, way):
+    """Student equal to teacher would have a loss of about 1, not of 0."""
+    data = tempered(tmp_path, 1.0)
+    message = r"`temperature`.*made at, 1:.*temperature=20"
+    other = compiled(nets.linear(), temperature=20.0, **WAYS[way])
+    before = nets.values(other.student)
+    with pytest.raises(ValueError, match=message):
+        other.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        other.evaluate(data, verbose=0)
+    for old, new in zip(before, nets.values(other.student), strict=True):
+        np.testing.assert_array_equal(old, new)
+    same = compiled(nets.linear(), temperature=1.0, **WAYS[way])
+    same.fit(data, validation_data=data, verbose=0)
+    same.temperature.assign(20.0)
+    with pytest.raises(ValueError, match=message):
+        same.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        same.evaluate(data, verbose=0)
+
+
+def test_a_temperature_assigned_during_fit_is_refused(tmp_path):
+    distiller = compiled(nets.linear(), temperature=1.0, jit_compile=True)
+    anneal = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: distiller.temperature.assign(
+            1.0 + epoch
+        )
+    )
+    with pytest.raises(ValueError, match="temperature=2"):
+        distiller.fit(
+            tempered(tmp_path, 1.0), epochs=2, callbacks=[anneal], verbose=0
+        )
+
+
+@pytest.mark.parametrize("method", ("train_on_batch", "test_on_batch"))
+def test_a_batch_of_another_temperature_is_refused(tmp_path, method):
+    [batch] = tempered(tmp_path, 1.0).take(1)
+    distiller = compiled(nets.linear(), temperature=1.0)
+    getattr(distiller, method)(*batch)
+    distiller.temperature.assign(2.0)
+    with pytest.raises(ValueError, match="temperature=2"):
+        getattr(distiller, method)(*batch)
+
+
+def test_top_k_of_another_temperature_is_refused(tmp_path):
+    store = stores.write(tmp_path, temperature=2.0, top_k=2)
+    data = store.join(stores.dataset(), temperature=2.0)
+    distiller = compiled(nets.linear(), temperature=3.0)
+    with pytest.raises(ValueError, match=r"made at, 2:.*temperature=3"):
+        distiller.fit(data, verbose=0)
+
+
+def test_logits_of_any_temperature_stay_free(tmp_path):
+    data = stores.write(tmp_path).join(stores.dataset())
+    distiller = compiled(nets.linear(), temperature=3.0)
+    distiller.fit(data, verbose=0)
+    distiller.temperature.assign(1.0)
+    distiller.fit(data, verbose=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_second_fit_uses_its_own_class_weight(way):
+    """Compiled steps hold the weights that they were traced with."""
+    x, y = nets.inputs(), nets.labels()
+
+    def trained(*weights):
+        distiller = compiled(nets.linear(0), nets.linear(7), **WAYS[way])
+        for class_weight in weights:
+            distiller.student.set_weights(nets.linear(0).get_weights())
+            distiller.fit(
+                x,
+                y,
+                class_weight=class_weight,
+                batch_size=4,
+                shuffle=False,
+                verbose=0,
+            )
+        return nets.values(distiller.student)
+
+    heavy = dict.fromkeys(range(4), 5.0)
+    for weights in (({0: 1.0}, heavy), (heavy, None)):
+        for ours, alone in zip(
+            trained(*weights), trained(weights[-1]), strict=True
+        ):
+            np.testing.assert_allclose(ours, alone, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("steps", (1, 3))
+@pytest.mark.parametrize(("asked", "count"), (({}, 0), ({"shuffle": True}, 1)))
+def test_a_shuffle_that_cannot_be_is_warned_of_once(steps, asked, count):
+    distiller = compiled(
+        nets.linear(),
+        nets.linear(7),
+        jit_compile=True,
+        steps_per_execution=steps,
+    )
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        distiller.fit(stores.dataset(), verbose=0, **asked)
+    about = [w for w in found if "shuffle=True" in str(w.message)]
+    assert len(about) == count
+
+
+def test_shuffle_may_be_given_by_position():
+    distiller = compiled(nets.linear(), nets.linear(7))
+    data = stores.dataset()
+    positional = (None, None, 1, 0, None, 0.0, None, False)
+    history = distiller.fit(data, *positional)
+    assert np.isfinite(history.history["loss"]).all()
+    assert isinstance(data, tf.data.Dataset)

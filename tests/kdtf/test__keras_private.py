@@ -1,0 +1,95 @@
+"""kdtf._keras_private: each name is there, and what happens if it is not."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf import _keras_private as keras_private
+from kdtf._training import compile_policy
+from tests import nets
+
+
+def compiled(**kwargs):
+    distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd", metrics=["accuracy"], **kwargs)
+    return distiller
+
+
+def test_data_adapters_are_there():
+    """Without them every `fit` would quietly run Keras's loop."""
+    assert keras_private.has_data_adapters()
+    adapter = keras_private.get_data_adapter(np.zeros((4, 2)))
+    assert isinstance(adapter, keras_private.DataAdapter)
+    (x, _, _), (held_out, _, _) = keras_private.train_validation_split(
+        (np.zeros((4, 2)), None, None), 0.25
+    )
+    assert (len(x), len(held_out)) == (3, 1)
+
+
+def test_masks_are_read():
+    x = np.ones((1, 2, 3), np.float32)
+    x[0, 1] = 0
+    mask = keras_private.mask_of(keras.layers.Masking()(x))
+    np.testing.assert_array_equal(mask, [[True, False]])
+    assert keras_private.mask_of(tf.zeros((2, 3))) is None
+
+
+def test_masks_that_cannot_be_read_are_an_error(monkeypatch):
+    """Otherwise padding would silently count as frames."""
+    monkeypatch.setattr(
+        keras.layers.Masking, "__call__", lambda self, x: tf.identity(x)
+    )
+    keras_private._require_masks_as_attributes.cache_clear()
+    try:
+        with pytest.raises(RuntimeError, match=r"_keras_mask.*no longer has"):
+            kdtf.metrics.Agreement().update_state([[1.0]], [[1.0]])
+    finally:
+        monkeypatch.undo()
+        keras_private._require_masks_as_attributes.cache_clear()
+
+
+def test_leaf_layers_reach_into_wrappers_and_models():
+    inner = keras.Sequential([keras.Input((3, 2)), keras.layers.Dense(2)])
+    wrapped = keras.layers.TimeDistributed(keras.layers.Dense(4))
+    model = keras.Sequential([keras.Input((3, 2)), inner, wrapped])
+    kinds = [type(layer).__name__ for layer in keras_private.leaf_layers(model)]
+    assert sorted(kinds) == ["Dense", "Dense", "InputLayer", "InputLayer"]
+
+
+def test_without_layers_keras_decides_about_xla(monkeypatch):
+    monkeypatch.setattr(keras_private, "leaf_layers", lambda model: None)
+    distiller = compiled()
+    assert not compile_policy.is_faster(distiller)
+    assert not compile_policy.loops_fast(distiller.student)
+
+
+class NoFlatten:
+    """A model of a Keras that hides its layers."""
+
+
+def test_hidden_layers_are_none():
+    assert keras_private.leaf_layers(NoFlatten()) is None
+
+
+def test_the_loss_tracker_is_what_fit_reports_as_loss():
+    distiller = compiled()
+    logs = distiller.evaluate(
+        nets.inputs(), nets.labels(), verbose=0, return_dict=True
+    )
+    tracker = keras_private.loss_tracker(distiller)
+    assert float(tracker.result()) == pytest.approx(logs["loss"])
+
+
+def test_compiled_metrics_are_those_given_to_compile():
+    distiller = compiled()
+    distiller.evaluate(nets.inputs(), nets.labels(), verbose=0)
+    found = keras_private.compiled_metrics(distiller)
+    assert [metric.name for metric in found.metrics] == ["accuracy"]
+
+
+@pytest.mark.parametrize("name", ("loss_tracker", "compiled_metrics"))
+def test_a_missing_attribute_is_named(name):
+    with pytest.raises(RuntimeError, match=r"keras.Model._\w+.*no longer has"):
+        getattr(keras_private, name)(NoFlatten())
