@@ -1,49 +1,73 @@
 # make demo   the MNIST experiment on embedded digits, into runs/demo
-# make test   lint and all tests
+# make test   lint and all tests, and which of them took longest
 # make quick  lint and the tests that take seconds
+# make lint   formatting, imports between modules, types
+# make lowest the quick tests with the lowest versions that setup.py allows
 # make wheel  dist/kdtf-*.whl
 # make tables README's tables, from the figures in results/
 # make docs   the site, into site/
-# Each makes .venv first, with what it needs. Another Python: make PYTHON=...
+# make hooks  lint before every commit, through pre-commit
+# make clean  what the others made
+#
+# Each first makes an environment with what it needs, in .venv. For another
+# Python:
+#     make quick PYTHON=python3.13 VENV=.venv-3.13
+# and tests in more or fewer processes than two:
+#     make test PROCESSES=8
 
 PYTHON ?= python3
-# Relative, and never through the scripts in .venv/bin, so that a space in the
+VENV ?= .venv
+CONSTRAINTS ?=
+PROCESSES ?= 2
+# Relative, and never through the scripts in $(VENV)/bin, so that a space in the
 # checkout's path does no harm.
-RUN := .venv/bin/python -m
-PIP := $(RUN) pip --disable-pip-version-check install --quiet
+RUN = $(VENV)/bin/python -m
+PIP = $(RUN) pip --disable-pip-version-check install --quiet
+PYTEST = $(RUN) pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
-.PHONY: demo test quick lint wheel tables docs clean
+.PHONY: demo test quick quick-tests lint lowest wheel tables docs hooks clean
 
-demo: .venv/trainers.installed
+demo: $(VENV)/trainers.installed
 	$(RUN) trainers.mnist --dataset=digits --seeds=5 --run_dir=runs/demo
 
 test: lint
-	$(RUN) pytest --numprocesses=2 --dist=worksteal
+	$(PYTEST) --durations=20
 
-quick: lint
-	$(RUN) pytest --numprocesses=2 --dist=worksteal -m "not slow"
+quick: lint quick-tests
 
-lint: .venv/dev.installed
+quick-tests: $(VENV)/dev.installed
+	$(PYTEST) -m "not slow"
+
+lint: $(VENV)/dev.installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(VENV)/bin/python -c "import importlinter.cli as c; c.lint_imports_command()"
+	$(RUN) mypy
 
-wheel: .venv/dev.installed
+lowest:
+	$(MAKE) quick-tests PYTHON=python3.11 VENV=.venv-lowest \
+		CONSTRAINTS=constraints-lowest.txt
+
+wheel: $(VENV)/dev.installed
 	$(RUN) pip wheel --quiet --no-deps --wheel-dir dist .
 
-tables: .venv/dev.installed
+tables: $(VENV)/dev.installed
 	$(RUN) benchmarks.tables
 
-docs: .venv/docs.installed
+docs: $(VENV)/docs.installed
 	$(RUN) mkdocs build --strict
 
-clean:
-	rm -rf .venv build dist runs *.egg-info
+hooks: $(VENV)/dev.installed
+	$(RUN) pre_commit install
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+clean:
+	rm -rf .venv .venv-* build dist runs *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
 
 # A stamp, written last: an install that was cut off starts again.
-.venv/%.installed: setup.py kdtf/_version.py .venv/bin/python
-	@echo "Installing kdtf[$*] and TensorFlow into .venv: minutes, once."
-	$(PIP) --editable ".[$*]"
+$(VENV)/%.installed: setup.py kdtf/_version.py $(CONSTRAINTS) $(VENV)/bin/python
+	@echo "Installing kdtf[$*] and TensorFlow into $(VENV): minutes, once."
+	$(PIP) --editable ".[$*]" $(CONSTRAINTS:%=--constraint %)
 	touch $@

@@ -14,16 +14,26 @@ def version():
     return re.search(r'__version__ = "(.+)"', text)[1]
 
 
-# What the scripts in trainers/ and benchmarks/ use beside the library.
+# What `import kdtf` imports; tests/kdtf/test_package.py checks it.
+LIBRARY = [
+    "keras>=3.12",
+    "numpy>=1.26",
+    "tensorflow>=2.20",
+]
+
+# What the scripts in trainers/ and benchmarks/ need in addition.
 TRAINERS = [
+    "absl-py>=2.1",
     # pydub needs audioop, which Python 3.13 no longer has.
     'audioop-lts>=0.2; python_version >= "3.13"',
+    "importlib_resources>=6.0",  # TFDS imports it and does not declare it
     "jiwer>=3.0",
     "matplotlib>=3.8",
-    "pydub>=0.25",  # TFDS reads spoken_digit's files with it
-    "scikit-learn>=1.4",
-    "scipy>=1.11",
+    "pydub>=0.25.1",  # TFDS reads spoken_digit's files with it
+    "scikit-learn>=1.7",
+    "scipy>=1.11.4",
     "tensorboard>=2.20",
+    "tensorflow-datasets>=4.9.7",
     "tqdm>=4.66",
 ]
 
@@ -35,26 +45,23 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["kdtf", "kdtf.*"]),
+    package_data={"kdtf": ["py.typed"]},
     python_requires=">=3.11,<3.14",
-    install_requires=[
-        "absl-py>=2.1",
-        "importlib_resources>=6.0",  # TFDS imports it and does not declare it
-        "keras>=3.12",
-        "numpy>=1.26",
-        "tensorflow>=2.20",
-        "tensorflow-datasets>=4.9.7",
-    ],
+    install_requires=LIBRARY,
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
         "trainers": TRAINERS,
         "dev": [
             *TRAINERS,
-            "pytest>=8",
+            "import-linter>=2.5",
+            "mypy>=1.18.1",
+            "pre-commit>=4.0",
+            "pytest>=8.0",
             "pytest-xdist>=3.5",
             "ruff==0.17.6",
-            "setuptools>=77",
-            "wheel>=0.43",
+            "setuptools>=77.0.1",
+            "wheel>=0.43.0",
         ],
     },
     classifiers=[

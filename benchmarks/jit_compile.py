@@ -1,9 +1,9 @@
-"""Which students XLA trains faster: what `jit_compile="auto"` goes by.
+"""Which students XLA trains faster: the basis of `jit_compile="auto"`.
 
     python -m benchmarks.jit_compile
 
-trains one small student of every kind of layer, with given teacher logits, with
-and without XLA, one step an execution and many (as Keras runs them, where the
+trains one small student for every kind of layer on given teacher logits, with
+and without XLA, one step an execution and many (as Keras runs them if the
 student has convolutions). Five minutes on two cores; let nothing else run.
 """
 
@@ -99,7 +99,7 @@ class _SelfAttention(keras.layers.Layer):
 def contenders(shape, layers):
     """Dict from (XLA or not, steps an execution) to an epoch's training."""
     rng = np.random.default_rng(0)
-    # Whole numbers, so that they are words to an embedding.
+    # Whole numbers, which an embedding can take for words.
     x = rng.integers(0, 1000, (STEPS * BATCH, *shape)).astype(np.float32) / (
         1 if shape == (64,) else 1000
     )

@@ -1,4 +1,4 @@
-"""kdtf and `keras.distillation` behind one interface, to be measured alike."""
+"""kdtf and `keras.distillation` behind one interface."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class Library:
     """A way to distill.
 
     Attributes:
-      name: as README's tables say it.
+      name: str, as the tables give it.
       soft_term: (student_logits, teacher_logits, temperature) -> scalar, the
         batch mean of what should be T^2 KL(teacher || student).
       distiller: (student, teacher, temperature) -> an uncompiled `keras.Model`
@@ -78,7 +78,7 @@ KERAS_DEFAULT = _keras(
     "keras.distillation, default",
     lambda temperature: keras.distillation.LogitsDistillation(temperature),
 )
-# The one loss with which it applies softmax and T^2.
+# The only loss with which it applies softmax and T^2.
 KERAS_BEST = _keras(
     "keras.distillation, KLDivergence()",
     lambda temperature: keras.distillation.LogitsDistillation(

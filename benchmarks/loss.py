@@ -1,4 +1,4 @@
-"""Time and memory of the loss and its gradient, beside the formula.
+"""Time and memory of the loss and its gradient, against the formula.
 
     python -m benchmarks.loss
 
@@ -37,7 +37,7 @@ def kdtf_loss(z, v, labels):
 
 
 def formula(z, v, labels):
-    """The same as one writes it down: softmax and log-softmax at T."""
+    """The same as in a textbook: softmax and log-softmax at T."""
     p = tf.nn.softmax(v / TEMPERATURE)
     log_ratio = tf.nn.log_softmax(v / TEMPERATURE) - tf.nn.log_softmax(
         z / TEMPERATURE
@@ -46,7 +46,7 @@ def formula(z, v, labels):
 
 
 def cross_entropy(z, v, labels):
-    """TensorFlow's fused operation; not the KL, but with its gradient."""
+    """TensorFlow's fused operation: not the KL, but it has its gradient."""
     p = tf.nn.softmax(v / TEMPERATURE)
     soft = tf.nn.softmax_cross_entropy_with_logits(p, z / TEMPERATURE)
     return _weighted(soft, z, labels)
@@ -114,7 +114,7 @@ def random_inputs(shape):
 
 
 def runner(name, compiled, inputs, calls):
-    """Function that takes value and gradient of a loss so many times."""
+    """Function that computes value and gradient of a loss `calls` times."""
     function = value_and_gradient(LOSSES[name], compiled)
 
     def run():
@@ -126,16 +126,16 @@ def runner(name, compiled, inputs, calls):
 
 
 def peak_megabytes(*arguments):
-    """What a call takes beyond its inputs, in a process of its own (Linux)."""
+    """Memory of a call beyond its inputs, in a process of its own (Linux)."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_megabytes, arguments)
 
 
 def _peak_megabytes(name, compiled, shape):
-    # What tracing and compiling take is not the loss's.
+    # The memory for tracing and compiling is not the loss's.
     runner(name, compiled, random_inputs((2, 3)), 1)()
     run = runner(name, compiled, random_inputs(shape), 1)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak, anew
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     run()
     return (_status("VmHWM") - before) / 1e3

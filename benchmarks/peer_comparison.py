@@ -1,10 +1,10 @@
-"""kdtf beside keras.distillation on the same logits, nets and data.
+"""kdtf and `keras.distillation` on the same logits, nets and data.
 
     python -m benchmarks.peer_comparison
 
-measures what README's table says of the two: seconds on any machine. Every
+measures the table that compares the two, within seconds on any machine. Every
 cell is what the library did here; nothing is quoted. The first column is the
-right answer, derived in float64 or by what Keras's own `Model.fit` does.
+right answer, derived in float64 or from what Keras's own `Model.fit` does.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The training loop that one writes in PyTorch, for comparison.
+"""The usual training loop in PyTorch, for comparison.
 
-PyTorch is no dependency of the project: without it this contender is left out.
+The project does not depend on PyTorch: without it this contender is left out.
 """
 
 import itertools
@@ -21,7 +21,8 @@ def loop(layers, batches, steps, temperature, soft_weight, hard_weight):
       temperature, soft_weight, hard_weight: floats, as in `kdtf.Distiller`.
 
     Returns:
-      Function without arguments that trains; its loss is finite or it raises.
+      Function without arguments that trains, and raises `FloatingPointError` if
+      the last loss is not finite.
     """
     parts = []
     for inputs, units in itertools.pairwise(layers):

@@ -1,20 +1,20 @@
-"""Stored soft targets: what they weigh, what top_k loses, how fast they are.
+"""Stored soft targets: their size, the loss by `top_k`, their speed.
 
     python -m benchmarks.soft_targets --omniglot_dir=FOLDER --mnist_run=RUN_DIR
 
 measures three things, about forty minutes on two cores; `--only` picks some:
 
-    size      bytes per example, and KL from all logits to what `top_k` keeps of
-              them, for a convolutional teacher of 1,000 Omniglot characters and
-              for the MNIST teacher of a finished `trainers.mnist` run.
+    size      bytes per example, and KL from all logits to those that `top_k`
+              keeps, for a convolutional teacher of 1,000 Omniglot characters
+              and for the MNIST teacher of a finished `trainers.mnist` run.
     accuracy  test errors of students that learn from all logits, from the top
               k, and from labels alone.
-    speed     writing beside the teacher's bare inference, training from a store
-              beside training from memory, and peak memory against the number of
-              examples.
+    speed     writing against the teacher's bare inference, training from a
+              store against training from memory, and peak memory against the
+              number of examples.
 
-What was measured before stays in the result file; teachers and stores are kept
-in `--work_dir`.
+Earlier measurements stay in the result file; teachers and stores are kept in
+`--work_dir`.
 """
 
 import dataclasses
@@ -45,9 +45,9 @@ class Task:
       data: `trainers.data.ImageData`.
       teacher: `keras.Model`, `[batch, inputs]` to `[batch, classes]` logits.
       temperature: float.
-      tried_k: the k of which size and KL are measured.
-      trained_k: the k from which students learn.
-      units: int, of the students' two hidden layers.
+      tried_k: the values of k for which size and KL are measured.
+      trained_k: the values of k with which students are trained.
+      units: int, of each of the students' two hidden layers.
       epochs: int.
     """
 
@@ -77,7 +77,7 @@ class Task:
         )
 
     def targets(self, store):
-        """All that a store holds: a dict of arrays, `y` of a Distiller."""
+        """All that a store contains: a dict of arrays, `y` of a Distiller."""
         joined = store.join(self.dataset(), temperature=self.temperature)
         batches = [y for _, y in joined]
         return tf.nest.map_structure(lambda *a: np.concatenate(a), *batches)
@@ -99,7 +99,7 @@ def omniglot_task(data_dir, directory):
 
 
 def mnist_task(data_dir, manual_dir, run_dir):
-    """MNIST with the first teacher of a run; trains it where there is none."""
+    """MNIST with the first teacher of a run, trained if there is none."""
     data = mnist.load(data_dir, manual_dir)
     settings = recipes.DEFAULTS["mnist"]
     run = runs.Run(settings, data, run_dir, seeds=1)
@@ -115,7 +115,7 @@ def mnist_task(data_dir, manual_dir, run_dir):
 
 
 def _omniglot_teacher(data, path):
-    """A convolutional net; loaded where it was trained before."""
+    """A convolutional net; loaded if it has been trained before."""
     if path.exists():
         return keras.saving.load_model(path)
     keras.utils.set_random_seed(0)
@@ -198,7 +198,7 @@ def measure_size(task, directory):
 
 
 def measure_accuracy(task, directory, seeds):
-    """Test errors of students, one a seed, by what they learn from."""
+    """Test errors of students, one a seed, for each kind of target."""
     results = {}
     for top_k in (None, *task.trained_k):
         y = task.targets(task.store(directory, top_k))

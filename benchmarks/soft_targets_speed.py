@@ -32,7 +32,7 @@ def measure(rounds):
       rounds: int, timings of each.
 
     Returns:
-      Dict, as the result file holds it.
+      Dict, as it is written to the result file.
     """
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
@@ -79,7 +79,7 @@ def _seconds(function):
 
 
 def _writing(directory, batch, rounds):
-    """Writing a store beside running the teacher and dropping its logits."""
+    """Writing a store against running the teacher and dropping its logits."""
     teacher, data = _net(784, 1200), _data(60_000, 784, batch).repeat(5)
     infer = tf.function(lambda x: teacher(x, training=False))
 
@@ -102,7 +102,7 @@ def _writing(directory, batch, rounds):
 
 
 def _reading(directory, inputs, units, batch, execution, rounds):
-    """Training from a store, and reading alone, beside training from memory."""
+    """Training from a store, and mere reading, against training from memory."""
     steps = execution * (100_000 // (batch * execution))
     data = _data(steps * batch, inputs, batch).cache()
     store = kdtf.SoftTargets.write(

@@ -1,11 +1,11 @@
-"""Time of an epoch of the MNIST teacher: `fit` beside a bare TensorFlow loop.
+"""Time of an epoch of the MNIST teacher: `fit` against a bare TensorFlow loop.
 
     python -m benchmarks.teacher_step
 
 784-1200-1200-10 with dropout, max-norm and images jittered by up to 2 pixels,
-batch 256, 60,000 random images: five minutes on two cores. Ours is the dropout
-of `trainers.mnist.dropout`. The bare loop is a graph that iterates over the
-batches, without metrics and callbacks. Let nothing else run.
+batch 256, 60,000 random images: five minutes on two cores. "Our dropout" is
+that of `trainers.mnist.dropout`. The bare loop is a graph that iterates over
+the batches, without metrics and callbacks. Let nothing else run.
 """
 
 import dataclasses

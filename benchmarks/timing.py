@@ -1,4 +1,4 @@
-"""Timing turn and turn about, and what a figure has to be read with."""
+"""Timing contenders alternately, and the conditions of a measurement."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ from trainers.core import run_directory
 
 
 def interleaved(contenders, rounds):
-    """Times contenders in turn, so that a slow moment meets all of them.
+    """Times contenders alternately, so that a slow moment affects all of them.
 
     Args:
       contenders: dict from a name to a function without arguments; each is
@@ -48,11 +48,11 @@ def without_autotune(data):
 def ratio(ours, theirs):
     """Median and quartiles of ours / theirs, round by round.
 
-    A slow moment of the machine slows neighbours alike.
+    A slow moment of the machine affects both timings of a round.
 
     Args:
       ours: list of seconds, one a round.
-      theirs: likewise.
+      theirs: list of as many seconds.
 
     Returns:
       Dict of "median" and "quartiles".
@@ -65,7 +65,7 @@ def ratio(ours, theirs):
 
 
 def conditions(benchmark):
-    """What every result file starts with: machine, versions, commit."""
+    """The head of every result file: commit, versions, machine."""
     return {
         "benchmark": benchmark,
         "commit": run_directory.commit(),

@@ -1,11 +1,11 @@
-"""Time of a training step: kdtf beside plain Keras, its distiller and PyTorch.
+"""Time of a training step: kdtf, plain Keras, Keras's distiller, PyTorch.
 
     python -m benchmarks.train_step
 
-trains students of two sizes on random data that stay in memory, about ten
-minutes on two cores. Each contender runs in every setting of `jit_compile` and
-`steps_per_execution`, turn and turn about; its time is the median over the
-rounds, its best setting the one with the smallest. Let nothing else run.
+trains students of two sizes on random data held in memory, about ten minutes on
+two cores. The contenders run alternately, each in every setting of
+`jit_compile` and `steps_per_execution`; a time is the median over the rounds,
+and the best setting the one with the smallest. Let nothing else run.
 
 The floor is the same arithmetic in one XLA loop, without `fit`, metrics,
 callbacks or an input pipeline.
@@ -42,7 +42,7 @@ TORCH = "PyTorch, eager loop, given teacher logits"
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """What is trained, and how long a timing is."""
+    """The nets that are trained, and the length of a timing."""
 
     student: tuple
     teacher: tuple | None
@@ -64,7 +64,8 @@ class Size:
     def operations(self):
         """Float operations of the matrix products of a student's step."""
         products = [a * b for a, b in itertools.pairwise(self.student)]
-        # Forward, by weights and by inputs; by the first inputs, none.
+        # The forward pass, the gradients by weights and those by inputs, which
+        # the first layer does not need.
         return 2 * self.batch * (3 * sum(products) - products[0])
 
 
@@ -223,7 +224,7 @@ def summarise(seconds, size, peak):
 
 
 def ratio_rows(tables, seconds):
-    """The ratios that can be had from these contenders, as dicts."""
+    """The ratios between contenders that were measured, as dicts."""
     rows = []
     for size, ours, against, by_default in RATIOS:
         best = {

@@ -14,6 +14,9 @@ A small net learns what a big one, or a whole ensemble, knows:
     kdtf.export_student(distiller, "export")
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 _REFUSAL = (
     "kdtf runs on Keras's TensorFlow backend: set KERAS_BACKEND=tensorflow in "
     "the environment before keras is imported; it overrides keras.json. "
@@ -31,7 +34,7 @@ except ModuleNotFoundError as error:
 if keras.config.backend() != "tensorflow":
     raise ImportError(_REFUSAL + keras.config.backend())
 
-from kdtf import losses, metrics, output_bias, speech
+from kdtf import losses, metrics, output_bias
 from kdtf._math.top_logits import TopLogits
 from kdtf._version import __version__
 from kdtf.distiller import Distiller
@@ -51,3 +54,19 @@ __all__ = [
     "output_bias",
     "speech",
 ]
+
+if TYPE_CHECKING:
+    # Type checkers see `speech` itself, and no `__getattr__`, through which any
+    # misspelled name would be allowed.
+    from kdtf import speech
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Loads `kdtf.speech` when it is asked for: few users need it."""
+        if name == "speech":
+            return importlib.import_module("kdtf.speech")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,6 +1,7 @@
-"""What all tests share: two logical CPU devices, and a seed."""
+"""What all tests share: two logical CPU devices, a seed, temporary files."""
 
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -15,6 +16,25 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory):
+    """Temporary files go into a folder of pytest's, and none may remain.
+
+    TensorFlow removes those of AutoGraph when Python exits. TFDS makes an empty
+    folder for every builder of data that are not prepared, and removes none.
+    """
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield
+    for empty in folder.glob("*tfds"):
+        empty.rmdir()
+    left = {file.name for file in folder.iterdir()}
+    left -= {file.name for file in folder.glob("__autograph_generated_file*")}
+    assert not left, f"tests left temporary files: {sorted(left)}"
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The right outputs of a loss, in float64, and how far others are from them."""
+"""The right outputs of a loss, in float64, and the error of other outputs."""
 
 import numpy as np
 

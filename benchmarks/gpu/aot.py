@@ -1,4 +1,4 @@
-"""What XLA:GPU makes of the programs for an H200, on a machine without a GPU.
+"""The kernels of the programs on an H200, compiled on a machine without a GPU.
 
     python -m benchmarks.gpu.export --output=FOLDER       # where TensorFlow is
     python -m benchmarks.gpu.aot --programs=FOLDER
@@ -6,8 +6,8 @@
 compiles them ahead of time, half a minute, and counts kernels, the bytes that
 these move (`benchmarks.gpu.hlo`) and temporary memory. Nothing runs: these are
 counts and not times, of the TensorFlow program's HLO, compiled by jaxlib's
-XLA:GPU. Nor is there any autotuning: a GPU that is there may get other kernels
-for the matrix products of the step.
+XLA:GPU. Nothing is autotuned either: on a real GPU the matrix
+products of the step may use other kernels.
 
 Needs Python 3.12, over 400 MB, and neither TensorFlow nor absl:
 
@@ -15,11 +15,11 @@ Needs Python 3.12, over 400 MB, and neither TensorFlow nor absl:
     pip install nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-runtime
 """
 
-import argparse  # absl is not there where jax alone is
+import argparse  # absl is not installed where only jax is
 import os
 import pathlib
 
-# Before jax is imported: the CUDA plug-in, and without asking for a driver.
+# Before jax is imported: use the CUDA plug-in, and ask for no driver.
 os.environ.setdefault("JAX_PLATFORMS", "cuda")
 os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
 

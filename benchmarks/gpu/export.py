@@ -1,4 +1,4 @@
-"""Writes the programs that XLA gets from TensorFlow, for a machine without it.
+"""Writes the programs that TensorFlow gives to XLA, for a machine without it.
 
     python -m benchmarks.gpu.export --output=FOLDER
 
@@ -168,7 +168,7 @@ def _portable(module, precise=False):
         for instruction in computation.instructions:
             instruction.ClearField("metadata")
             # TensorFlow copies the variables that it writes; StableHLO has no
-            # copy, and a reshape to the same shape says as much.
+            # copy, and a reshape to the same shape is equivalent.
             if instruction.opcode == "copy":
                 instruction.opcode = "reshape"
             if precise and instruction.opcode == "dot":

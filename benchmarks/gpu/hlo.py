@@ -1,9 +1,9 @@
 """Kernels and the bytes they move, counted in the text of optimised HLO.
 
-What XLA:GPU compiled a program to: every instruction of the entry computation
-that is not mere bookkeeping is a kernel (or a call of a library). A kernel is
-counted to read each operand once, whole, and to write its results: nothing is
-credited to caches, and nothing to a kernel that reads a part of its operand.
+Every instruction of the entry computation that is not mere bookkeeping is a
+kernel (or a call of a library). A kernel is assumed to read each operand once,
+in full, and to write its results: neither caches nor kernels that read only a
+part of an operand are taken into account.
 """
 
 import collections
@@ -132,7 +132,7 @@ def _kernel(instruction, instructions):
         kind += " " + _attribute(instruction, r"kind=(k\w+)")
     elif kind == "custom-call":
         kind += " " + _attribute(instruction, r'custom_call_target="([^"]+)"')
-        # A library's scratch memory: nobody knows what it does there.
+        # A library's scratch memory, whose traffic is unknown.
         shape = re.sub(r"\bs8\[\d+\]", "", shape)
     operands = set(re.findall(r"%([\w.\-]+)", instruction["operands"]))
     return Kernel(

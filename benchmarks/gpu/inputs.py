@@ -1,4 +1,4 @@
-"""Random inputs that both sides draw alike, with NumPy alone."""
+"""Random inputs that both sides draw identically, with NumPy alone."""
 
 import ml_dtypes
 import numpy as np

@@ -1,8 +1,8 @@
 """A program of `benchmarks.gpu.export`, as a function of jax arrays.
 
-HLO becomes StableHLO, and StableHLO an `Exported`, which is what `jax.export`
-would have made of it. There is no public way to build one: the fields here are
-those of jax 0.11.
+HLO is converted to StableHLO and wrapped in an `Exported`, as `jax.export`
+would return it. There is no public constructor: the fields are those of jax
+0.11.
 """
 
 import json
@@ -147,7 +147,7 @@ def counts(compiled, logits_bytes=None):
 
 
 def temporary(compiled):
-    """Megabytes that a compiled program needs beside parameters and outputs."""
+    """Megabytes of a compiled program, without parameters and outputs."""
     return compiled.memory_analysis().temp_size_in_bytes / 1e6
 
 

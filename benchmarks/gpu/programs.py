@@ -1,4 +1,4 @@
-"""What is exported: losses with their gradients, and a whole training step."""
+"""The exported programs: losses with gradients, and a whole training step."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Program:
       arguments: list of dicts with "name", "shape", "dtype" and "draw"; see
         `inputs.draw`.
       tolerance: largest error of an output, as a part of its largest value.
-      saved: whether inputs and TensorFlow's outputs are saved beside it.
+      saved: whether inputs and TensorFlow's outputs are saved next to it.
       soft_term: of a loss, "divergence" or "cross-entropy"; of a step, None.
     """
 
@@ -152,7 +152,7 @@ def _kdtf(z, v, labels, temperature, soft_weight, hard_weight):
 
 
 def _formula(z, v, labels, *hyperparameters):
-    """As in a textbook, in the dtype of the logits."""
+    """The textbook formula, in the dtype of the logits."""
     temperature = tf.cast(hyperparameters[0], z.dtype)
     log_p = tf.nn.log_softmax(v / temperature)
     log_q = tf.nn.log_softmax(z / temperature)
@@ -162,7 +162,7 @@ def _formula(z, v, labels, *hyperparameters):
 
 
 def _with_logits(z, v, labels, *hyperparameters):
-    """TensorFlow's operation, whose value has the teacher's entropy in it."""
+    """TensorFlow's operation, whose value includes the teacher's entropy."""
     temperature = tf.cast(hyperparameters[0], z.dtype)
     p = tf.nn.softmax(v / temperature)
     soft = tf.nn.softmax_cross_entropy_with_logits(p, z / temperature)

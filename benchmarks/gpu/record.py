@@ -1,4 +1,4 @@
-"""Result files where there is no TensorFlow and no absl."""
+"""Result files, written without TensorFlow or absl."""
 
 import json
 import os
@@ -9,7 +9,7 @@ _PACKAGES = ("jax", "jaxlib", "jax-cuda13-plugin", "jax-cuda13-pjrt", "numpy")
 
 
 def what(platform):
-    """What the figures are of; none is to be taken for TensorFlow's own.
+    """What the figures describe: none of them is TensorFlow's own.
 
     Args:
       platform: "cuda" or "cpu".
@@ -22,7 +22,7 @@ def what(platform):
 
 
 def conditions(benchmark, platform, manifests):
-    """What a result file starts with.
+    """The head of a result file.
 
     Args:
       benchmark: str, its name.
@@ -30,7 +30,7 @@ def conditions(benchmark, platform, manifests):
       manifests: list of the manifests of the programs, dicts.
 
     Returns:
-      Dict: what the figures are of, the commit and versions that the programs
+      Dict: what the figures describe, the commit and versions that the programs
       were exported with, and the versions that they are compiled with.
     """
     return {
@@ -46,8 +46,8 @@ def write_json(path, value):
     """Writes `value` as indented JSON, whole or not at all.
 
     Args:
-      path: path of the file; its folder is made where it does not exist.
-      value: what JSON can hold.
+      path: path of the file; its folder is made if it does not exist.
+      value: anything that JSON can represent.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ Every program's outputs are compared with the closed form in float64 (losses)
 and with TensorFlow's own (small losses, the step); then it is timed, a minute
 or two in all. All figures are those of the TensorFlow program's HLO, compiled
 by jaxlib's XLA:GPU; none is TensorFlow's on a GPU. Gigabytes a second are the
-bytes that `benchmarks.gpu.hlo` counts, and stand beside those of a copy.
+bytes that `benchmarks.gpu.hlo` counts; those of a copy are given too.
 
     JAX_PLATFORMS=cpu python -m benchmarks.gpu.run --programs=FOLDER --small
 
@@ -17,7 +17,7 @@ checks programs and scripts without a GPU; its times are XLA:CPU's. Needs Python
     pip install "jax[cuda13]==0.11.2"
 """
 
-import argparse  # absl is not there where jax alone is
+import argparse  # absl is not installed where only jax is
 import pathlib
 import statistics
 import sys
@@ -94,7 +94,7 @@ def measure(folder, manifest, steps, rounds):
 def one_by_one(loaded, compiled, values, steps):
     """Function that calls a program many times, each from Python.
 
-    What it writes to variables goes into the next call, in place.
+    The variables that it writes are inputs of the next call, in place.
 
     Args:
       loaded: `program.Program`.
@@ -206,7 +206,7 @@ def _print_row(row):
 
 
 def main():
-    """Checks, times, prints and writes; 1 where an output is wrong, else 0."""
+    """Checks, times, prints, writes; returns 1 if an output is wrong, or 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, required=True)
     parser.add_argument("--output", default="results/gpu_run.json")

@@ -1,17 +1,26 @@
 """kdtf as a package: its backend, its version, its wheel."""
 
+import ast
+import importlib.metadata
 import json
 import os
 import pathlib
+import runpy
 import subprocess
 import sys
+import zipfile
 
 import pytest
+import setuptools
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import kdtf
 from kdtf import _version
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# That of constraints-lowest.txt.
+LOWEST_PYTHON = {"python_version": "3.11"}
 
 
 def run_python(*arguments, cwd=ROOT, **environment):
@@ -81,6 +90,82 @@ def test_setup_reads_the_version_without_importing_kdtf():
     assert result.stdout.split()[-1] == _version.__version__
 
 
+@pytest.fixture
+def declared(monkeypatch):
+    """The arguments of `setup()` in setup.py, which is not run further."""
+    arguments = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(setuptools, "setup", arguments.update)
+    runpy.run_path("setup.py")
+    return arguments
+
+
+def distributions(requirements):
+    """The names alone, of requirements such as "numpy>=1.26"."""
+    return {Requirement(each).name for each in requirements}
+
+
+def imported(package):
+    """The names of the distributions that a package of ours imports."""
+    modules = set()
+    for file in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                modules.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{file}: a relative import"
+                modules.add(node.module)
+    top = {module.partition(".")[0] for module in modules}
+    top -= {"kdtf", "trainers", "benchmarks", *sys.stdlib_module_names}
+    providers = importlib.metadata.packages_distributions()
+    return {providers[module][0] for module in top}
+
+
+def test_the_library_requires_exactly_what_it_imports(declared):
+    assert imported("kdtf") == distributions(declared["install_requires"])
+
+
+def test_the_trainers_require_all_they_import(declared):
+    extras = declared["extras_require"]
+    required = declared["install_requires"] + extras["trainers"]
+    assert imported("trainers") <= distributions(required)
+    # `make test` installs `dev`, and runs the trainers too.
+    assert set(extras["trainers"]) <= set(extras["dev"])
+
+
+def test_the_lowest_versions_are_those_that_setup_allows(declared):
+    """`make lowest` tests what setup.py promises."""
+    pinned = {}
+    for line in (ROOT / "constraints-lowest.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pinned[name] = Version(version)
+    extras = declared["extras_require"]
+    for requirement in declared["install_requires"] + extras["dev"]:
+        parsed = Requirement(requirement)
+        if parsed.marker is None or parsed.marker.evaluate(LOWEST_PYTHON):
+            [bound] = parsed.specifier
+            assert pinned[parsed.name] == Version(bound.version), requirement
+
+
+def test_speech_is_loaded_when_it_is_asked_for():
+    script = (
+        "import sys, kdtf\n"
+        "assert 'speech' in dir(kdtf)\n"
+        "assert not [name for name in sys.modules if 'kdtf.speech' in name]\n"
+        "assert kdtf.speech.LogMel is not None\n"
+        "from kdtf import speech\n"
+        "assert speech is kdtf.speech is sys.modules['kdtf.speech']\n"
+    )
+    result = run_python("-c", script)
+    assert result.returncode == 0, result.stderr
+
+
+def test_an_unknown_attribute_is_refused():
+    with pytest.raises(AttributeError, match="no attribute 'Speech'"):
+        _ = kdtf.Speech
+
+
 USE_OF_THE_WHEEL = """
 import os, sys
 import keras, numpy as np
@@ -111,6 +196,7 @@ def test_wheel_works_outside_the_checkout(tmp_path):
     assert wheel.returncode == 0, wheel.stderr
     [wheel_file] = built.glob("kdtf-*.whl")
     assert _version.__version__ in wheel_file.name
+    assert "kdtf/py.typed" in zipfile.ZipFile(wheel_file).namelist()
     install = run_python(
         *pip, "install", *offline[::2], "--target", target, wheel_file
     )
@@ -136,7 +222,8 @@ def copy_of_the_package(directory):
     directory.mkdir()
     for name in ("setup.py", "pyproject.toml", "README.md"):
         (directory / name).write_bytes((ROOT / name).read_bytes())
-    for file in (ROOT / "kdtf").rglob("*.py"):
+    files = (ROOT / "kdtf").rglob("*")
+    for file in (each for each in files if each.suffix in (".py", ".typed")):
         copy = directory / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())

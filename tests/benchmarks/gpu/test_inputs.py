@@ -1,0 +1,24 @@
+"""The inputs that are drawn by a recipe."""
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu import inputs
+
+
+def test_inputs_are_what_their_recipes_say():
+    recipes = [
+        {"shape": [999], "dtype": "bfloat16", "draw": ["normal", 5.0]},
+        {"shape": [999], "dtype": "int32", "draw": ["integers", 3]},
+        {"shape": [], "dtype": "float32", "draw": ["constant", 4.0]},
+    ]
+    logits, labels, constant = inputs.draw(recipes)
+    assert [a.dtype.name for a in (logits, labels, constant)] == [
+        recipe["dtype"] for recipe in recipes
+    ]
+    # The standard error of a standard deviation is sigma / sqrt(2 n).
+    spread = logits.astype(np.float64).std()
+    assert spread == pytest.approx(5.0, abs=4 * 5.0 / np.sqrt(2 * 999))
+    assert set(labels) == {0, 1, 2} and constant == 4.0
+    with pytest.raises(ValueError, match="uniform"):
+        inputs.draw([{"shape": [], "dtype": "int32", "draw": ["uniform", 1]}])
