@@ -1,0 +1,21 @@
+"""Arms keep the directory names that runs on disk already have."""
+
+import pytest
+
+from trainers.mnist import recipes
+
+
+@pytest.mark.parametrize(
+    "dataset, recipe, name",
+    [
+        ("mnist", recipes.teacher, "teacher-1200-46c4e5"),
+        ("mnist", recipes.student, "student-800-81ebef"),
+        ("mnist", recipes.distilled, "distilled-800-T20-526ded"),
+        ("digits", recipes.teacher, "teacher-256-d6dabc"),
+        ("digits", recipes.student, "student-24-77ca9b"),
+        ("digits", recipes.distilled, "distilled-24-T4-b03979"),
+    ],
+)
+def test_arms_keep_the_names_of_their_directories(dataset, recipe, name):
+    settings = recipes.DEFAULTS[dataset]
+    assert recipe(settings).directory_name() == name
