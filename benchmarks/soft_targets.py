@@ -32,7 +32,8 @@ from benchmarks import soft_targets_speed
 from kdtf._training import targets
 from trainers.core import run_directory
 from trainers.data import ImageData, mnist, omniglot
-from trainers.mnist import nets, recipes, runs
+from trainers.mnist import nets, runs
+from trainers.mnist.settings import DEFAULTS
 
 _BATCH = 1000
 
@@ -101,7 +102,7 @@ def omniglot_task(data_dir, directory):
 def mnist_task(data_dir, manual_dir, run_dir):
     """MNIST with the first teacher of a run, trained if there is none."""
     data = mnist.load(data_dir, manual_dir)
-    settings = recipes.DEFAULTS["mnist"]
+    settings = DEFAULTS["mnist"]
     run = runs.Run(settings, data, run_dir, seeds=1)
     return Task(
         data,

@@ -2,8 +2,7 @@
 
 import json
 
-from trainers.core import plots
-from trainers.mnist import omitted
+from trainers.mnist import figures, omitted
 
 _PAGES = "docs/results"
 _GIVEN = "kdtf, given teacher logits"
@@ -25,7 +24,7 @@ def _mnist(results):
     experiments = _load(results, "mnist/metrics.json")["experiments"]
     table, without_3 = experiments["table"], experiments[omitted.OMIT_3.name]
     errors = {name: f"{arm['mean']:.1f}" for name, arm in table["arms"].items()}
-    paper = plots.PAPER_ERRORS
+    paper = figures.PAPER_ERRORS
     ways = {
         name: 1 - way["omitted_errors"]["mean"] / without_3["omitted_cases"]
         for name, way in without_3["ways"].items()

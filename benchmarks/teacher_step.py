@@ -22,9 +22,10 @@ import kdtf
 from benchmarks import timing
 from trainers.core import run_directory
 from trainers.mnist import batches, dropout, nets, recipes
+from trainers.mnist.settings import DEFAULTS
 
 TEACHER = dataclasses.replace(
-    recipes.teacher(recipes.DEFAULTS["mnist"]), batch_size=256
+    recipes.teacher(DEFAULTS["mnist"]), batch_size=256
 )
 CASES = 60_000
 

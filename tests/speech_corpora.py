@@ -5,7 +5,8 @@ import functools
 
 from kdtf import speech
 from trainers.data import synthetic_speech
-from trainers.speech import corpora, frames, nets, recipes, run
+from trainers.speech import corpora, frames, nets, run
+from trainers.speech.settings import DEFAULTS, TINY
 
 WORDS = {"no": ["N OW"], "six": ["S IH K S"], "two": ["T UW"]}
 
@@ -37,8 +38,8 @@ def corpus():
 
 
 def settings(**others):
-    values = {**recipes.TINY, "batch_size": 32, **others}
-    return dataclasses.replace(recipes.DEFAULTS["synthetic"], **values)
+    values = {**TINY, "batch_size": 32, **others}
+    return dataclasses.replace(DEFAULTS["synthetic"], **values)
 
 
 def make_run(directory, *, seeds=1, **others):

@@ -220,3 +220,10 @@ _HTML = """<!doctype html>
 </body>
 </html>
 """
+
+
+def interval(bounds, spec):
+    """`[low, high]` as text; a dash where a single seed gives none."""
+    if None in bounds:
+        return "-"
+    return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"

@@ -1,7 +1,8 @@
 """What the plots of all experiments share."""
 
+from typing import NamedTuple
+
 from matplotlib import figure as figures
-from matplotlib import ticker
 
 COLOURS = {
     "teacher": "#4c4c4c",
@@ -9,12 +10,6 @@ COLOURS = {
     "distilled": "#1b7837",
     "other": "#7570b3",
 }
-PAPER_ERRORS = {"teacher": 67, "student": 146, "distilled": 74}
-
-
-def is_the_papers(metrics):
-    """Whether the figures are of the paper's test set."""
-    return metrics["dataset"] == "mnist" and metrics["evaluated_on"] == "test"
 
 
 def new(columns=1):
@@ -24,33 +19,6 @@ def new(columns=1):
         figsize=(max(7, 4.2 * columns), 4.5), layout="constrained"
     )
     return figure, figure.subplots(1, columns)
-
-
-def errors_label(metrics):
-    """What an axis of errors says."""
-    return f"errors on {metrics['cases']:,} {metrics['evaluated_on']} cases"
-
-
-def with_interval(axes, x, arm, colour):
-    """Draws an arm's mean, its interval and its seeds at a place of an axis."""
-    axes.plot(
-        [x] * len(arm["test_errors"]),
-        arm["test_errors"],
-        "o",
-        color=colour,
-        ms=3,
-        alpha=0.5,
-    )
-    if None not in arm["ci95"]:
-        axes.vlines(x, *arm["ci95"], color=colour, lw=2, alpha=0.6)
-    axes.plot([x], [arm["mean"]], "_", color=colour, ms=12, mew=2)
-
-
-def sweep(axes, xs, arms, colour, label):
-    """Draws arms along an axis: a line through the means, with all else."""
-    axes.plot(xs, [a["mean"] for a in arms], color=colour, lw=1, label=label)
-    for x, arm in zip(xs, arms, strict=True):
-        with_interval(axes, x, arm, colour)
 
 
 def legend_below(figure):
@@ -73,26 +41,45 @@ def level(axes, value, colour, label):
     axes.axhline(value, color=colour, ls="--", lw=1.2, label=label)
 
 
-def curves(axes, arm, colour, label):
-    """Draws an arm's errors against the epoch, a line a seed."""
-    for i, curve in enumerate(arm["curves"]):
-        axes.plot(
-            [point["epoch"] for point in curve],
-            [point["errors"] for point in curve],
-            color=colour,
-            lw=1.2,
-            alpha=0.8,
-            label=label if i == 0 else None,
-        )
+class Point(NamedTuple):
+    """A mean of several nets.
+
+    Attributes:
+      values: sequence of floats, one per net.
+      mean: float.
+      interval: `[low, high]`, or `[None, None]` for none.
+    """
+
+    values: list
+    mean: float
+    interval: list
 
 
-def finish_curves(axes, metrics):
-    """Gives a plot of `curves` its axes and legend."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(errors_label(metrics) + " (log scale)")
-    axes.set_title(f"{metrics['dataset']}: learning curves, one line a seed")
-    axes.legend(fontsize=8)
+def percent(shares, base=0.0):
+    """A `Point` in percent, as gains over `base`.
+
+    Args:
+      shares: dict of "each", "mean" and "ci95", shares of 1.
+      base: float, a share.
+    """
+    return Point(
+        [100 * (each - base) for each in shares["each"]],
+        100 * (shares["mean"] - base),
+        [None if b is None else 100 * (b - base) for b in shares["ci95"]],
+    )
+
+
+def with_interval(axes, x, point, colour):
+    """Draws a `Point` at a place of an axis: values, mean and interval."""
+    values = point.values
+    axes.plot([x] * len(values), values, "o", color=colour, ms=3, alpha=0.5)
+    if None not in point.interval:
+        axes.vlines(x, *point.interval, color=colour, lw=2, alpha=0.6)
+    axes.plot([x], [point.mean], "_", color=colour, ms=12, mew=2)
+
+
+def sweep(axes, xs, points, colour, label):
+    """Draws `Point`s along an axis, and a line through their means."""
+    axes.plot(xs, [p.mean for p in points], color=colour, lw=1, label=label)
+    for x, point in zip(xs, points, strict=True):
+        with_interval(axes, x, point, colour)

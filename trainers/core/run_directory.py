@@ -7,58 +7,15 @@ import pathlib
 import subprocess
 from importlib import metadata
 
-from absl import flags
-
 import kdtf
 from kdtf import _atomic
 
 _FLAGS_FILE = "flags.txt"
 
-# The flags that are defined here are those of the script, which --help shows.
-flags.disclaim_key_flags()
-
 
 def write_json(path, value):
     """Writes `value` as indented JSON, whole."""
     _atomic.write_whole(path, json.dumps(value, indent=2) + "\n")
-
-
-def define_settings_flags(texts, defaults, ranges):
-    """Defines one flag a setting, whose default depends on the data set.
-
-    Args:
-      texts: dict from setting to what `--help` says of it.
-      defaults: dict from data set to a dataclass of settings.
-      ranges: dict from setting to absl's bounds; others are positive.
-    """
-    for name, text in texts.items():
-        values = {d: getattr(s, name) for d, s in defaults.items()}
-        said = ", ".join(f"{v} for {d}" for d, v in values.items())
-        integer = all(isinstance(v, int) for v in values.values())
-        define = flags.DEFINE_integer if integer else flags.DEFINE_float
-        bounds = ranges.get(name, {"lower_bound": 1 if integer else 1e-9})
-        define(name, None, f"{text} (default: {said})", **bounds)
-
-
-def settings_of(values, defaults, texts, tiny, **others):
-    """The settings that absl's flag values describe.
-
-    Args:
-      values: `absl.flags.FLAGS`, with flags `dataset` and `tiny`, and those of
-        `define_settings_flags`.
-      defaults: dict from data set to a dataclass of settings.
-      texts: dict whose keys are the settings that are flags.
-      tiny: dict from setting to value, of a smoke test.
-      **others: settings that are no such flags.
-
-    Returns:
-      The dataclass of settings.
-    """
-    settings = defaults[values.dataset]
-    if values.tiny:
-        settings = dataclasses.replace(settings, **tiny)
-    given = {n: v for n in texts if (v := getattr(values, n)) is not None}
-    return dataclasses.replace(settings, **others, **given)
 
 
 def open_run_directory(run_dir, settings):
@@ -154,6 +111,25 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
             f"with other flags wants another one. Received: --{flag}={run_dir} "
             f"with {', '.join(changes)}"
         )
+
+
+def about(run, evaluated_on):
+    """What every experiment records of its run.
+
+    Args:
+      run: with an attribute `settings`, a dataclass with a `dataset`.
+      evaluated_on: str, the name of the cases.
+
+    Returns:
+      Dict that JSON can hold.
+    """
+    return {
+        "dataset": run.settings.dataset,
+        "evaluated_on": evaluated_on,
+        "commit": commit(),
+        "versions": versions(),
+        "settings": dataclasses.asdict(run.settings),
+    }
 
 
 def versions():

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tqdm
 
+import kdtf
 from kdtf import _atomic
 from trainers.core import checkpoints, run_directory
 
@@ -41,6 +42,52 @@ def steps_per_execution(steps):
     Keras rounds an epoch up to whole executions; a divisor needs none.
     """
     return max(n for n in range(1, _LONGEST_EXECUTION + 1) if steps % n == 0)
+
+
+def compiled_distiller(net, arm, steps, **options):
+    """A compiled Distiller without a teacher, as an arm describes it.
+
+    Args:
+      net: `keras.Model`, the student.
+      arm: dataclass with `temperature`, `soft_weight` and `hard_weight`, and
+        those of `compiled`.
+      steps: int, batches per epoch.
+      **options: of `compile`.
+
+    Returns:
+      `kdtf.Distiller` with its optimizer built.
+    """
+    distiller = kdtf.Distiller(
+        net,
+        temperature=arm.temperature,
+        soft_weight=arm.soft_weight,
+        hard_weight=arm.hard_weight,
+    )
+    return compiled(distiller, arm, steps, **options)
+
+
+def compiled(model, arm, steps, **options):
+    """A model with Adam, whose rate falls to 0 along a cosine.
+
+    Args:
+      model: `keras.Model`.
+      arm: dataclass with `learning_rate` and `epochs`.
+      steps: int, batches per epoch.
+      **options: of `compile`.
+
+    Returns:
+      The model, with its optimizer built.
+    """
+    schedule = keras.optimizers.schedules.CosineDecay(
+        arm.learning_rate, decay_steps=steps * arm.epochs
+    )
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        steps_per_execution=steps_per_execution(steps),
+        **options,
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
 def fit(

@@ -47,36 +47,30 @@ student as a SavedModel. To choose settings, hold out training cases
 import dataclasses
 import pathlib
 
-from absl import app, flags, logging
+from absl import app, flags
 
-from trainers.core import plots, run_directory, sections
+from trainers.core import main as core
+from trainers.core import run_directory, sections, training
+from trainers.core import settings as core_settings
 from trainers.data import digits, mnist
-from trainers.mnist import nets, recipes, runs
+from trainers.mnist import figures, recipes, runs
 from trainers.mnist.experiments import EXPERIMENTS
+from trainers.mnist.settings import DEFAULTS, Settings
 
 
 def _define_flags():
-    flags.DEFINE_enum(
-        "dataset", "mnist", sorted(recipes.DEFAULTS), "what to learn"
+    flags.DEFINE_enum("dataset", "mnist", sorted(DEFAULTS), "what to learn")
+    core.define_flags(
+        EXPERIMENTS,
+        Settings,
+        seeds=1,
+        manual_dir="folder with MNIST's four files",
     )
-    flags.DEFINE_enum(
-        "experiment",
-        "table",
-        [*EXPERIMENTS, "all"],
-        "what to find out; see above",
-    )
-    flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
-    flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
-    flags.DEFINE_string("manual_dir", None, "folder with MNIST's four files")
-    flags.DEFINE_integer("seeds", 1, "how many seeds to run", lower_bound=1)
     flags.DEFINE_integer(
         "held_out",
         0,
         "evaluate on that many training cases, and not on the test set",
         lower_bound=0,
-    )
-    flags.DEFINE_integer(
-        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
     )
     flags.DEFINE_string(
         "teachers_from",
@@ -84,21 +78,24 @@ def _define_flags():
         "run directory whose teachers and soft targets are taken, of the same "
         "data and teacher; results/mnist has those of the published run",
     )
-    flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
-    flags.mark_flag_as_required("run_dir")
-    run_directory.define_settings_flags(
-        recipes.HELP, recipes.DEFAULTS, recipes.RANGES
+
+
+def _open_run(values):
+    """The `runs.Run` that absl's flag values describe."""
+    settings = core_settings.from_flags(
+        values, DEFAULTS[values.dataset], held_out=values.held_out
     )
-
-
-def _settings(values):
-    """`Settings` from absl's flag values."""
-    return run_directory.settings_of(
-        values,
-        recipes.DEFAULTS,
-        recipes.HELP,
-        recipes.TINY,
-        held_out=values.held_out,
+    data = _load_data(values)
+    teachers_from = _teachers_from(values, settings)
+    return runs.Run(
+        settings,
+        data,
+        run_directory.open_run_directory(
+            values.run_dir, dataclasses.asdict(settings)
+        ),
+        seeds=values.seeds,
+        checkpoint_every=values.checkpoint_every,
+        teachers_from=teachers_from,
     )
 
 
@@ -126,7 +123,7 @@ def _teachers_from(values, settings):
     )
     arm = recipes.teacher(settings)
     for seed in range(values.seeds):
-        if not nets.is_finished(runs.arm_directory(directory, arm, seed)):
+        if not training.is_finished(runs.arm_directory(directory, arm, seed)):
             raise ValueError(
                 "--teachers_from must hold a finished teacher for each of the "
                 f"{values.seeds} seeds. Received: --teachers_from={directory}, "
@@ -135,54 +132,20 @@ def _teachers_from(values, settings):
     return directory
 
 
-def _provenance(figures):
+def _provenance(metrics):
     """What a section's figures are of, and were made with."""
-    said = f"{plots.errors_label(figures).capitalize()}. "
-    if figures["evaluated_on"] != "test":
+    said = f"{figures.errors_label(metrics).capitalize()}. "
+    if metrics["evaluated_on"] != "test":
         said += (
             "These are training cases that were held out to choose settings; "
             "the test set was not looked at. "
         )
-    return said + sections.said_of_software(figures)
+    return said + sections.said_of_software(metrics)
 
 
 def main(argv):
     """Runs the experiments that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
-    values = flags.FLAGS
-    if not values["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-    settings = _settings(values)
-    names = [values.experiment]
-    if values.experiment == "all":
-        names = list(EXPERIMENTS)
-    try:
-        data = _load_data(values)
-        teachers_from = _teachers_from(values, settings)
-        run = runs.Run(
-            settings,
-            data,
-            run_directory.open_run_directory(
-                pathlib.Path(values.run_dir), dataclasses.asdict(settings)
-            ),
-            seeds=values.seeds,
-            checkpoint_every=values.checkpoint_every,
-            teachers_from=teachers_from,
-        )
-    except (ValueError, RuntimeError) as error:
-        raise app.UsageError(str(error)) from error
-    try:
-        sections.measure(
-            run,
-            names,
-            EXPERIMENTS,
-            title=f"Distillation on {settings.dataset}",
-            provenance=_provenance,
-        )
-    except runs.TeachersMissing as error:
-        raise app.UsageError(str(error)) from error
-    sections.print_places(run)
+    core.run(argv, _open_run, EXPERIMENTS, _provenance)
 
 
 if __name__ == "__main__":

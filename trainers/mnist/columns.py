@@ -1,5 +1,7 @@
 """The columns that every table of nets has."""
 
+from trainers.core import pages
+
 HEAD = [
     "errors, mean",
     "95 % interval",
@@ -26,13 +28,6 @@ def of_errors(errors):
     """The first three cells, from `evaluation.summarise_errors`."""
     return [
         f"{errors['mean']:.1f}",
-        interval(errors["ci95"], ".1f"),
+        pages.interval(errors["ci95"], ".1f"),
         ", ".join(str(e) for e in errors["test_errors"]),
     ]
-
-
-def interval(bounds, spec):
-    """`[low, high]` as text; a dash where a single seed gives none."""
-    if None in bounds:
-        return "-"
-    return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"

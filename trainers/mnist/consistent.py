@@ -10,7 +10,7 @@ teach together, by the mean of their logits.
 import dataclasses
 
 from trainers.core import pages, plots
-from trainers.mnist import columns, evaluation, nets, recipes
+from trainers.mnist import columns, evaluation, figures, nets, recipes
 
 TITLE = "Consistent teaching"
 
@@ -96,13 +96,15 @@ def _plot(metrics):
     for colour, (name, arm) in zip(
         colours, metrics["arms"].items(), strict=True
     ):
-        plots.curves(axes, arm, plots.COLOURS[colour], f"learned from: {name}")
-    if plots.is_the_papers(metrics):
+        figures.curves(
+            axes, arm, plots.COLOURS[colour], f"learned from: {name}"
+        )
+    if figures.is_the_papers(metrics):
         plots.level(
             axes,
-            plots.PAPER_ERRORS["distilled"],
+            figures.PAPER_ERRORS["distilled"],
             "black",
             "the paper's distilled net, without jitter",
         )
-    plots.finish_curves(axes, metrics)
+    figures.finish_curves(axes, metrics)
     return figure

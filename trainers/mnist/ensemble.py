@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 
 from trainers.core import pages, plots
-from trainers.mnist import columns, evaluation, recipes
+from trainers.mnist import columns, evaluation, figures, recipes
 
 TITLE = "An ensemble of teachers"
 COMBINATIONS = ("arithmetic", "geometric")
@@ -90,12 +90,12 @@ def _plot(metrics):
     for x, name, teacher in zip(places, names, teachers, strict=True):
         colour = plots.COLOURS["teacher"]
         axes.bar(x - 0.2, teacher["mean"], 0.36, color=colour, alpha=0.3)
-        plots.with_interval(axes, x - 0.2, teacher, colour)
+        figures.with_interval(axes, x - 0.2, teacher, colour)
         if name in metrics["arms"]:
             arm = metrics["arms"][name]
             colour = plots.COLOURS["distilled"]
             axes.bar(x + 0.2, arm["mean"], 0.36, color=colour, alpha=0.3)
-            plots.with_interval(axes, x + 0.2, arm, colour)
+            figures.with_interval(axes, x + 0.2, arm, colour)
     axes.bar(0, 0, color=plots.COLOURS["teacher"], alpha=0.3, label="teacher")
     axes.bar(
         0,
@@ -104,17 +104,17 @@ def _plot(metrics):
         alpha=0.3,
         label="its student (bar: mean; dots: seeds; line: 95 % interval)",
     )
-    if plots.is_the_papers(metrics):
+    if figures.is_the_papers(metrics):
         for name in ("teacher", "distilled"):
             plots.level(
                 axes,
-                plots.PAPER_ERRORS[name],
+                figures.PAPER_ERRORS[name],
                 plots.COLOURS[name],
                 f"the paper's {name} net",
             )
     axes.set_xticks(places, names)
     axes.set_ylim(0, 1.45 * axes.get_ylim()[1])  # room for the legend
-    axes.set_ylabel(plots.errors_label(metrics))
+    axes.set_ylabel(figures.errors_label(metrics))
     axes.set_title(f"{metrics['dataset']}: one teacher and an ensemble")
     axes.legend(fontsize=8)
     return figure

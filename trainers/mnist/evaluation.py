@@ -1,7 +1,5 @@
 """From the arms' logits to the figures of `metrics.json`."""
 
-import dataclasses
-
 import numpy as np
 
 import kdtf
@@ -11,12 +9,8 @@ from trainers.core import run_directory, statistics
 def about(run):
     """What every experiment says of its run, as a dict."""
     return {
-        "dataset": run.settings.dataset,
-        "evaluated_on": run.data.eval_name,
+        **run_directory.about(run, run.data.eval_name),
         "cases": len(run.data.eval_labels),
-        "commit": run_directory.commit(),
-        "versions": run_directory.versions(),
-        "settings": dataclasses.asdict(run.settings),
     }
 
 

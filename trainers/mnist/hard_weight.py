@@ -7,7 +7,7 @@ considerably lower weight on the hard term.
 import dataclasses
 
 from trainers.core import pages, plots, statistics
-from trainers.mnist import columns, evaluation, recipes
+from trainers.mnist import columns, evaluation, figures, recipes
 
 TITLE = "Weight of the hard term"
 HARD_WEIGHTS = (0.0, 0.1, 0.3, 0.6, 1.0)
@@ -116,20 +116,20 @@ def blocks(metrics, data):
 
 def _plot(metrics):
     figure, axes = plots.new()
-    plots.sweep(
+    figures.sweep(
         axes,
         metrics["hard_weights"],
         metrics["arms"],
         plots.COLOURS["distilled"],
         "mean, 95 % interval, seeds",
     )
-    if plots.is_the_papers(metrics):
+    if figures.is_the_papers(metrics):
         for weight, name in ((0, "distilled"), (1, "student")):
-            errors = plots.PAPER_ERRORS[name]
+            errors = figures.PAPER_ERRORS[name]
             axes.plot([weight], [errors], "kx")
         axes.plot([], [], "kx", label="the paper's distilled and plain net")
     axes.set_xlabel("weight of the hard term (the soft term has the rest)")
-    axes.set_ylabel(plots.errors_label(metrics))
+    axes.set_ylabel(figures.errors_label(metrics))
     axes.set_title(f"{metrics['dataset']}: from soft targets to labels alone")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")

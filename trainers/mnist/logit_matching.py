@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import kdtf
 from trainers.core import pages, plots
-from trainers.mnist import columns, evaluation, recipes
+from trainers.mnist import columns, evaluation, figures, recipes
 
 TITLE = "High temperatures and logit matching"
 TEMPERATURES = (1.0, 4.0, 20.0, 1000.0)
@@ -142,7 +142,7 @@ def _plot(metrics):
     left.set_ylabel("distance from (z - v) / (N T²), share of it")
     left.set_title("gradient of the soft loss")
     *arms, matching = metrics["arms"]
-    plots.sweep(
+    figures.sweep(
         right,
         metrics["temperatures"],
         arms,
@@ -157,7 +157,7 @@ def _plot(metrics):
             *matching["ci95"], color=plots.COLOURS["other"], alpha=0.15
         )
     right.set_xscale("log")
-    right.set_ylabel(plots.errors_label(metrics))
+    right.set_ylabel(figures.errors_label(metrics))
     right.set_title("errors of the students")
     right.legend(fontsize=8)
     for axes in (left, right):

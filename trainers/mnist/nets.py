@@ -160,21 +160,15 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
     net = build_net(arm, inputs, data.classes, seed)
-    if not is_finished(directory):
+    if not training.is_finished(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
     return _load_result(net, directory)
 
 
-def is_finished(directory):
-    """Whether an arm's directory holds its result."""
-    return training.is_finished(directory)
-
-
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
-    compiled = _compiled_matcher if arm.match_logits else _compiled_distiller
-    model = compiled(arm, net, steps)
+    model = _compiled(arm, net, steps)
     eval_inputs = data.inputs(data.eval_images)
 
     def count_errors():
@@ -213,35 +207,15 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     )
 
 
-def _compiled_distiller(arm, net, steps):
-    distiller = kdtf.Distiller(
-        net,
-        temperature=arm.temperature,
-        soft_weight=arm.soft_weight,
-        hard_weight=arm.hard_weight,
-    )
-    return _compile(distiller, arm, steps)
+def _compiled(arm, net, steps):
+    options = {"jit_compile": True}  # faster, with this dropout
+    if not arm.match_logits:
+        return training.compiled_distiller(net, arm, steps, **options)
 
-
-def _compiled_matcher(arm, net, steps):
     def loss(teacher_logits, logits):
         return kdtf.losses.logit_matching_loss(logits, teacher_logits)
 
-    return _compile(net, arm, steps, loss=loss)
-
-
-def _compile(model, arm, steps, **loss):
-    schedule = keras.optimizers.schedules.CosineDecay(
-        arm.learning_rate, decay_steps=steps * arm.epochs
-    )
-    model.compile(
-        keras.optimizers.Adam(schedule),
-        jit_compile=True,  # faster, with this dropout
-        steps_per_execution=training.steps_per_execution(steps),
-        **loss,
-    )
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return training.compiled(net, arm, steps, loss=loss, **options)
 
 
 def predict(net, inputs):

@@ -1,7 +1,7 @@
 """The section of an experiment of `trainers.mnist.omitted`."""
 
 from trainers.core import pages, plots
-from trainers.mnist import columns
+from trainers.mnist import columns, figures
 
 _WAYS = {
     "none": "as trained",
@@ -27,7 +27,9 @@ def table(metrics):
     digits = " and ".join(str(digit) for digit in metrics["shifted"])
     head = ["bias chosen on", f"bias of {digits}", *columns.HEAD[:3]]
     head += ["omitted digits right"]
-    paper = PAPER[metrics["experiment"]] if plots.is_the_papers(metrics) else {}
+    paper = (
+        PAPER[metrics["experiment"]] if figures.is_the_papers(metrics) else {}
+    )
     head += ["paper: errors", "omitted right"] if paper else []
     rows = []
     for way, found in metrics["ways"].items():
@@ -111,7 +113,7 @@ def _plot(metrics):
             linewidth=1,
             label=_WAYS[way],
         )
-    if plots.is_the_papers(metrics):
+    if figures.is_the_papers(metrics):
         paper = PAPER[metrics["experiment"]]
         axes.plot(
             [0.0, _PAPER_BIAS[metrics["experiment"]]],

@@ -10,11 +10,14 @@ import pathlib
 import tensorflow as tf
 
 import kdtf
+from trainers.core import training
+from trainers.core.main import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import nets, recipes, transfer_set
+from trainers.mnist.settings import Settings
 
 
-class TeachersMissing(ValueError):
+class TeachersMissing(FlagsError):
     """Another run's directory lacks a teacher, or its weights."""
 
 
@@ -23,7 +26,7 @@ class Run:
     """A run directory, and how to fill it.
 
     Attributes:
-      settings: `recipes.Settings`.
+      settings: `settings.Settings`.
       data: `trainers.data.ImageData`.
       directory: `pathlib.Path` of an opened run directory.
       seeds: int; seeds 0 to seeds - 1 are run.
@@ -32,7 +35,7 @@ class Run:
         soft targets are taken; None to train and store them here.
     """
 
-    settings: recipes.Settings
+    settings: Settings
     data: ImageData
     directory: pathlib.Path
     seeds: int
@@ -68,7 +71,7 @@ class Run:
         """
         data, soft_targets = self.data, None
         directory = arm_directory(self.directory, arm, seed)
-        if arm.soft_weight and not nets.is_finished(directory):
+        if arm.soft_weight and not training.is_finished(directory):
             soft_targets = self.soft_targets(arm, seed)
         if cases is not None:
             data = dataclasses.replace(
@@ -144,7 +147,7 @@ class Run:
         if self.teachers_from is None:
             return self._train(arm, seed, self.directory, self.data)
         directory = arm_directory(self.teachers_from, arm, seed)
-        if not nets.is_finished(directory):
+        if not training.is_finished(directory):
             raise TeachersMissing(
                 "--teachers_from must hold every teacher that is wanted; leave "
                 "it out to train them anew. Received: "

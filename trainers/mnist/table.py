@@ -2,7 +2,7 @@
 
 import kdtf
 from trainers.core import pages, plots, statistics
-from trainers.mnist import columns, evaluation, gallery, recipes
+from trainers.mnist import columns, evaluation, figures, gallery, recipes
 
 TITLE = "The paper's table"
 ARMS = ("teacher", "student", "distilled")
@@ -80,14 +80,14 @@ def summarise(results, arms, data):
 
 def table(metrics):
     """The arms as a `pages.Table`."""
-    with_paper = plots.is_the_papers(metrics)
+    with_paper = figures.is_the_papers(metrics)
     head = ["net", "hidden units", *columns.HEAD]
     head += ["paper"] if with_paper else []
     rows = []
     for name, arm in metrics["arms"].items():
         cells = [f"{name} ({MEANING[name]})", f"2 x {arm['units']}"]
         cells += columns.of(arm)
-        cells += [str(plots.PAPER_ERRORS[name])] if with_paper else []
+        cells += [str(figures.PAPER_ERRORS[name])] if with_paper else []
         rows.append(cells)
     return pages.Table(head, rows)
 
@@ -100,7 +100,7 @@ def findings(metrics):
         said.append(
             f"The distilled student keeps {gain['mean']:.0%} of the teacher's "
             "advantage over the plain student (95 % interval "
-            f"{columns.interval(gain['ci95'], '.0%')}, bootstrap over seeds "
+            f"{pages.interval(gain['ci95'], '.0%')}, bootstrap over seeds "
             "and cases)."
         )
     for pair, tests in metrics["mcnemar"].items():
@@ -135,16 +135,16 @@ def _plot_errors(metrics):
     for x, (name, arm) in enumerate(metrics["arms"].items()):
         colour = plots.COLOURS[name]
         axes.bar(x, arm["mean"], 0.6, color=colour, alpha=0.35)
-        plots.with_interval(axes, x, arm, colour)
+        figures.with_interval(axes, x, arm, colour)
         axes.annotate(
             f"{arm['mean']:.1f}", (x + 0.31, arm["mean"]), va="center"
         )
-        if plots.is_the_papers(metrics):
-            paper = plots.PAPER_ERRORS[name]
+        if figures.is_the_papers(metrics):
+            paper = figures.PAPER_ERRORS[name]
             axes.hlines(paper, x - 0.3, x + 0.3, color="black", ls="--")
     axes.plot([], [], "o", color="grey", ms=3, label="one seed")
     axes.plot([], [], color="grey", lw=2, label="95 % interval of the mean")
-    if plots.is_the_papers(metrics):
+    if figures.is_the_papers(metrics):
         axes.plot([], [], "k--", label="the paper's figure")
     axes.set_xticks(
         range(len(metrics["arms"])),
@@ -155,7 +155,7 @@ def _plot_errors(metrics):
     )
     axes.set_xlim(-0.6, len(metrics["arms"]) - 0.2)
     axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
-    axes.set_ylabel(plots.errors_label(metrics))
+    axes.set_ylabel(figures.errors_label(metrics))
     axes.set_title(
         f"{metrics['dataset']}: errors of the three nets (bar: mean)"
     )
@@ -166,6 +166,8 @@ def _plot_errors(metrics):
 def _plot_curves(metrics):
     figure, axes = plots.new()
     for name, arm in metrics["arms"].items():
-        plots.curves(axes, arm, plots.COLOURS[name], f"{name}: {MEANING[name]}")
-    plots.finish_curves(axes, metrics)
+        figures.curves(
+            axes, arm, plots.COLOURS[name], f"{name}: {MEANING[name]}"
+        )
+    figures.finish_curves(axes, metrics)
     return figure

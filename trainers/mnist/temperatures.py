@@ -8,7 +8,7 @@ significantly better than higher or lower ones.
 import dataclasses
 
 from trainers.core import pages, plots, statistics
-from trainers.mnist import evaluation, recipes
+from trainers.mnist import evaluation, figures, recipes
 
 TITLE = "Temperatures"
 WIDTHS = {"mnist": (800, 300, 30), "digits": (24, 12, 6)}
@@ -161,7 +161,7 @@ def blocks(metrics, data):
 def _plot(metrics):
     figure, panels = plots.new(columns=len(metrics["widths"]))
     for axes, width in zip(panels, metrics["widths"], strict=True):
-        plots.sweep(
+        figures.sweep(
             axes,
             [arm["temperature"] for arm in width["distilled"]],
             width["distilled"],
@@ -180,10 +180,10 @@ def _plot(metrics):
             plots.COLOURS["teacher"],
             "teacher",
         )
-        if plots.is_the_papers(metrics) and width["units"] == 800:
+        if figures.is_the_papers(metrics) and width["units"] == 800:
             axes.plot(
                 [20],
-                [plots.PAPER_ERRORS["distilled"]],
+                [figures.PAPER_ERRORS["distilled"]],
                 "kx",
                 label="the paper's distilled net",
             )
@@ -202,5 +202,5 @@ def _plot(metrics):
         axes.set_title(f"2 x {width['units']} units")
         axes.grid(alpha=0.3)
     plots.legend_below(figure)
-    panels[0].set_ylabel(plots.errors_label(metrics))
+    panels[0].set_ylabel(figures.errors_label(metrics))
     return figure

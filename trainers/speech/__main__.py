@@ -73,15 +73,18 @@ import dataclasses
 import hashlib
 import pathlib
 
-from absl import app, flags, logging
+from absl import app, flags
 
 from kdtf import speech
+from trainers.core import main as core
 from trainers.core import run_directory, sections
+from trainers.core import settings as core_settings
 from trainers.data import spoken_digit, synthetic_speech, tfds_audio
 from trainers.data.clips import GIVEN, RECORDINGS
-from trainers.speech import about, recipes
+from trainers.speech import about
 from trainers.speech.experiments import EXPERIMENTS
 from trainers.speech.run import BY_SPEAKERS, Run
+from trainers.speech.settings import DEFAULTS, MEMBERS_OF_SPEAKERS, Settings
 
 
 def _define_flags():
@@ -94,15 +97,12 @@ def _define_flags():
         "speakers; the defaults are then those of spoken_digit, but "
         "for --views=0",
     )
-    flags.DEFINE_enum(
-        "experiment",
-        "ensemble",
-        [*EXPERIMENTS, "all"],
-        "what to find out; see above",
+    core.define_flags(
+        EXPERIMENTS,
+        Settings,
+        seeds=3,
+        manual_dir="folder with the original archive",
     )
-    flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
-    flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
-    flags.DEFINE_string("manual_dir", None, "folder with the original archive")
     flags.DEFINE_string(
         "lexicon",
         None,
@@ -128,45 +128,32 @@ def _define_flags():
         "beside the clean ones",
     )
     flags.DEFINE_integer(
-        "seeds", 3, "how many students of every arm", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
-    )
-    flags.DEFINE_integer(
         "processes",
         1,
         "nets that are trained all at once, a process each; small ones finish "
         "soonest with a process a core",
         lower_bound=1,
     )
-    flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
-    flags.mark_flag_as_required("run_dir")
-    run_directory.define_settings_flags(
-        recipes.HELP, recipes.DEFAULTS, recipes.RANGES
-    )
 
 
 def _settings(values):
     """`Settings` from absl's flag values; `split` is "" for the default."""
-    of_others = dataclasses.replace(
-        recipes.DEFAULTS["spoken_digit"],
+    defaults = DEFAULTS.get(values.dataset) or dataclasses.replace(
+        DEFAULTS["spoken_digit"],
         dataset=values.dataset,
         # Larger ones need fewer, and might not fit the memory with these.
         views=0,
     )
-    settings = run_directory.settings_of(
+    settings = core_settings.from_flags(
         values,
-        {values.dataset: of_others, **recipes.DEFAULTS},
-        recipes.HELP,
-        recipes.TINY,
+        defaults,
         split=values.split or "",
         lexicon=values.lexicon or "",
         snrs=",".join(values.snrs),
     )
     by_speaker = settings.split.startswith("speaker")
     if by_speaker and values.members is None and not values.tiny:
-        members = recipes.MEMBERS_OF_SPEAKERS
+        members = MEMBERS_OF_SPEAKERS
         settings = dataclasses.replace(settings, members=members)
     components = settings.components
     if components & (components - 1):
@@ -217,7 +204,7 @@ def _lexicon(values):
 
 
 def _clips(values, settings, lexicon):
-    if values.dataset not in recipes.DEFAULTS:
+    if values.dataset not in DEFAULTS:
         return tfds_audio.load(
             values.dataset,
             lexicon.words,
@@ -299,30 +286,13 @@ def _align(run):
         ) from error
 
 
+def _provenance(figures):
+    return about.provenance(figures) + sections.said_of_software(figures)
+
+
 def main(argv):
     """Runs the experiments that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
-    values = flags.FLAGS
-    if not values["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-    names = [values.experiment]
-    if values.experiment == "all":
-        names = list(EXPERIMENTS)
-    try:
-        run = _run(values)
-    except (ValueError, RuntimeError) as error:
-        raise app.UsageError(str(error)) from error
-    sections.measure(
-        run,
-        names,
-        EXPERIMENTS,
-        title=f"Distillation on {run.settings.dataset}",
-        provenance=lambda figures: (
-            about.provenance(figures) + sections.said_of_software(figures)
-        ),
-    )
-    sections.print_places(run)
+    core.run(argv, _run, EXPERIMENTS, _provenance)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """What every experiment says of its run."""
 
-import dataclasses
-
 from trainers.core import run_directory
 from trainers.data.tfds_audio import EVERYBODY
 from trainers.speech import corpora
@@ -12,12 +10,8 @@ _MOST_NAMED = 5  # words, in a sentence
 def about(run):
     """Settings, commit, versions, and what the folds are of, as a dict."""
     return {
-        "dataset": run.settings.dataset,
-        "evaluated_on": "test",
+        **run_directory.about(run, "test"),
         "seeds": run.seeds,
-        "commit": run_directory.commit(),
-        "versions": run_directory.versions(),
-        "settings": dataclasses.asdict(run.settings),
         "sample_rate": run.clips.sample_rate,
         "left_out": run.clips.left_out,
         "speakers": run.clips.speaker_names,

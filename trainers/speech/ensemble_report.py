@@ -3,7 +3,6 @@
 import numpy as np
 
 from trainers.core import pages, plots
-from trainers.mnist import columns
 from trainers.speech import recipes, utterance
 from trainers.speech.about import say_data
 
@@ -51,7 +50,7 @@ def table(metrics):
                 f"{name} ({MEANING[name]})",
                 str(system["nets"]),
                 f"{accuracy['mean']:.2%}",
-                columns.interval(accuracy["ci95"], ".2%"),
+                pages.interval(accuracy["ci95"], ".2%"),
                 _share(gain) if gain else "-",
                 f"{system['nll']:.4f}",
                 f"{system['ece']:.2%}",
@@ -209,7 +208,7 @@ def blocks(metrics, data):
 def _share(gain):
     if gain["mean"] is None:
         return "-"
-    return f"{gain['mean']:.0%} ({columns.interval(gain['ci95'], '.0%')})"
+    return f"{gain['mean']:.0%} ({pages.interval(gain['ci95'], '.0%')})"
 
 
 def _plot_gains(metrics):
@@ -217,21 +216,12 @@ def _plot_gains(metrics):
     systems = metrics["systems"]
     base = systems["baseline"]["accuracy"]["mean"]
     for x, (name, system) in enumerate(systems.items()):
-        gains = {
-            "test_errors": [
-                100 * (a - base) for a in system["accuracy"]["each"]
-            ],
-            "mean": 100 * (system["accuracy"]["mean"] - base),
-            "ci95": [
-                None if b is None else 100 * (b - base)
-                for b in system["accuracy"]["ci95"]
-            ],
-        }
-        axes.bar(x, gains["mean"], 0.6, color=COLOURS[name], alpha=0.35)
+        gains = plots.percent(system["accuracy"], base)
+        axes.bar(x, gains.mean, 0.6, color=COLOURS[name], alpha=0.35)
         plots.with_interval(axes, x, gains, COLOURS[name])
         axes.annotate(
             f"{system['accuracy']['mean']:.1%}",
-            (x + 0.31, gains["mean"]),
+            (x + 0.31, gains.mean),
             va="center",
         )
         if name in PAPER_GAINS:

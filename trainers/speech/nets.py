@@ -10,7 +10,6 @@ import dataclasses
 import keras
 import numpy as np
 
-import kdtf
 from trainers.core import training
 from trainers.speech import frames as frames_module
 from trainers.speech import views
@@ -173,7 +172,7 @@ def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
     transfer_set = transfer_set_of(arm, corpus)
     rows = corpus.training.rows_of(corpus.nested(arm.share))
     steps = arm.steps_of(len(rows))
-    distiller = _compiled(arm, net, steps)
+    distiller = training.compiled_distiller(net, arm, steps, jit_compile="auto")
 
     def batches(first_step, last_step):
         return frames_module.training_batches(
@@ -198,25 +197,6 @@ def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
         keep_best=_BY_HELD_OUT if arm.keep_best else None,
     )
     training.save_result(net, state, directory)
-
-
-def _compiled(arm, net, steps):
-    distiller = kdtf.Distiller(
-        net,
-        temperature=arm.temperature,
-        soft_weight=arm.soft_weight,
-        hard_weight=arm.hard_weight,
-    )
-    schedule = keras.optimizers.schedules.CosineDecay(
-        arm.learning_rate, decay_steps=steps * arm.epochs
-    )
-    distiller.compile(
-        keras.optimizers.Adam(schedule),
-        jit_compile="auto",
-        steps_per_execution=training.steps_per_execution(steps),
-    )
-    distiller.optimizer.build(distiller.trainable_variables)
-    return distiller
 
 
 def _accuracies(net, corpus, rows):

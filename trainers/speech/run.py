@@ -12,6 +12,7 @@ import numpy as np
 import kdtf
 from trainers.core import training
 from trainers.speech import corpora, nets, recipes, workers
+from trainers.speech.settings import Settings
 
 BY_SPEAKERS = "speakers"
 
@@ -21,13 +22,13 @@ class Fold:
     """One split of the clips, and what is trained on it.
 
     Attributes:
-      settings: `recipes.Settings`.
+      settings: `settings.Settings`.
       corpus: `corpora.Corpus`.
       directory: `pathlib.Path`, the fold's own.
       checkpoint_every: int, epochs between two checkpoints.
     """
 
-    settings: recipes.Settings
+    settings: Settings
     corpus: corpora.Corpus
     directory: pathlib.Path
     checkpoint_every: int = 5
@@ -121,7 +122,7 @@ class Run:
     """A run directory, and how to fill it.
 
     Attributes:
-      settings: `recipes.Settings`.
+      settings: `settings.Settings`.
       clips: `trainers.data.clips.Clips`.
       lexicon: `kdtf.speech.Lexicon`.
       directory: `pathlib.Path` of an opened run directory.
@@ -130,7 +131,7 @@ class Run:
       processes: int, nets that are trained at a time.
     """
 
-    settings: recipes.Settings
+    settings: Settings
     clips: object
     lexicon: object
     directory: pathlib.Path

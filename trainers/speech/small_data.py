@@ -6,7 +6,6 @@ as many updates.
 """
 
 from trainers.core import pages, plots, statistics
-from trainers.mnist import columns
 from trainers.speech import nets, recipes, scores
 from trainers.speech.about import about, say_data
 
@@ -120,7 +119,7 @@ def table(metrics):
                 MEANING[arm["kind"]],
                 f"{arm['train_accuracy']:.1%}",
                 f"{arm['accuracy']['mean']:.2%}",
-                columns.interval(arm["accuracy"]["ci95"], ".2%"),
+                pages.interval(arm["accuracy"]["ci95"], ".2%"),
                 _stopped(arm),
                 f"{arm['nll']:.3f}",
                 _share(recovered) if arm["kind"] == "soft" else "-",
@@ -172,7 +171,7 @@ def blocks(metrics, data):
 def _share(recovered):
     if recovered is None or recovered["mean"] is None:
         return "-"
-    interval = columns.interval(recovered["ci95"], ".0%")
+    interval = pages.interval(recovered["ci95"], ".0%")
     return f"{recovered['mean']:.0%} ({interval})"
 
 
@@ -187,17 +186,7 @@ def _plot_accuracy(metrics):
     figure, axes = plots.new()
     for kind in KINDS:
         arms = [a for a in metrics["arms"] if a["kind"] == kind]
-        shown = [
-            {
-                "mean": 100 * a["accuracy"]["mean"],
-                "test_errors": [100 * x for x in a["accuracy"]["each"]],
-                "ci95": [
-                    None if b is None else 100 * b
-                    for b in a["accuracy"]["ci95"]
-                ],
-            }
-            for a in arms
-        ]
+        shown = [plots.percent(a["accuracy"]) for a in arms]
         xs = [100 * a["share"] for a in arms]
         plots.sweep(axes, xs, shown, COLOURS[kind], f"test: {MEANING[kind]}")
         axes.plot(

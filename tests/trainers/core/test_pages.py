@@ -87,3 +87,8 @@ def test_the_plot_is_the_same_in_both(sections, tmp_path):
     text = (tmp_path / "report.html").read_text()
     [embedded] = re.findall(r"data:image/png;base64,([\w+/=]+)", text)
     assert base64.b64decode(embedded) == (tmp_path / "curve.png").read_bytes()
+
+
+def test_an_interval_is_text_of_any_format():
+    assert pages.interval([-0.125, 1.5], ".0%") == "-12% to 150%"
+    assert pages.interval([None, None], ".0%") == "-"

@@ -4,8 +4,8 @@ import numpy as np
 
 from trainers.core import plots
 
-ARM = {"test_errors": [4, 8], "mean": 6.0, "ci95": [1.0, 11.0]}
-SINGLE = {"test_errors": [9], "mean": 9.0, "ci95": [None, None]}
+ARM = plots.Point([4, 8], 6.0, [1.0, 11.0])
+SINGLE = plots.Point([9], 9.0, [None, None])
 
 
 def drawn(axes):
@@ -26,21 +26,11 @@ def test_means_seeds_and_intervals_of_a_sweep():
     assert segment.tolist() == [[10, 1], [10, 11]]
 
 
-def test_every_seed_has_a_curve_and_the_first_one_the_label():
-    _, axes = plots.new()
-    curves = [
-        [{"epoch": 1, "errors": 30 + seed}, {"epoch": 2, "errors": 20 + seed}]
-        for seed in range(2)
-    ]
-    plots.curves(axes, {"curves": curves}, "black", "student")
-    lines = [line.get_xydata().tolist() for line in axes.lines]
-    assert lines == [[[1, 30], [2, 20]], [[1, 31], [2, 21]]]
-    assert axes.get_legend_handles_labels()[1] == ["student"]
-    plots.finish_curves(
-        axes, {"dataset": "digits", "evaluated_on": "held-out", "cases": 1234}
-    )
-    assert axes.get_yscale() == "log"
-    assert axes.get_ylabel() == "errors on 1,234 held-out cases (log scale)"
+def test_shares_become_percents_above_a_base():
+    shares = {"each": [0.5, 0.75], "mean": 0.625, "ci95": [None, None]}
+    assert plots.percent(shares, base=0.5) == ([0, 25], 12.5, [None, None])
+    shares["ci95"] = [0.25, 1.0]
+    assert plots.percent(shares).interval == [25, 100]
 
 
 def test_one_legend_for_all_panels():

@@ -27,7 +27,3 @@ def test_a_cell_for_every_heading():
 def test_a_single_seed_has_no_interval():
     single = {"test_errors": [75], "mean": 75.0, "ci95": [None, None]}
     assert columns.of_errors(single) == ["75.0", "-", "75"]
-
-
-def test_an_interval_may_be_of_shares():
-    assert columns.interval([-0.125, 1.5], ".0%") == "-12% to 150%"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests import reference
-from trainers.core import pages, plots
+from trainers.core import pages
 from trainers.data import ImageData
-from trainers.mnist import evaluation, nets, table
+from trainers.mnist import evaluation, figures, nets, table
 
 CASES, CLASSES = 30, 3
 LABELS = (np.arange(CASES) % CLASSES).astype(np.int32)
@@ -141,7 +141,7 @@ def test_a_single_seed_has_no_interval(metrics):
 
 
 def test_the_papers_figures_stand_beside_mnist_only(metrics):
-    assert not plots.is_the_papers(metrics)
+    assert not figures.is_the_papers(metrics)
     assert "paper" not in table.table(metrics).head
     mnist = {**metrics, "dataset": "mnist"}
     assert table.table(mnist).head[-1] == "paper"

@@ -19,10 +19,9 @@ from trainers.mnist import (
     temperatures,
 )
 from trainers.mnist.experiments import EXPERIMENTS
+from trainers.mnist.settings import DEFAULTS, TINY
 
-SETTINGS = dataclasses.replace(
-    recipes.DEFAULTS["digits"], **recipes.TINY, batch_size=8
-)
+SETTINGS = dataclasses.replace(DEFAULTS["digits"], **TINY, batch_size=8)
 # Those that do not name digits, on the tests' three classes.
 NAMES = [n for n in EXPERIMENTS if n not in ("omit_3", "only_7_8")]
 
@@ -62,7 +61,7 @@ def test_an_experiment(name, run, few_arms, monkeypatch, tmp_path):
 
 
 def test_every_arm_has_a_directory_of_its_own():
-    settings = recipes.DEFAULTS["mnist"]
+    settings = DEFAULTS["mnist"]
     different = {
         recipes.teacher(settings),
         recipes.student(settings),
@@ -81,7 +80,7 @@ def test_every_arm_has_a_directory_of_its_own():
 
 def test_what_experiments_share():
     """The same net of several experiments is trained once."""
-    settings = recipes.DEFAULTS["mnist"]
+    settings = DEFAULTS["mnist"]
     sweep = temperatures.arm(settings, 800, settings.temperature)
     assert sweep == hard_weight.arm(settings, 0.0)
     assert sweep in logit_matching.arms_of(settings)

@@ -9,7 +9,8 @@ import pytest
 from tests import reference
 from trainers.core import pages
 from trainers.data import ImageData
-from trainers.mnist import batches, omitted, omitted_report, recipes
+from trainers.mnist import batches, omitted, omitted_report
+from trainers.mnist.settings import DEFAULTS
 
 CLASSES = 10
 
@@ -95,7 +96,7 @@ def test_the_transfer_set_of_an_experiment(omission):
     of_a_digit = np.isin(labels[others], omission.transferred)
     np.testing.assert_array_equal(kept, others[of_a_digit])
 
-    settings = dataclasses.replace(recipes.DEFAULTS["digits"], batch_size=10)
+    settings = dataclasses.replace(DEFAULTS["digits"], batch_size=10)
     arm = omitted.arm_of(omission, settings, 1200, len(kept))
     assert arm.transfer == omission.name
     updates = arm.epochs * batches.steps_per_epoch(len(kept), 10)

@@ -3,6 +3,7 @@
 import pytest
 
 from trainers.mnist import recipes
+from trainers.mnist.settings import DEFAULTS
 
 
 @pytest.mark.parametrize(
@@ -17,5 +18,5 @@ from trainers.mnist import recipes
     ],
 )
 def test_arms_keep_the_names_of_their_directories(dataset, recipe, name):
-    settings = recipes.DEFAULTS[dataset]
+    settings = DEFAULTS[dataset]
     assert recipe(settings).directory_name() == name

@@ -9,10 +9,11 @@ import pytest
 from tests import reference
 from tests.trainers.mnist.test_nets import data
 from trainers.mnist import nets, recipes, runs
+from trainers.mnist.settings import DEFAULTS, TINY
 
 SETTINGS = dataclasses.replace(
-    recipes.DEFAULTS["digits"],
-    **recipes.TINY,
+    DEFAULTS["digits"],
+    **TINY,
     batch_size=8,
     temperature=3.0,
 )

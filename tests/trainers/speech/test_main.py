@@ -16,9 +16,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests import tfds_words
+from trainers.core.settings import describe
 from trainers.speech import __main__ as speech
 from trainers.speech import corpora, ensemble, recipes
 from trainers.speech.experiments import EXPERIMENTS
+from trainers.speech.settings import DEFAULTS, SMALL_DATA_EPOCHS, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 LEXICON = "no N OW\nsix S IH K S\ntwo T UW\n"
@@ -141,7 +143,7 @@ def test_few_clips_in_the_same_run(tiny, tiny_run):
     for arm in arms:
         # Early stopping is for labels alone.
         assert (arm["stopped_at"] == [None]) == (arm["kind"] == "soft")
-        assert len(arm["curves"][0]) == recipes.SMALL_DATA_EPOCHS
+        assert len(arm["curves"][0]) == SMALL_DATA_EPOCHS
     assert set(found["small_data"]["recovered"]) == {"0.03", "0.1", "0.3"}
     report = (run_dir / "report.md").read_text()
     titles = [f"## {e.title}" for e in EXPERIMENTS.values()]
@@ -277,7 +279,7 @@ def values(**given):
             "snrs": ["20"],
             "data_dir": None,
             "manual_dir": None,
-            **dict.fromkeys(recipes.HELP),
+            **dict.fromkeys(describe(Settings)),
             **given,
         }
     )
@@ -362,7 +364,7 @@ def of_tfds(data_dir, **given):
 def test_settings_of_a_data_set_of_tfds(tiny, commands):
     path = tiny[-1].removeprefix("--lexicon=")
     settings, clips = of_tfds(commands, split=None, tiny=False, lexicon=path)
-    defaults = recipes.DEFAULTS["spoken_digit"]
+    defaults = DEFAULTS["spoken_digit"]
     assert settings == dataclasses.replace(
         defaults,
         dataset=tfds_words.NAME,
@@ -449,5 +451,5 @@ def test_members_of_a_split():
 
 def test_settings_are_flags():
     others = {"dataset", "split", "lexicon", "snrs"}
-    names = {f.name for f in dataclasses.fields(recipes.Settings)}
-    assert names == set(recipes.HELP) | others
+    names = {f.name for f in dataclasses.fields(Settings)}
+    assert names == set(describe(Settings)) | others

@@ -10,6 +10,7 @@ from tests import speech_corpora
 from trainers.core import training
 from trainers.speech import nets, recipes, views
 from trainers.speech.frames import Frames
+from trainers.speech.settings import DEFAULTS
 
 ARM = nets.Arm(
     name="control",
@@ -133,7 +134,7 @@ def test_steps_of_an_epoch():
 
 
 def test_every_arm_has_a_directory_of_its_own():
-    settings = recipes.DEFAULTS["spoken_digit"]
+    settings = DEFAULTS["spoken_digit"]
     different = {
         recipes.member(settings),
         recipes.control(settings),

@@ -1,13 +1,16 @@
 """trainers.speech.recipes."""
 
 import dataclasses
+import functools
 import itertools
 
 import pytest
 
+from trainers.core.settings import describe
 from trainers.speech import recipes
+from trainers.speech.settings import DEFAULTS, TINY, Settings
 
-SETTINGS = recipes.DEFAULTS["synthetic"]
+SETTINGS = DEFAULTS["synthetic"]
 
 
 def test_the_distilled_net_is_what_the_settings_say():
@@ -78,20 +81,43 @@ def test_few_clips():
 
 def of_a_run(name):
     return [
-        recipes.DEFAULTS[name],
-        dataclasses.replace(recipes.DEFAULTS[name], **recipes.TINY),
+        DEFAULTS[name],
+        dataclasses.replace(DEFAULTS[name], **TINY),
     ]
 
 
-@pytest.mark.parametrize("name", recipes.DEFAULTS)
+@pytest.mark.parametrize("name", DEFAULTS)
 def test_defaults_are_what_their_flags_would_take(name):
     for settings in of_a_run(name):
         assert settings.dataset == name
-        for flag in recipes.HELP:
-            bounds = recipes.RANGES.get(flag, {"lower_bound": 1e-9})
-            value = getattr(settings, flag)
+        for flag, described in describe(Settings).items():
+            value, bounds = getattr(settings, flag), described.bounds
             assert bounds["lower_bound"] <= value, flag
-            assert value <= bounds.get("upper_bound", value), flag
+            assert value <= (bounds["upper_bound"] or value), flag
         assert settings.components & (settings.components - 1) == 0
         arm = recipes.few_clips(settings, 1.0, soft=False)
         assert arm.epochs * arm.steps_of(10) == settings.updates
+
+
+soft = functools.partial(recipes.few_clips, share=recipes.SHARES[0], soft=True)
+hard = functools.partial(recipes.few_clips, share=recipes.SHARES[0], soft=False)
+
+
+@pytest.mark.parametrize(
+    "dataset, recipe, name",
+    [
+        ("spoken_digit", recipes.member, "member-3x256-297b2a"),
+        ("spoken_digit", recipes.control, "control-3x256-34a5b6"),
+        ("spoken_digit", recipes.distilled, "distilled-3x256-T2-cb197e"),
+        ("spoken_digit", soft, "soft-3x256-T2-3%-286192"),
+        ("spoken_digit", hard, "hard-3x256-3%-4b2f67"),
+        ("synthetic", recipes.member, "member-2x64-567050"),
+        ("synthetic", recipes.control, "control-2x64-8dcb7b"),
+        ("synthetic", recipes.distilled, "distilled-2x64-T2-e4020a"),
+        ("synthetic", soft, "soft-2x64-T2-3%-252555"),
+        ("synthetic", hard, "hard-2x64-3%-73f7d1"),
+    ],
+)
+def test_arms_keep_the_names_of_their_directories(dataset, recipe, name):
+    settings = DEFAULTS[dataset]
+    assert recipe(settings).directory_name() == name

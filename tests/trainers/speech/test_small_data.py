@@ -10,9 +10,10 @@ import tensorflow as tf
 from tests import speech_corpora
 from trainers.core import pages
 from trainers.speech import nets, recipes, small_data
+from trainers.speech.settings import SMALL_DATA_EPOCHS
 
 SHARES = (0.25, 1.0)
-EPOCHS = recipes.SMALL_DATA_EPOCHS
+EPOCHS = SMALL_DATA_EPOCHS
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,81 @@
+"""What the scripts of all trainers share: flags, and the course of a run."""
+
+from absl import app, flags, logging
+
+from trainers.core import sections
+from trainers.core import settings as settings_module
+
+# The flags that are defined here are those of the script, which --help shows.
+flags.disclaim_key_flags()
+
+
+class FlagsError(ValueError):
+    """A run cannot continue, for a reason that other flags can mend."""
+
+
+def define_flags(experiments, settings_class, *, seeds, manual_dir):
+    """Defines the flags that every trainer has; `dataset` is its own.
+
+    Args:
+      experiments: dict from name to `sections.Experiment`; the first one is
+        the default.
+      settings_class: dataclass of settings, see `settings.setting`.
+      seeds: int, how many are run by default.
+      manual_dir: str, what `--help` says of the folder of original files.
+    """
+    flags.DEFINE_enum(
+        "experiment",
+        next(iter(experiments)),
+        [*experiments, "all"],
+        "what to find out; see above",
+    )
+    flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
+    flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
+    flags.DEFINE_string("manual_dir", None, manual_dir)
+    flags.DEFINE_integer("seeds", seeds, "how many seeds to run", lower_bound=1)
+    flags.DEFINE_integer(
+        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
+    )
+    flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
+    flags.mark_flag_as_required("run_dir")
+    settings_module.define_flags(settings_class)
+
+
+def run(argv, open_run, experiments, provenance):
+    """Runs the experiments that the flags describe.
+
+    Args:
+      argv: what absl leaves of the command line, the script's name alone.
+      open_run: function from absl's flag values to a run, with attributes
+        `settings`, `data` and `directory`.
+      experiments: dict from name to `sections.Experiment`, in the order of the
+        report.
+      provenance: function from an experiment's figures to a sentence about
+        them.
+
+    Raises:
+      app.UsageError: if the flags, or what they name, cannot be right.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
+    values = flags.FLAGS
+    if not values["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    names = [values.experiment]
+    if values.experiment == "all":
+        names = list(experiments)
+    try:
+        opened = open_run(values)
+    except (ValueError, RuntimeError) as error:
+        raise app.UsageError(str(error)) from error
+    try:
+        sections.measure(
+            opened,
+            names,
+            experiments,
+            title=f"Distillation on {opened.settings.dataset}",
+            provenance=provenance,
+        )
+    except FlagsError as error:
+        raise app.UsageError(str(error)) from error
+    sections.print_places(opened)
