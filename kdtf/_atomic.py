@@ -1,7 +1,7 @@
 """Folders and files written whole or not at all.
 
-All is made beside its place, under a name that nobody reads, and moved there by
-one rename, so that whoever looks sees the old or the new, never a part.
+Each is made next to its place, under a name that nobody reads, and moved there
+by one rename, so that a reader sees the old or the new, never a part.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ def whole_directory(path, *, replace=False):
     """Yields a scratch folder that becomes `path` when the block ends.
 
     Args:
-      path: path of the folder; what a killed run left beside it is removed.
+      path: path of the folder; what a killed run left next to it is removed.
       replace: whether `path` may exist; it is then exchanged for the new one.
 
     Raises:
-      OSError: where the folder cannot be made, or exists and `replace` is
-        False. `path` is then as it was.
+      OSError: if the folder cannot be made, or exists and `replace` is False.
+        `path` is then as it was.
 
     Example:
-      >>> with files.whole_directory("export") as scratch:
+      >>> with kdtf._atomic.whole_directory("export") as scratch:
       ...     (scratch / "labels.txt").write_text("cat, dog")
     """
     path = pathlib.Path(path)

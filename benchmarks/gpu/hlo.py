@@ -67,7 +67,7 @@ def kernels(text):
       List of `Kernel`, in the order of the schedule.
 
     Raises:
-      ValueError: where the text has no entry computation, a loop or a branch
+      ValueError: if the text has no entry computation, a loop or a branch
         (how often it runs is not in the text), or a dtype of unknown size.
     """
     computations, entry = _parse(text)

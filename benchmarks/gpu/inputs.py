@@ -17,7 +17,7 @@ def draw(parameters, seed=0):
       List of arrays.
 
     Raises:
-      ValueError: where a parameter is drawn in no known way.
+      ValueError: if a parameter is drawn in no known way.
     """
     rng = np.random.default_rng(seed)
     return [

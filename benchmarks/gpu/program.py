@@ -30,7 +30,7 @@ def manifests(folder):
       List of dicts.
 
     Raises:
-      ValueError: where there is none.
+      ValueError: if there is none.
     """
     texts = [path.read_text() for path in sorted(folder.glob("*.json"))]
     if not texts:

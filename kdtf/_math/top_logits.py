@@ -38,7 +38,7 @@ class TopLogits(NamedTuple):
       ...     [[4.0, 2.0, 0.0, 0.0]], top, temperature=2.0
       ... )
       >>> loss.numpy().round(4)
-      array([0.0029], dtype=float32)
+      array([0.003], dtype=float32)
     """
 
     logits: Any

@@ -50,13 +50,7 @@ def test_best_settings_and_ratios_round_by_round(monkeypatch):
 
 
 @pytest.mark.slow
-def test_train_step_runs(monkeypatch):
-    # Nearly all the time is compiling: XLA and many steps are tried once each.
-    settings = [
-        {"jit_compile": True, "steps_per_execution": 1},
-        {"jit_compile": False, "steps_per_execution": 2},
-    ]
-    monkeypatch.setattr(train_step.Size, "settings", settings)
+def test_train_step_runs():
     small = train_step.Size((8, 10), (8, 10), 4, steps=4, execution=2)
     runs = train_step.contenders(small)
     names = {name for name, _ in runs}

@@ -15,6 +15,7 @@ PAGES = [
 # They train several nets.
 SLOW = (
     "docs/guides/choosing_settings.md",
+    "docs/guides/extending.md",
     "docs/guides/first_distillation.md",
     "docs/guides/stored_soft_targets.md",
 )

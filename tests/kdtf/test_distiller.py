@@ -347,7 +347,15 @@ def test_two_replicas_train_like_one(mirrored_strategy):
 
 @pytest.mark.parametrize(
     "way",
-    (*WAYS.values(), {"jit_compile": True, "steps_per_execution": 3}),
+    (
+        WAYS["eager"],
+        WAYS["graph"],
+        pytest.param(WAYS["xla"], marks=pytest.mark.slow),
+        pytest.param(
+            {"jit_compile": True, "steps_per_execution": 3},
+            marks=pytest.mark.slow,
+        ),
+    ),
 )
 def test_a_new_teacher_teaches_at_once(way):
     """Compiled steps hold the teacher that they were traced with."""

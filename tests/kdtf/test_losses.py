@@ -278,7 +278,7 @@ def test_dense_labels_may_be_soft():
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("label", (10, 99, -2))
+@pytest.mark.parametrize("label", (10, 99))
 def test_labels_out_of_range_give_nan_where_they_stand(mode, label):
     z = random_logits(20, (2, 10))
     value, gradient = value_and_gradient(

@@ -29,7 +29,7 @@ def open_run_directory(run_dir, settings):
       `pathlib.Path` of the directory.
 
     Raises:
-      ValueError: where the directory holds something else, belongs to a run
+      ValueError: if the directory holds something else, belongs to a run
         with other flags (names them and both values), or cannot be written.
     """
     run_dir = pathlib.Path(run_dir)
@@ -87,7 +87,7 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
       all_of_them: whether the run must have no others.
 
     Raises:
-      ValueError: where it is no run directory, or a flag differs (names it and
+      ValueError: if it is no run directory, or a flag differs (names it and
         both values).
     """
     flags_file = run_dir / _FLAGS_FILE
@@ -108,8 +108,8 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
     if changes:
         raise ValueError(
             f"--{flag} must be a directory of a run with the same flags; a run "
-            f"with other flags wants another one. Received: --{flag}={run_dir} "
-            f"with {', '.join(changes)}"
+            "with other flags needs a directory of its own. Received: "
+            f"--{flag}={run_dir} with {', '.join(changes)}"
         )
 
 

@@ -160,7 +160,7 @@ def is_finished(directory):
 
 
 def save_result(net, state, directory, **arrays):
-    """Stores what came of an arm, whole.
+    """Stores the result of an arm, whole or not at all.
 
     Args:
       net: the trained `keras.Model`.

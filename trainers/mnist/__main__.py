@@ -37,7 +37,7 @@ Experiments (`--experiment`):
     consistent      teacher and student see the same jittered images, for long
     logit_matching  temperatures up to 1000 beside logit matching
 
-Killed at any moment and run again, it goes on and ends with the same figures.
+Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
 report.md with the plots, TensorBoard's logs, and export/ with the distilled
 student as a SavedModel. To choose settings, hold out training cases

@@ -7,7 +7,7 @@ from trainers.core import run_directory, statistics
 
 
 def about(run):
-    """What every experiment says of its run, as a dict."""
+    """What every experiment records of its run, a dict."""
     return {
         **run_directory.about(run, run.data.eval_name),
         "cases": len(run.data.eval_labels),

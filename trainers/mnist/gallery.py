@@ -1,4 +1,4 @@
-"""The digits that a net gets wrong, with what each net says of them.
+"""The digits that a net gets wrong, with the outputs of each net.
 
 A reader sees here what a soft target carries: at T = 1 the teacher's answer is
 one digit, at T = 20 it says which others the image looks like.
@@ -85,7 +85,7 @@ def block(gallery, data):
     return pages.Html(
         f"<style>{_STYLE}</style>{''.join(markup)}",
         f"The {gallery['wrong_cases']} digits that a net gets wrong are in "
-        "report.html, with what each net says of them.",
+        "report.html, with the outputs of each net.",
     )
 
 

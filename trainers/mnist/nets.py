@@ -1,4 +1,4 @@
-"""One arm of an experiment: a net, how it is trained, and what came of it.
+"""One arm of an experiment: a net, its training, and the result.
 
 Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
 its weights files hold all that a resumed run needs. Only logit matching, which
@@ -83,7 +83,7 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of an arm and a seed.
+    """The result of an arm and a seed.
 
     Attributes:
       net: the trained `keras.Model`; as it began where a published result holds

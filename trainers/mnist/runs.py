@@ -88,7 +88,7 @@ class Run:
         return [self.student(arm, seed) for seed in range(self.seeds)]
 
     def teacher_logits(self, arm):
-        """What teaches an arm says of the evaluation cases.
+        """The logits of an arm's teacher on the evaluation cases.
 
         Args:
           arm: `arms.Arm`; of one on labels alone, its seed's teacher.

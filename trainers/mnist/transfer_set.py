@@ -55,8 +55,8 @@ def read(data, directory, *, jitter=0, temperature=None):
       `[places, cases, classes]` float32 array, one place for jitter 0.
 
     Raises:
-      ValueError: where they are of another number of images or temperature.
-      tf.errors.InvalidArgumentError: where they are of other images.
+      ValueError: if they are of another number of images or temperature.
+      tf.errors.InvalidArgumentError: if they are of other images.
     """
     joined = kdtf.SoftTargets(directory).join(
         _dataset(data, jitter), temperature=temperature

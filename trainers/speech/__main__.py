@@ -43,14 +43,14 @@ Experiments (`--experiment`):
                     much of both (soft 0.5, hard 0.5)
     small_data      3, 10, 30 and 100 % of the training clips: labels with early
                     stopping, against soft targets of a net that saw all clips,
-                    on many hearings of the few
+                    on many augmented copies of the few
 
-A transfer set has each clip as it was recorded and --views other hearings of
-it: played a little faster or slower, louder or softer, in faint noise. The
-distilled nets learn from it; members and control learn from the clips as
-recorded, which is better for nets on labels (BENCHMARKS.md). In small_data few
-clips are heard more often, and more differently by nets on soft targets. Soft
-targets are stored: for spoken_digit 140 MB a temperature, 1.5 GB more with
+A transfer set has each clip as it was recorded and --views augmented copies of
+it: a little faster or slower, louder or softer, in faint noise. The distilled
+nets learn from it; members and control learn from the clips as recorded, which
+is better for nets on labels (docs/results/choices.md). small_data makes more
+copies of its few clips, and more varied ones for nets on soft targets. Soft
+targets are stored: for spoken_digit 140 MB per temperature, 1.5 GB more with
 --experiment=all.
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
@@ -63,10 +63,10 @@ Of several channels the mean is taken; nothing is resampled. Clips with fewer
 frames (10 ms each) than their word has states, silent ones and those with NaN
 are skipped, and the report tells how many.
 
-Killed at any moment and run again, it goes on and ends with the same figures.
+Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
 report.md with the plots, TensorBoard's logs, and export/ with the distilled
-student as a SavedModel that takes waveforms (see README.md).
+student as a SavedModel that takes waveforms (see docs/guides/speech.md).
 """
 
 import dataclasses
@@ -130,8 +130,8 @@ def _define_flags():
     flags.DEFINE_integer(
         "processes",
         1,
-        "nets that are trained all at once, a process each; small ones finish "
-        "soonest with a process a core",
+        "nets that are trained in parallel, one process each; small ones "
+        "finish soonest with one process per core",
         lower_bound=1,
     )
 

@@ -1,4 +1,4 @@
-"""What every experiment says of its run."""
+"""What every experiment records of its run."""
 
 from trainers.core import run_directory
 from trainers.data.tfds_audio import EVERYBODY

@@ -115,7 +115,7 @@ def make(clips, log_mels, split, lexicon, *, components):
       `Corpus`.
 
     Raises:
-      ValueError: where the lexicon lacks a word, a word has no training clip,
+      ValueError: if the lexicon lacks a word, a word has no training clip,
         or a part is empty or has no clip that can be aligned.
     """
     lexicon.require(clips.words)

@@ -85,9 +85,9 @@ def findings(metrics):
         said.append(f"What {text}: {found}")
     if views := metrics["settings"].get("views"):  # older figures lack it
         said.append(
-            f"The distilled nets hear each training clip {views} times more, "
-            "at a slightly other speed and loudness and in faint noise; "
-            "members and control hear it as recorded."
+            f"The distilled nets also learn from {views} augmented copies of "
+            "each training clip, of another speed and loudness and in faint "
+            "noise; members and control learn from the clips as recorded."
         )
     tests = metrics["word_tests"]
     if tests:

@@ -1,4 +1,4 @@
-"""One acoustic net: how it is trained, and what came of it.
+"""One acoustic net: its training, and the result.
 
 Windows of frames to logits of HMM states. Every net is trained by a
 `kdtf.Distiller`, the ones without soft targets too: its weights files hold all
@@ -30,13 +30,13 @@ class Arm:
       epochs: int.
       batch_size: int.
       steps: int, of an epoch; None for as many as are a pass over the frames
-        of the clips, their other hearings aside.
+        of the recorded clips, without augmented copies.
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
       taught_by: whose soft targets it learns from; "" for nobody's.
       share: float, of the training clips that it sees.
-      views: int, other hearings of each of these in its transfer set.
+      views: int, augmented copies of each of these in its transfer set.
       spread: float, how different these are.
       keep_best: whether the epoch that was best on held-out frames is taken.
     """
@@ -78,7 +78,7 @@ class Arm:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of an arm and a seed.
+    """The result of an arm and a seed.
 
     Attributes:
       net: the trained `keras.Model`.

@@ -134,10 +134,11 @@ def findings(metrics):
     said = say_data(metrics)
     if metrics["settings"].get("views"):  # older figures lack it
         said.append(
-            "Of few clips the nets hear each many times, at another speed and "
-            "loudness and in noise: slightly other ones with labels, until "
-            "there are as many frames as in all clips, and wider ones with "
-            "soft targets, whose teacher knows what to make of them."
+            "The nets learn from many augmented copies of each of the few "
+            "clips, of another speed and loudness and in noise: with labels, "
+            "slightly different ones, until there are as many frames as in all "
+            "clips; with soft targets, more varied ones, which the teacher can "
+            "label."
         )
     for share, recovered in metrics["recovered"].items():
         paper = f"; the paper: {PAPER_RECOVERED}" if share == "0.03" else ""

@@ -1,9 +1,9 @@
-"""A transfer set: training clips, and other hearings of each.
+"""A transfer set: training clips, and augmented copies of each.
 
-An ensemble is nearly as sure of the frames that it was trained on as their
-labels are, and its soft targets on them say little more: the paper's saw 700
-million frames, spoken_digit has 80,000. Of a clip that is played a little
-faster or louder it is less sure, and how unsure it is a student can learn.
+An ensemble is nearly certain about the frames that it was trained on, so its
+soft targets on them carry little more than the labels do: the paper's ensemble
+saw 700 million frames, spoken_digit has 80,000. It is less certain about a clip
+that is a little faster or louder, and a student can learn from that.
 """
 
 import functools
@@ -14,7 +14,7 @@ from kdtf.speech import features
 from trainers.speech.frames import Frames
 from trainers.speech.utterances import add_noise
 
-# Of a spread of 1, the mildest.
+# For a spread of 1, the mildest.
 _SPEED = 1.05  # and 1 / 1.05: pitch and formants move with it
 _LOUDNESS = 2.0  # decibels, up or down
 _NOISE = 30.0  # decibels that the loudest noise is below the voice
@@ -23,13 +23,13 @@ _FAINTEST = 50.0
 
 @functools.lru_cache(maxsize=1)
 def transfer_set(corpus, share, views, spread):
-    """Training clips as they are, and as heard otherwise.
+    """Training clips as they are, and augmented copies of them.
 
     Args:
       corpus: `corpora.Corpus`.
       share: float, of the training clips.
-      views: int, other hearings of each.
-      spread: float, how different they are; see `hear`.
+      views: int, augmented copies of each.
+      spread: float, how different they are; see `augment`.
 
     Returns:
       `Frames` with states: the clips of `corpus.nested(share)`, then the first
@@ -46,8 +46,8 @@ def transfer_set(corpus, share, views, spread):
     )
     own = corpus.training.split(corpus.training.states)
     for view in range(views):
-        heard = [
-            hear(
+        copies = [
+            augment(
                 corpus.clips.waveforms[clip],
                 corpus.clips.sample_rate,
                 spread,
@@ -55,21 +55,21 @@ def transfer_set(corpus, share, views, spread):
             )
             for clip in corpus.used["training"][chosen]
         ]
-        frames = corpus.frames([waveform for waveform, _ in heard])
+        frames = corpus.frames([waveform for waveform, _ in copies])
         values.append(frames.values)
         lengths.append(frames.lengths)
         states += [
             own[utterance][np.minimum(places, len(own[utterance]) - 1)]
-            for utterance, (_, places) in zip(chosen, heard, strict=True)
+            for utterance, (_, places) in zip(chosen, copies, strict=True)
         ]
     return Frames(*map(np.concatenate, (values, lengths, states)))
 
 
-def hear(waveform, sample_rate, spread, rng):
-    """Another hearing of a clip.
+def augment(waveform, sample_rate, spread, rng):
+    """An augmented copy of a clip.
 
-    It is played at another speed, up to a factor of 1.05^spread, from anywhere
-    in its first 10 ms, up to 2 spread dB louder or softer, with white noise
+    Its speed changes by a factor of up to 1.05^spread, it starts anywhere in
+    the first 10 ms, is up to 2 spread dB louder or softer, and has white noise
     (30 / spread) to 50 dB below it.
 
     Args:
@@ -80,19 +80,19 @@ def hear(waveform, sample_rate, spread, rng):
 
     Returns:
       `(waveform, places)`: `[samples]` float32 array within [-1, 1]; `[frames]`
-      int array, which frame of the clip each of its frames is nearest to.
+      int array, the frame of the clip that is nearest to each of its frames.
     """
     window, step = features.framing(sample_rate)
     speed = _SPEED ** rng.uniform(-spread, spread)
     start = rng.uniform(0, step)
     count = int((len(waveform) - 1 - start) / speed) + 1
-    heard = np.interp(
+    copy = np.interp(
         start + speed * np.arange(count), np.arange(len(waveform)), waveform
     )
-    heard = add_noise(heard, rng.uniform(_NOISE / spread, _FAINTEST), rng)
-    heard = heard * 10 ** (_LOUDNESS * rng.uniform(-spread, spread) / 20)
+    copy = add_noise(copy, rng.uniform(_NOISE / spread, _FAINTEST), rng)
+    copy = copy * 10 ** (_LOUDNESS * rng.uniform(-spread, spread) / 20)
     # Between the middles of frames, which are half a window into each.
     first = start + (speed - 1) * window / 2
     frames = np.arange(features.num_frames(count, sample_rate))
     places = np.rint((first + speed * step * frames) / step).astype(int)
-    return heard.clip(-1, 1).astype(np.float32), np.maximum(places, 0)
+    return copy.clip(-1, 1).astype(np.float32), np.maximum(places, 0)

@@ -20,7 +20,7 @@ def count(references, hypotheses):
       "substitutions", "deletions" and "insertions", ints.
 
     Raises:
-      ValueError: where there are not as many of both, or nothing was said.
+      ValueError: if there are not as many of both, or nothing was said.
 
     Example:
       >>> word_errors.count([("one", "two")], [("one",)])["rate"]

@@ -1,4 +1,4 @@
-"""Nets that are trained all at once, a process each.
+"""Nets that are trained in parallel, one process each.
 
 Small nets leave most of a machine's cores idle; several of them do not. A
 worker stores its net as soon as that is trained, and the main process loads it

@@ -93,7 +93,15 @@ def test_logits_of_any_temperature_stay_free(tmp_path):
     distiller.fit(data, verbose=0)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way",
+    (
+        "eager",
+        "graph",
+        pytest.param("xla", marks=pytest.mark.slow),
+        pytest.param("many steps", marks=pytest.mark.slow),
+    ),
+)
 def test_a_second_fit_uses_its_own_class_weight(way):
     """Compiled steps hold the weights that they were traced with."""
     x, y = nets.inputs(), nets.labels()

@@ -73,7 +73,14 @@ def assert_trains_alike(monkeypatch, make, *data, **fit):
     assert ours[2] == theirs[2]
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), ((4, 3), (5, 2), (5, 20)))
+@pytest.mark.parametrize(
+    ("batch_size", "steps"),
+    (
+        (4, 3),
+        pytest.param(5, 2, marks=pytest.mark.slow),
+        pytest.param(5, 20, marks=pytest.mark.slow),
+    ),
+)
 def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
     # 28 rows: 7 batches of 4, or 5 of 5 and one of 3.
     x, y = nets.inputs(28), nets.labels(28, unlabelled=(1, 8))
@@ -86,6 +93,7 @@ def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
     )
 
 
+@pytest.mark.slow
 def test_given_logits_weights_and_classes(monkeypatch):
     x, y = nets.inputs(20), nets.labels(20)
     v = np.asarray(nets.linear(7)(x))
@@ -109,6 +117,7 @@ def test_unlabelled_data(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_an_arithmetic_ensemble(monkeypatch):
     members = [nets.linear(7), nets.linear(8)]
     assert_trains_alike(
@@ -176,6 +185,7 @@ def frames(lengths):
     )
 
 
+@pytest.mark.slow
 def test_batches_of_changing_shape(monkeypatch):
     def net(seed):
         initializer = keras.initializers.GlorotUniform(seed)
@@ -207,6 +217,7 @@ def test_big_batches_become_several_programs(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_data_that_end_before_the_epoch_does(monkeypatch):
     dataset = tf.data.Dataset.from_tensor_slices(

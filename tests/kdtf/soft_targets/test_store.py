@@ -156,7 +156,8 @@ def test_an_ensembles_soft_targets(tmp_path, combine):
 def test_top_k_joins_what_top_logits_keeps(tmp_path):
     store = stores.write(tmp_path, top_k=2, temperature=3.0, dtype="float32")
     stored = read(store.join(stores.dataset(), temperature=3.0))[1]
-    assert set(stored) == {"labels", *targets.TOP_KEYS}
+    told = targets.temperature_key(3.0)
+    assert set(stored) == {"labels", told, *targets.TOP_KEYS}
     logits = relative_logits(nets.linear(3))
     order = np.argsort(-logits, axis=-1)
     np.testing.assert_array_equal(stored["teacher_top_classes"], order[:, :2])
@@ -185,6 +186,7 @@ def trained(student_seed, data, teacher=None, **options):
     return nets.values(distiller.student)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", (False, True))
 def test_stored_and_live_teacher_train_the_same_student(tmp_path, jit_compile):
     teacher = nets.deep(7)
@@ -198,6 +200,7 @@ def test_stored_and_live_teacher_train_the_same_student(tmp_path, jit_compile):
     assert not np.allclose(live[0], untrained[0], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_top_k_trains_as_the_dense_row_does(tmp_path):
     store = stores.write(tmp_path, top_k=2, temperature=3.0, dtype="float32")
     joined = store.join(stores.dataset(), temperature=3.0)
@@ -219,6 +222,7 @@ def test_top_k_trains_as_the_dense_row_does(tmp_path):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_distiller_measures_agreement_and_fidelity_on_top_k(tmp_path):
     store = stores.write(tmp_path, top_k=2, temperature=1.0, dtype="float32")
     student = nets.linear(5)

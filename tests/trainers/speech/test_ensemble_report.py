@@ -153,11 +153,11 @@ def test_several_folds_are_told_one_by_one(metrics):
     )
 
 
-def test_other_hearings_are_told_where_there_are_any(metrics):
+def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
     before = ensemble_report.findings(metrics)
     metrics["settings"]["views"] = 6
     [said] = set(ensemble_report.findings(metrics)) - set(before)
-    assert "hear each" in said and " 6 times more" in said
+    assert "6 augmented copies of each" in said
 
 
 def test_sweep_table(metrics):

@@ -164,11 +164,11 @@ def test_findings(metrics):
     assert "recover - of" in said and "the paper" not in said
 
 
-def test_other_hearings_are_told_where_there_are_any(metrics):
+def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
     before = small_data.findings(metrics)
     metrics["settings"]["views"] = 6
     [said] = set(small_data.findings(metrics)) - set(before)
-    assert "hear each many times" in said
+    assert "many augmented copies of each" in said
 
 
 def test_the_section(metrics, tmp_path):

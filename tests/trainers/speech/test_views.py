@@ -32,7 +32,7 @@ def test_speed_and_start(undisturbed, spread):
     """A ramp's values tell from which sample they come."""
     speeds, starts = [], []
     for seed in range(40):
-        heard, _ = views.hear(RAMP, RATE, spread, rng(seed))
+        heard, _ = views.augment(RAMP, RATE, spread, rng(seed))
         samples = heard.astype(np.float64) * COUNT
         speed = np.diff(samples).mean()
         np.testing.assert_allclose(np.diff(samples), speed, atol=1e-2)
@@ -47,7 +47,7 @@ def test_speed_and_start(undisturbed, spread):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_frame_is_of_the_nearest_frame_of_the_clip(undisturbed, seed):
-    heard, places = views.hear(RAMP, RATE, 3.0, rng(seed))
+    heard, places = views.augment(RAMP, RATE, 3.0, rng(seed))
     assert len(places) == speech.num_frames(len(heard), RATE)
     middles = heard[np.arange(len(places)) * STEP + WINDOW // 2] * COUNT
     frames = np.arange(speech.num_frames(COUNT, RATE))
@@ -70,7 +70,9 @@ def test_loudness_and_noise(monkeypatch, spread):
     )
     loudness, noise = [], []
     for seed in range(60):
-        heard, _ = views.hear(tone.astype(np.float32), RATE, spread, rng(seed))
+        heard, _ = views.augment(
+            tone.astype(np.float32), RATE, spread, rng(seed)
+        )
         shape = basis[:, : len(heard)].T
         fitted = shape @ np.linalg.lstsq(shape, heard, rcond=None)[0]
         power = np.mean(fitted**2)
@@ -85,7 +87,9 @@ def test_loudness_and_noise(monkeypatch, spread):
 
 def test_loud_clips_stay_within_their_range():
     square = np.sign(np.sin(np.arange(COUNT))).astype(np.float32)
-    heard = [views.hear(square, RATE, 1.0, rng(seed))[0] for seed in range(8)]
+    heard = [
+        views.augment(square, RATE, 1.0, rng(seed))[0] for seed in range(8)
+    ]
     assert max(abs(h).max() for h in heard) == 1.0
 
 
@@ -140,7 +144,9 @@ def test_a_frame_sounds_like_the_one_it_is_taken_for(undisturbed):
     corpus = speech_corpora.corpus()
     clip = corpus.used["training"][0]
     waveform = corpus.clips.waveforms[clip]
-    heard, places = views.hear(waveform, corpus.clips.sample_rate, 3.0, rng(3))
+    heard, places = views.augment(
+        waveform, corpus.clips.sample_rate, 3.0, rng(3)
+    )
     own, other = (corpus.frames([w]).values for w in (waveform, heard))
     places = np.minimum(places, len(own) - 1)
     shuffled = rng(1).permutation(places)
