@@ -30,7 +30,7 @@ def whole_directory(path, *, replace=False):
 
     Example:
       >>> with kdtf._atomic.whole_directory("export") as scratch:
-      ...     (scratch / "labels.txt").write_text("cat, dog")
+      ...     count = (scratch / "labels.txt").write_text("cat, dog")
     """
     path = pathlib.Path(path)
     scratch = _fresh_scratch(path)
