@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 from kdtf import speech
+from trainers.core import results
 from trainers.data import synthetic_speech
 from trainers.speech import corpora, frames, nets, run
 from trainers.speech.settings import DEFAULTS, TINY
@@ -72,4 +73,4 @@ def untrained(arm, corpus, seed, directory, **options):
         for epoch in range(1, arm.epochs + 1)
     ]
     best = curve[0] if arm.keep_best else None
-    return nets.Result(net, curve, best, 1.0)
+    return results.Result(net, True, curve, 1.0, best)

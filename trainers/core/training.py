@@ -1,4 +1,4 @@
-"""How any arm is trained: on from its checkpoint, and stored when it is done.
+"""How any arm is trained: from its newest checkpoint to its last epoch.
 
 An arm is a frozen dataclass of settings with defaults, one a net; its model is
 a `kdtf.Distiller`, or plain Keras.
@@ -6,21 +6,15 @@ a `kdtf.Distiller`, or plain Keras.
 
 import dataclasses
 import hashlib
-import json
 import multiprocessing
-import shutil
 
 import keras
-import numpy as np
 import tqdm
 
 import kdtf
-from kdtf import _atomic
-from trainers.core import checkpoints, run_directory
+from trainers.core import checkpoints
 
-_RESULT = "result"
-_CHECKPOINTS = "checkpoints"
-_WEIGHTS = "student.weights.h5"
+CHECKPOINTS = "checkpoints"  # in the directory of an arm and seed
 _LONGEST_EXECUTION = 25  # steps
 
 
@@ -125,7 +119,7 @@ def fit(
       The state, see `checkpoints.restore`; with `keep_best` it has "best", the
       point of the curve whose weights the student of `model` has.
     """
-    folder = directory / _CHECKPOINTS
+    folder = directory / CHECKPOINTS
     state = checkpoints.restore(model, folder)
     model.fit(
         batches(state["epoch"] * steps, epochs * steps),
@@ -152,50 +146,6 @@ def fit(
     if keep_best:
         checkpoints.restore_best(model, folder)
     return state
-
-
-def is_finished(directory):
-    """Whether an arm's directory holds its result."""
-    return (directory / _RESULT).exists()
-
-
-def save_result(net, state, directory, **arrays):
-    """Stores the result of an arm, whole or not at all.
-
-    Args:
-      net: the trained `keras.Model`.
-      state: what `fit` returned.
-      directory: `pathlib.Path` of the arm and seed.
-      **arrays: what else is to be kept, each as a file of its name.
-    """
-    with _atomic.whole_directory(directory / _RESULT) as scratch:
-        net.save_weights(scratch / _WEIGHTS)
-        for name, array in arrays.items():
-            np.save(scratch / f"{name}.npy", array)
-        run_directory.write_json(scratch / "state.json", state)
-
-
-def load_result(net, directory):
-    """Loads a stored result, and removes the checkpoints that led to it.
-
-    Args:
-      net: the arm's `keras.Model`; gets the trained weights.
-      directory: `pathlib.Path` of the arm and seed.
-
-    Returns:
-      `(state, has_weights, arrays)`: the state; whether there were weights (a
-      published result may be there without them); dict of the arrays.
-    """
-    if (directory / _CHECKPOINTS).exists():
-        shutil.rmtree(directory / _CHECKPOINTS)
-    result = directory / _RESULT
-    weights = result / _WEIGHTS
-    has_weights = weights.exists()
-    if has_weights:
-        net.load_weights(weights)
-    state = json.loads((result / "state.json").read_text())
-    arrays = {path.stem: np.load(path) for path in result.glob("*.npy")}
-    return state, has_weights, arrays
 
 
 class ProgressBar(keras.callbacks.Callback):

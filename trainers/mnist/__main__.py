@@ -50,7 +50,7 @@ import pathlib
 from absl import app, flags
 
 from trainers.core import main as core
-from trainers.core import run_directory, sections, training
+from trainers.core import results, run_directory, sections
 from trainers.core import settings as core_settings
 from trainers.data import digits, mnist
 from trainers.mnist import figures, recipes, runs
@@ -123,7 +123,7 @@ def _teachers_from(values, settings):
     )
     arm = recipes.teacher(settings)
     for seed in range(values.seeds):
-        if not training.is_finished(runs.arm_directory(directory, arm, seed)):
+        if not results.is_finished(runs.arm_directory(directory, arm, seed)):
             raise ValueError(
                 "--teachers_from must hold a finished teacher for each of the "
                 f"{values.seeds} seeds. Received: --teachers_from={directory}, "

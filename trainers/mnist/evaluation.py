@@ -34,8 +34,8 @@ def summarise_arm(arm, results, teacher_logits, data):
     """All figures of an arm.
 
     Args:
-      arm: `arms.Arm`.
-      results: list of `arms.Result`, one a seed.
+      arm: `nets.Arm`.
+      results: list of `results.Result`, one a seed.
       teacher_logits: list of `[cases, classes]`, of the teachers that the nets
         are compared with, one a seed.
       data: the `trainers.data.ImageData` that was evaluated on.
@@ -70,7 +70,7 @@ def summarise_taught(run, named, *, against):
 
     Args:
       run: `trainers.mnist.runs.Run`; trains what is missing.
-      named: dict from what a reader calls an arm to the `arms.Arm`.
+      named: dict from what a reader calls an arm to the `nets.Arm`.
       against: name of the arm that the others are compared with.
 
     Returns:
@@ -112,8 +112,8 @@ def compare(first, second, data):
     """Whether two nets make equally many errors on the same cases.
 
     Args:
-      first: list of `arms.Result`, one a seed.
-      second: list of `arms.Result`, of the same seeds.
+      first: list of `results.Result`, one a seed.
+      second: list of `results.Result`, of the same seeds.
       data: the `trainers.data.ImageData` that was evaluated on.
 
     Returns:

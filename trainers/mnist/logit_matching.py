@@ -66,7 +66,7 @@ def gradient_gap(result, teacher_logits, temperature):
     """How far the soft loss's gradient is from its limit.
 
     Args:
-      result: `arms.Result` of a student.
+      result: `results.Result` of a student.
       teacher_logits: `[cases, classes]`, the teacher's of the same cases.
       temperature: float.
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import kdtf
-from trainers.core import training
+from trainers.core import results, training
 from trainers.mnist import batches
 from trainers.mnist.dropout import Dropout
 
@@ -81,26 +81,6 @@ class Arm:
         return "-".join([*parts, training.digest(self)])
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The result of an arm and a seed.
-
-    Attributes:
-      net: the trained `keras.Model`; as it began where a published result holds
-        its logits alone.
-      has_weights: bool, whether `net` is the trained one.
-      eval_logits: `[cases, classes]` float32 on the evaluation cases.
-      curve: list of {"epoch", "loss", "errors"}.
-      seconds_per_epoch: float.
-    """
-
-    net: keras.Model
-    has_weights: bool
-    eval_logits: np.ndarray
-    curve: list
-    seconds_per_epoch: float
-
-
 def build_net(arm, inputs, classes, seed):
     """A net of two hidden layers that returns logits.
 
@@ -144,7 +124,7 @@ def build_net(arm, inputs, classes, seed):
 
 
 def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
-    """Trains an arm, or goes on where a killed run stood, or loads its result.
+    """Trains an arm, resumes a killed training, or loads the result.
 
     Args:
       arm: an `Arm`.
@@ -156,14 +136,17 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
-      A `Result`.
+      A `results.Result`.
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
     net = build_net(arm, inputs, data.classes, seed)
-    if not training.is_finished(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        _train(arm, net, data, seed, directory, soft_targets, checkpoint_every)
-    return _load_result(net, directory)
+    return results.of(
+        net,
+        directory,
+        lambda: _train(
+            arm, net, data, seed, directory, soft_targets, checkpoint_every
+        ),
+    )
 
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
@@ -202,9 +185,7 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         title=f"seed {seed} {arm.name}",
         shown=() if data.eval_name == "test" else ("errors",),
     )
-    training.save_result(
-        net, state, directory, eval_logits=predict(net, eval_inputs)
-    )
+    results.save(net, state, directory, eval_logits=predict(net, eval_inputs))
 
 
 def _compiled(arm, net, steps):
@@ -222,14 +203,3 @@ def predict(net, inputs):
     """The net's logits `[cases, classes]` as a float32 array."""
     parts = np.array_split(inputs, max(1, len(inputs) // 2000))
     return np.concatenate([net(p, training=False).numpy() for p in parts])
-
-
-def _load_result(net, directory):
-    state, has_weights, arrays = training.load_result(net, directory)
-    return Result(
-        net=net,
-        has_weights=has_weights,
-        eval_logits=arrays["eval_logits"],
-        curve=state["curve"],
-        seconds_per_epoch=state["seconds"] / state["epoch"],
-    )

@@ -10,7 +10,7 @@ import pathlib
 import tensorflow as tf
 
 import kdtf
-from trainers.core import training
+from trainers.core import results
 from trainers.core.main import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import nets, recipes, transfer_set
@@ -43,15 +43,15 @@ class Run:
     teachers_from: pathlib.Path | None = None
 
     def teacher(self, seed):
-        """The `arms.Result` of a seed's teacher."""
+        """The `results.Result` of a seed's teacher."""
         return self._teacher(recipes.teacher(self.settings), seed)
 
     def teachers(self):
-        """The `arms.Result`s of all seeds' teachers."""
+        """The `results.Result`s of all seeds' teachers."""
         return [self.teacher(seed) for seed in range(self.seeds)]
 
     def members(self, ensemble):
-        """The `arms.Result`s of an `arms.Ensemble`.
+        """The `results.Result`s of an `nets.Ensemble`.
 
         Members that are trained as long as teachers are the seeds' teachers.
         """
@@ -61,17 +61,17 @@ class Run:
         return [self._teacher(arm, seed) for seed in range(ensemble.members)]
 
     def student(self, arm, seed, *, cases=None):
-        """The `arms.Result` of an arm that is no teacher.
+        """The `results.Result` of an arm that is no teacher.
 
         Args:
-          arm: `arms.Arm`.
+          arm: `nets.Arm`.
           seed: int; that of the teacher, too.
           cases: indices of the training cases that `arm.transfer` means; None
             for all.
         """
         data, soft_targets = self.data, None
         directory = arm_directory(self.directory, arm, seed)
-        if arm.soft_weight and not training.is_finished(directory):
+        if arm.soft_weight and not results.is_finished(directory):
             soft_targets = self.soft_targets(arm, seed)
         if cases is not None:
             data = dataclasses.replace(
@@ -84,14 +84,14 @@ class Run:
         return self._train(arm, seed, self.directory, data, soft_targets)
 
     def students(self, arm):
-        """The `arms.Result`s of an arm, one a seed."""
+        """The `results.Result`s of an arm, one a seed."""
         return [self.student(arm, seed) for seed in range(self.seeds)]
 
     def teacher_logits(self, arm):
         """The logits of an arm's teacher on the evaluation cases.
 
         Args:
-          arm: `arms.Arm`; of one on labels alone, its seed's teacher.
+          arm: `nets.Arm`; of one on labels alone, its seed's teacher.
 
         Returns:
           List of `[cases, classes]` arrays, one a seed; an ensemble's mean is
@@ -128,26 +128,26 @@ class Run:
     def _teacher_net(self, arm, seed):
         """The `keras.Model` that an arm is taught by."""
         if arm.ensemble:
-            results = self.members(arm.ensemble)
+            taught_by = self.members(arm.ensemble)
         else:
-            results = [self.teacher(seed)]
-        if not all(result.has_weights for result in results):
+            taught_by = [self.teacher(seed)]
+        if not all(result.has_weights for result in taught_by):
             raise TeachersMissing(
                 "--teachers_from must hold the weights of its teachers, or the "
                 "soft targets that are wanted here; leave it out to train them "
                 f"anew. Received: --teachers_from={self.teachers_from}"
             )
-        members = [result.net for result in results]
+        members = [result.net for result in taught_by]
         if arm.ensemble:
             return kdtf.Ensemble(members, combine=arm.ensemble.combine)
         return members[0]
 
     def _teacher(self, arm, seed):
-        """The `arms.Result` of an arm that teaches."""
+        """The `results.Result` of an arm that teaches."""
         if self.teachers_from is None:
             return self._train(arm, seed, self.directory, self.data)
         directory = arm_directory(self.teachers_from, arm, seed)
-        if not training.is_finished(directory):
+        if not results.is_finished(directory):
             raise TeachersMissing(
                 "--teachers_from must hold every teacher that is wanted; leave "
                 "it out to train them anew. Received: "

@@ -41,8 +41,8 @@ def summarise(results, arms, data):
     """The figures of the three arms.
 
     Args:
-      results: dict from arm name to a list of `arms.Result`, one a seed.
-      arms: dict from arm name to `arms.Arm`.
+      results: dict from arm name to a list of `results.Result`, one a seed.
+      arms: dict from arm name to `nets.Arm`.
       data: the `trainers.data.ImageData` that was evaluated on.
 
     Returns:

@@ -10,7 +10,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from trainers.core import training
+from trainers.core import results, training
 from trainers.speech import frames as frames_module
 from trainers.speech import views
 
@@ -76,23 +76,6 @@ class Arm:
         return steps - steps % 20 if steps > 20 else steps
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The result of an arm and a seed.
-
-    Attributes:
-      net: the trained `keras.Model`.
-      curve: list of {"epoch", "loss", and accuracies}.
-      best: the point of the curve that `net` is of; None for the last.
-      seconds_per_epoch: float.
-    """
-
-    net: keras.Model
-    curve: list
-    best: dict | None
-    seconds_per_epoch: float
-
-
 def build_net(arm, inputs, states, seed):
     """A net of ReLUs that returns logits.
 
@@ -139,7 +122,7 @@ def train(
     soft_targets=None,
     checkpoint_every=5,
 ):
-    """Trains an arm, or goes on where a killed run stood, or loads its result.
+    """Trains an arm, resumes a killed training, or loads the result.
 
     Args:
       arm: an `Arm`.
@@ -151,21 +134,16 @@ def train(
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
-      A `Result`.
+      A `results.Result`.
     """
     inputs = frames_module.WINDOW * corpus.training.values.shape[1]
     net = build_net(arm, inputs, corpus.lexicon.num_states, seed)
-    if not training.is_finished(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+
+    def train_it():
         logits = soft_targets() if arm.soft_weight else None
         _train(arm, net, corpus, seed, directory, logits, checkpoint_every)
-    state, _, _ = training.load_result(net, directory)
-    return Result(
-        net=net,
-        curve=state["curve"],
-        best=state.get("best"),
-        seconds_per_epoch=state["seconds"] / state["epoch"],
-    )
+
+    return results.of(net, directory, train_it)
 
 
 def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
@@ -196,7 +174,7 @@ def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
         shown=("train_accuracy", _BY_HELD_OUT),
         keep_best=_BY_HELD_OUT if arm.keep_best else None,
     )
-    training.save_result(net, state, directory)
+    results.save(net, state, directory)
 
 
 def _accuracies(net, corpus, rows):

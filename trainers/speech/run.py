@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 import kdtf
-from trainers.core import training
+from trainers.core import results
 from trainers.speech import corpora, nets, recipes, workers
 from trainers.speech.settings import Settings
 
@@ -44,7 +44,7 @@ class Fold:
 
     @functools.cached_property
     def members(self):
-        """The `nets.Result`s of the ensemble's members."""
+        """The `results.Result`s of the ensemble's members."""
         arm = recipes.member(self.settings)
         return [self.train(arm, i) for i in range(self.settings.members)]
 
@@ -54,7 +54,7 @@ class Fold:
         return kdtf.Ensemble([m.net for m in self.members])
 
     def train(self, arm, seed):
-        """The `nets.Result` of an arm."""
+        """The `results.Result` of an arm."""
         return nets.train(
             arm,
             self.corpus,
@@ -70,7 +70,7 @@ class Fold:
 
     def is_finished(self, arm, seed):
         """Whether an arm of a seed is trained."""
-        return training.is_finished(self.arm_directory(arm, seed))
+        return results.is_finished(self.arm_directory(arm, seed))
 
     def soft_targets(self, arm, seed):
         """Teacher logits on the transfer set of an arm.

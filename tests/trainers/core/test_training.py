@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import os
 
 import keras
 import numpy as np
@@ -151,32 +150,3 @@ def test_the_bar_shows_what_it_is_told_to(tmp_path, capsys):
     bar = capsys.readouterr().err
     assert f"loss={state['curve'][-1]['loss']:.4f}]" in bar
     assert "score" not in bar and state["curve"][-1]["score"] == 0.0
-
-
-def test_a_result_is_loaded_and_its_checkpoints_removed(tmp_path):
-    job = Job(tmp_path)
-    state = job.fit()
-    assert not training.is_finished(tmp_path)
-    assert (tmp_path / "checkpoints").exists()
-    logits = np.arange(6.0).reshape(2, 3)
-    training.save_result(job.net, state, tmp_path, logits=logits)
-    assert training.is_finished(tmp_path)
-    other = Job(tmp_path).net
-    found, has_weights, arrays = training.load_result(other, tmp_path)
-    assert found == state and has_weights and list(arrays) == ["logits"]
-    np.testing.assert_array_equal(arrays["logits"], logits)
-    assert_same(job.net.get_weights(), other.get_weights())
-    assert sorted(os.listdir(tmp_path)) == ["result", "tensorboard"]
-
-
-def test_a_published_result_may_lack_its_weights(tmp_path):
-    job = Job(tmp_path)
-    training.save_result(job.net, {"epoch": 7}, tmp_path, logits=np.ones(2))
-    [weights] = tmp_path.rglob("*.h5")
-    weights.unlink()
-    other = Job(tmp_path).net
-    before = other.get_weights()
-    state, has_weights, arrays = training.load_result(other, tmp_path)
-    assert state == {"epoch": 7} and not has_weights
-    np.testing.assert_array_equal(arrays["logits"], np.ones(2))
-    assert_same(other.get_weights(), before)

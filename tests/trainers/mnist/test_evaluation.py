@@ -7,6 +7,7 @@ import pytest
 
 from tests import reference
 from trainers.core import pages
+from trainers.core import results as core_results
 from trainers.data import ImageData
 from trainers.mnist import evaluation, figures, nets, table
 
@@ -51,8 +52,12 @@ def results(logits):
     curve = [{"epoch": e, "loss": 1 / e, "errors": 20 // e} for e in (1, 2)]
     return {
         name: [
-            nets.Result(
-                nets.build_net(ARMS[name], 4, CLASSES, 0), True, v, curve, 0.5
+            core_results.Result(
+                nets.build_net(ARMS[name], 4, CLASSES, 0),
+                True,
+                curve,
+                0.5,
+                eval_logits=v,
             )
             for v in logits[name]
         ]

@@ -8,7 +8,7 @@ import pytest
 
 from tests import reference
 from tests.trainers.mnist.test_nets import data
-from trainers.core import pages
+from trainers.core import pages, results
 from trainers.mnist import (
     consistent,
     hard_weight,
@@ -89,7 +89,7 @@ def test_what_experiments_share():
 def test_the_gradient_approaches_logit_matching():
     rng = np.random.default_rng(0)
     z, v = rng.normal(0, 5, (2, 40, 10)).astype(np.float32)
-    result = nets.Result(None, True, z, [], 0.0)
+    result = results.Result(None, True, [], 0.0, eval_logits=z)
     gaps = {
         t: logit_matching.gradient_gap(result, v, t)
         for t in (1.0, 100.0, 1000.0)
