@@ -20,15 +20,29 @@ class Experiment:
       measure: function from a run to its figures, a dict that JSON can hold.
       table: function from the figures to a `pages.Table`.
       findings: function from the figures to what they say, a list of sentences.
-      blocks: function from the figures and the run's data to the section's
-        blocks.
+      details: function from the figures and the run's data to the blocks that
+        follow the findings, such as plots.
+      introduction: function from the figures to a string; None for none.
     """
 
     title: str
     measure: Callable
     table: Callable
     findings: Callable
-    blocks: Callable
+    details: Callable
+    introduction: Callable | None = None
+
+    def blocks(self, figures, data):
+        """The blocks of the section."""
+        introduction = ()
+        if self.introduction:
+            introduction = (pages.Text(self.introduction(figures)),)
+        return (
+            *introduction,
+            self.table(figures),
+            pages.Bullets(self.findings(figures)),
+            *self.details(figures, data),
+        )
 
     def lines(self, figures):
         """Table and findings as lines of Markdown."""
@@ -47,7 +61,8 @@ def of_module(module):
         module.measure,
         module.table,
         module.findings,
-        module.blocks,
+        module.details,
+        getattr(module, "introduction", None),
     )
 
 

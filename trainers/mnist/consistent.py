@@ -71,19 +71,21 @@ def findings(metrics):
     ]
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
-    del data
+def introduction(metrics):
+    """What is shown, a string."""
     settings = metrics["settings"]
     return (
-        pages.Text(
-            f"2 x {settings['student_units']} units, "
-            f"{settings['consistent_epochs']} epochs, images moved by up to "
-            f"{settings['jitter']} pixels; the soft targets are those of the "
-            "image as it was moved."
-        ),
-        table(metrics),
-        pages.Bullets(findings(metrics)),
+        f"2 x {settings['student_units']} units, "
+        f"{settings['consistent_epochs']} epochs, images moved by up to "
+        f"{settings['jitter']} pixels; the soft targets are those of the "
+        "image as it was moved."
+    )
+
+
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
+    del data
+    return (
         pages.Plot(
             "consistent", _plot(metrics), "Errors against the epoch, jittered"
         ),

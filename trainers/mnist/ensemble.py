@@ -68,12 +68,10 @@ def findings(metrics):
     return said
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     return (
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             "ensemble",
             _plot(metrics),

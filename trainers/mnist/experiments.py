@@ -21,7 +21,8 @@ def _of_omission(omission):
         functools.partial(omitted.measure, omission),
         omitted_report.table,
         omitted_report.findings,
-        omitted_report.blocks,
+        omitted_report.details,
+        omitted_report.introduction,
     )
 
 

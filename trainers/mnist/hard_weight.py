@@ -94,18 +94,20 @@ def findings(metrics):
     ]
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
-    del data
+def introduction(metrics):
+    """What is shown, a string."""
     settings = metrics["settings"]
     return (
-        pages.Text(
-            f"Students of {settings['sweep_epochs']} epochs at T = "
-            f"{settings['temperature']:g}; the weight of the soft term is what "
-            "that of the hard one leaves."
-        ),
-        table(metrics),
-        pages.Bullets(findings(metrics)),
+        f"Students of {settings['sweep_epochs']} epochs at T = "
+        f"{settings['temperature']:g}; the weight of the soft term is what "
+        "that of the hard one leaves."
+    )
+
+
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
+    del data
+    return (
         pages.Plot(
             "hard_weight",
             _plot(metrics),

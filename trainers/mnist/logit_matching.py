@@ -115,12 +115,10 @@ def findings(metrics):
     ]
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     return (
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             "logit_matching",
             _plot(metrics),

@@ -62,17 +62,19 @@ def findings(metrics):
     ]
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def introduction(metrics):
+    """What is shown, a string."""
+    return (
+        f"Errors on {metrics['cases']:,} {metrics['evaluated_on']} cases, "
+        f"{metrics['omitted_cases']:,} of them of digits that the student "
+        "never saw, before and after a bias."
+    )
+
+
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     return (
-        pages.Text(
-            f"Errors on {metrics['cases']:,} {metrics['evaluated_on']} cases, "
-            f"{metrics['omitted_cases']:,} of them of digits that the student "
-            "never saw, before and after a bias."
-        ),
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             metrics["experiment"], _plot(metrics), "Errors against the bias"
         ),

@@ -117,11 +117,9 @@ def findings(metrics):
     return said
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     return (
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot("errors", _plot_errors(metrics), "Errors of the three nets"),
         pages.Plot(
             "learning_curves", _plot_curves(metrics), "Errors against the epoch"

@@ -140,16 +140,18 @@ def findings(metrics):
     return said
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def introduction(metrics):
+    """What is shown, a string."""
+    return (
+        "Mean errors and half of the 95 % interval, of students of "
+        f"{metrics['settings']['sweep_epochs']} epochs."
+    )
+
+
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     return (
-        pages.Text(
-            "Mean errors and half of the 95 % interval, of students of "
-            f"{metrics['settings']['sweep_epochs']} epochs."
-        ),
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             "temperatures",
             _plot(metrics),

@@ -17,7 +17,7 @@ _STUDENTS = ("distilled", "control")
 
 table = ensemble_report.table
 findings = ensemble_report.findings
-blocks = ensemble_report.blocks
+details = ensemble_report.details
 
 
 def measure(run):

@@ -161,8 +161,8 @@ def sweep_table(metrics):
     return pages.Table(head, rows)
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     sweep = ()
     if metrics["sweep"]:
@@ -182,8 +182,6 @@ def blocks(metrics, data):
             ),
         )
     return (
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             "speech_gains",
             _plot_gains(metrics),

@@ -150,12 +150,10 @@ def findings(metrics):
     return said
 
 
-def blocks(metrics, data):
-    """The section's blocks."""
+def details(metrics, data):
+    """The section's plots, and what belongs to them."""
     del data
     return (
-        table(metrics),
-        pages.Bullets(findings(metrics)),
         pages.Plot(
             "small_data",
             _plot_accuracy(metrics),

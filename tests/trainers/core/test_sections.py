@@ -20,7 +20,7 @@ def experiment(name, measured):
         measure=measure,
         table=lambda figures: pages.Table(["value"], [[figures["value"]]]),
         findings=lambda figures: [f"It is {figures['value']}."],
-        blocks=lambda figures, data: (
+        details=lambda figures, data: (
             pages.Text(f"{figures['value']} of {data}"),
         ),
     )
@@ -52,7 +52,18 @@ def values(run):
     return {k: v["value"] for k, v in metrics["experiments"].items()}
 
 
-A_SECTION = ["## Section a", "a1 of data", "By maker of a."]
+def section(name, value):
+    """The lines of a section."""
+    return [
+        f"## Section {name}",
+        *("| value |", "| --- |", f"| {value} |"),
+        f"- It is {value}.",
+        f"{value} of data",
+        f"By maker of {name}.",
+    ]
+
+
+A_SECTION = section("a", "a1")
 
 
 def test_sections_are_in_order_each_with_its_own_provenance(run, capsys):
@@ -62,12 +73,8 @@ def test_sections_are_in_order_each_with_its_own_provenance(run, capsys):
     assert measured == ["c", "a"] and values(run) == {"c": "c1", "a": "a2"}
     assert report(run) == [
         "# Title",
-        "## Section a",
-        "a2 of data",
-        "By maker of a.",
-        "## Section c",
-        "c1 of data",
-        "By maker of c.",
+        *section("a", "a2"),
+        *section("c", "c1"),
     ]
     said = capsys.readouterr().out
     assert said.index("| c1 |") < said.index("- It is a2.")
@@ -94,16 +101,24 @@ def test_a_run_again_keeps_the_figures_of_others(run):
     measure(run, ["b"], experiments)
     assert measured == ["a", "b", "b"]
     assert values(run) == {"a": "a1", "b": "b3"}
-    assert report(run)[1:4] == A_SECTION and "b3 of data" in report(run)
+    assert report(run)[1:8] == A_SECTION and "b3 of data" in report(run)
 
 
 def test_an_experiment_of_a_module():
     made = experiment("a", [])
-    names = ("measure", "table", "findings", "blocks")
+    names = ("measure", "table", "findings", "details")
     module = types.SimpleNamespace(
         TITLE=made.title, **{n: getattr(made, n) for n in names}
     )
     assert sections.of_module(module) == made
+    module.introduction = lambda figures: f"About {figures['value']}."
+    blocks = sections.of_module(module).blocks({"value": "7"}, "data")
+    assert blocks == (
+        pages.Text("About 7."),
+        pages.Table(["value"], [["7"]]),
+        pages.Bullets(["It is 7."]),
+        pages.Text("7 of data"),
+    )
     assert made.lines({"value": "7"}) == [
         "| value |",
         "| --- |",

@@ -10,6 +10,7 @@ from trainers.core import pages
 from trainers.core import results as core_results
 from trainers.data import ImageData
 from trainers.mnist import evaluation, figures, nets, table
+from trainers.mnist.experiments import EXPERIMENTS
 
 CASES, CLASSES = 30, 3
 LABELS = (np.arange(CASES) % CLASSES).astype(np.int32)
@@ -122,7 +123,7 @@ def test_metrics_are_json(metrics):
 
 
 def test_the_section(metrics, tmp_path):
-    blocks = table.blocks(metrics, DATA)
+    blocks = EXPERIMENTS["table"].blocks(metrics, DATA)
     pages.write(tmp_path, "Title", [pages.Section("Table", blocks)])
     text = (tmp_path / "report.md").read_text()
     for line in table.table(metrics).markdown():
@@ -140,7 +141,7 @@ def test_a_single_seed_has_no_interval(metrics):
         arm["test_errors"] = arm["test_errors"][:1]
         arm["curves"] = arm["curves"][:1]
     single["gain_transferred"] = {"mean": None, "ci95": [None, None]}
-    section = pages.Section("Table", table.blocks(single, DATA))
+    section = pages.Section("Table", EXPERIMENTS["table"].blocks(single, DATA))
     text = pages.to_markdown("Title", [section])
     assert "None" not in text and "| - |" in text
 

@@ -8,6 +8,7 @@ import pytest
 from trainers.core import pages
 from trainers.speech import ensemble_report
 from trainers.speech.ensemble_report import COLOURS
+from trainers.speech.experiments import EXPERIMENTS
 
 CONDITIONS = ("isolated, clean", "connected, 10 dB")
 
@@ -177,7 +178,7 @@ def test_sweep_table(metrics):
 
 def figures_of(metrics):
     """Dict from name to the figure of each plot."""
-    blocks = ensemble_report.blocks(metrics, None)
+    blocks = EXPERIMENTS["ensemble"].blocks(metrics, None)
     return {b.name: b.figure for b in blocks if isinstance(b, pages.Plot)}
 
 
@@ -216,7 +217,9 @@ def test_a_level_of_all_folds_is_not_drawn_on_the_curves_of_one(metrics):
 
 
 def test_the_section(metrics, tmp_path):
-    section = pages.Section("Title", ensemble_report.blocks(metrics, None))
+    section = pages.Section(
+        "Title", EXPERIMENTS["ensemble"].blocks(metrics, None)
+    )
     pages.write(tmp_path, "Title", [section])
     text = (tmp_path / "report.md").read_text()
     assert {path.stem for path in tmp_path.glob("*.png")} == {
@@ -234,7 +237,7 @@ def test_the_section(metrics, tmp_path):
 
 def test_no_penalties_where_there_are_no_strings(metrics):
     def words():
-        blocks = ensemble_report.blocks(metrics, None)
+        blocks = EXPERIMENTS["ensemble"].blocks(metrics, None)
         texts = [b.text for b in blocks if isinstance(b, pages.Text)]
         return [t for t in texts if "Word penalties" in t]
 
@@ -261,6 +264,8 @@ def test_what_is_not_defined_is_not_told(metrics):
     single["gain_kept"] = dict.fromkeys(single["gain_kept"], undefined)
     for arm in single["sweep"]:
         arm["gain_kept"], arm["held_out_gain_kept"] = undefined, None
-    section = pages.Section("Title", ensemble_report.blocks(single, None))
+    section = pages.Section(
+        "Title", EXPERIMENTS["ensemble"].blocks(single, None)
+    )
     text = pages.to_markdown("Title", [section])
     assert "None" not in text and text.count("nothing, there is no gain.") == 3

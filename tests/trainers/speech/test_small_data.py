@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests import speech_corpora
 from trainers.core import pages
 from trainers.speech import nets, recipes, small_data
+from trainers.speech.experiments import EXPERIMENTS
 from trainers.speech.settings import SMALL_DATA_EPOCHS
 
 SHARES = (0.25, 1.0)
@@ -172,7 +173,7 @@ def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
 
 
 def test_the_section(metrics, tmp_path):
-    blocks = small_data.blocks(metrics, None)
+    blocks = EXPERIMENTS["small_data"].blocks(metrics, None)
     pages.write(tmp_path, "Title", [pages.Section("Title", blocks)])
     names = {path.stem for path in tmp_path.glob("*.png")}
     assert names == {"small_data", "small_data_curves"}
