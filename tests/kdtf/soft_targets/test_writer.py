@@ -1,12 +1,10 @@
 """Writing soft targets: resumed after any kill, refused where it must be."""
 
 import contextlib
-import os
+import multiprocessing
 import pathlib
 import random
 import resource
-import subprocess
-import sys
 import time
 
 import keras
@@ -17,7 +15,7 @@ import tensorflow as tf
 import kdtf
 from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import writer
-from tests import nets, stores
+from tests import nets, slow_writer, stores
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -240,42 +238,29 @@ def test_a_second_writer_is_refused(tmp_path):
         stores.write(tmp_path / "new")
 
 
-_CHILD = """
-import sys, time
-import keras, numpy as np, tensorflow as tf
-sys.path.insert(0, {root!r})
-from tests import nets, stores
-
-def slowly(x, y):
-    tf.py_function(lambda: time.sleep(0.02), [], [])
-    return x, y
-
-data = stores.dataset(4, 120).map(slowly)
-teacher = nets.linear(3)
-print("ready", flush=True)
-stores.write({directory!r}, teacher, data, shards=6, views=2,
-             augment=lambda x, seed: x + tf.cast(seed[1], x.dtype))
-print("done", flush=True)
-"""
+@pytest.fixture(scope="module")
+def writers():
+    """Processes that have imported TensorFlow already: twenty are made."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.slow_writer"])
+    return context
 
 
-def start_writer(directory):
-    code = _CHILD.format(root=str(ROOT), directory=str(directory))
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    assert child.stdout.readline() == "ready\n"
+def start_writer(writers, directory):
+    ours, theirs = writers.Pipe()
+    child = writers.Process(target=slow_writer.write, args=(directory, theirs))
+    child.start()
+    theirs.close()  # or a child that dies early would be waited for
+    assert ours.recv() == "ready"
     return child
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(tmp_path):
-    child, start = start_writer(tmp_path / "whole"), time.monotonic()
-    assert child.wait() == 0
+def test_killed_twenty_times(tmp_path, writers):
+    child = start_writer(writers, tmp_path / "whole")
+    start = time.monotonic()
+    child.join()
+    assert child.exitcode == 0
     seconds = time.monotonic() - start
     whole = stores.contents(tmp_path / "whole")
     draw = random.Random(0)
@@ -284,13 +269,13 @@ def test_killed_twenty_times(tmp_path):
         directory = tmp_path / f"round{rounds}"
         rounds += 1
         while not (directory / store_format.MANIFEST).exists():
-            child = start_writer(directory)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(draw.uniform(0, seconds))
-            kills += child.poll() is None
+            child = start_writer(writers, directory)
+            child.join(draw.uniform(0, seconds))
+            kills += child.is_alive()
             child.kill()
-            child.wait()
-        child = start_writer(directory)  # tidies up after the last kill
-        assert child.wait() == 0
+            child.join()
+        child = start_writer(writers, directory)  # tidies up after the last
+        child.join()
+        assert child.exitcode == 0
         assert stores.contents(directory) == whole
     assert rounds > 1
