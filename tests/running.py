@@ -1,9 +1,16 @@
 """Runs functions of logits eagerly, as graphs and under XLA."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 MODES = ("eager", "graph", "xla")
+# For tests that take XLA seconds to compile.
+SLOW_MODES = (
+    "eager",
+    "graph",
+    pytest.param("xla", marks=pytest.mark.slow),
+)
 
 
 def run(function, mode, *args):

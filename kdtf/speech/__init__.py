@@ -1,11 +1,13 @@
 """Speech: frames of waveforms, forced alignment, and word recognition.
 
-lexicon = kdtf.speech.digits()
-log_mels = [kdtf.speech.log_mel(w, sample_rate=8000) for w in waveforms]
-cepstra = [np.array(kdtf.speech.cepstra(m)) for m in log_mels]
-hmms, alignment = kdtf.speech.train_hmms(cepstra, words, lexicon)
-# ... train an acoustic net: context windows of log_mels -> states ...
-kdtf.speech.decode(log_posteriors, lexicon, log_priors=log_priors)
+In outline:
+
+    lexicon = kdtf.speech.digits()
+    log_mels = [kdtf.speech.log_mel(w, sample_rate=8000) for w in waveforms]
+    cepstra = [np.array(kdtf.speech.cepstra(m)) for m in log_mels]
+    hmms, alignment = kdtf.speech.train_hmms(cepstra, words, lexicon)
+    # ... train an acoustic net: context windows of log_mels -> states ...
+    kdtf.speech.decode(log_posteriors, lexicon, log_priors=log_priors)
 """
 
 from kdtf.speech.alignment import Alignment, WordHMMs, train_hmms

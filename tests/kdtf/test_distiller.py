@@ -154,6 +154,7 @@ def test_regularisation_losses_count():
     np.testing.assert_allclose(student.weights[0], updated, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_class_weight_weighs_both_terms():
     x, y = nets.inputs(), nets.labels(unlabelled=(1,))
     v = logits_of(nets.linear(7), x)
@@ -267,6 +268,7 @@ def weights_after(student, teacher, *, compiled=None, optimizer=None, **fit):
     return nets.values(student)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", (2, 3))
 def test_steps_per_execution_changes_nothing(steps):
     one = weights_after(nets.deep(0), nets.deep(7))
@@ -287,6 +289,7 @@ def test_eager_graph_and_xla_train_alike():
             np.testing.assert_allclose(other, arrays[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_the_loss_is_compiled_and_trains_alike(monkeypatch):
     plain = weights_after(nets.deep(0), nets.deep(7))
     calls, compiled = [], objective._compiled_entry_losses
@@ -323,6 +326,7 @@ def test_clipping_is_that_of_the_optimizer():
     )
 
 
+@pytest.mark.slow
 def test_gradient_accumulation_is_that_of_the_optimizer():
     whole = weights_after(nets.linear(0), nets.linear(7), batch_size=12)
     parts = weights_after(
@@ -334,6 +338,7 @@ def test_gradient_accumulation_is_that_of_the_optimizer():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one(mirrored_strategy):
     def student():
         return nets.linear(0, kernel_regularizer=keras.regularizers.L2(0.1))

@@ -82,6 +82,7 @@ def test_an_added_term_is_in_loss_and_gradient(way):
     np.testing.assert_allclose(bias, -0.1 * slope.sum(0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_added_term_counts_in_evaluate(way):
     distiller, _ = fit(Penalised, way)

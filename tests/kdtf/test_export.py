@@ -57,6 +57,7 @@ np.save(sys.argv[3], outputs["logits"].numpy())
 """
 
 
+@pytest.mark.slow
 def test_loads_where_keras_and_kdtf_cannot_be_imported(tmp_path):
     student, x = nets.deep(0), nets.inputs()
     distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)

@@ -148,6 +148,7 @@ def test_the_lowest_versions_are_those_that_setup_allows(declared):
             assert pinned[parsed.name] == Version(bound.version), requirement
 
 
+@pytest.mark.slow
 def test_speech_is_loaded_when_it_is_asked_for():
     script = (
         "import sys, kdtf\n"

@@ -16,6 +16,12 @@ WAYS = {
     "xla": {"jit_compile": True},
     "many steps": {"jit_compile": True, "steps_per_execution": 3},
 }
+SLOW_WAYS = (
+    "eager",
+    "graph",
+    pytest.param("xla", marks=pytest.mark.slow),
+    pytest.param("many steps", marks=pytest.mark.slow),
+)
 
 
 def compiled(student, teacher=None, *, temperature=2.0, **kwargs):
@@ -32,7 +38,7 @@ def tempered(directory, temperature):
     return joined.shuffle(8).batch(4)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SLOW_WAYS)
 def test_targets_of_another_temperature_are_refused(tmp_path, way):
     """Student equal to teacher would have a loss of about 1, not of 0."""
     data = tempered(tmp_path, 1.0)
@@ -93,15 +99,7 @@ def test_logits_of_any_temperature_stay_free(tmp_path):
     distiller.fit(data, verbose=0)
 
 
-@pytest.mark.parametrize(
-    "way",
-    (
-        "eager",
-        "graph",
-        pytest.param("xla", marks=pytest.mark.slow),
-        pytest.param("many steps", marks=pytest.mark.slow),
-    ),
-)
+@pytest.mark.parametrize("way", SLOW_WAYS)
 def test_a_second_fit_uses_its_own_class_weight(way):
     """Compiled steps hold the weights that they were traced with."""
     x, y = nets.inputs(), nets.labels()

@@ -73,13 +73,10 @@ def assert_trains_alike(monkeypatch, make, *data, **fit):
     assert ours[2] == theirs[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "steps"),
-    (
-        (4, 3),
-        pytest.param(5, 2, marks=pytest.mark.slow),
-        pytest.param(5, 20, marks=pytest.mark.slow),
-    ),
+    ((4, 3), (5, 2), (5, 20)),
 )
 def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
     # 28 rows: 7 batches of 4, or 5 of 5 and one of 3.
@@ -142,6 +139,7 @@ def test_without_soft_targets(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("soft", (False, True))
 def test_many_classes_whose_loss_is_a_function_of_its_own(monkeypatch, soft):
     classes = 300
@@ -205,6 +203,7 @@ def test_batches_of_changing_shape(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_big_batches_become_several_programs(monkeypatch):
     batch_bytes = 4 * (4 * nets.FEATURES + 4)
     monkeypatch.setattr(batch_groups, "_BYTES_A_GROUP", 2 * batch_bytes)
@@ -231,6 +230,7 @@ def test_data_that_end_before_the_epoch_does(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_every_batch_is_one_step(monkeypatch):
     forbid_keras_own_loop(monkeypatch)
     distiller = new_distiller(nets.deep(7))
@@ -256,6 +256,7 @@ def test_where_it_does_not_apply(mirrored_strategy):
         assert not multi_step.applies(new_distiller(nets.deep(7)))
 
 
+@pytest.mark.slow
 def test_hyperparameters_change_without_a_retrace():
     traces = []
     teacher = nets.linear(7)
@@ -286,6 +287,7 @@ class Broken(keras.callbacks.Callback):
         raise self._error("broken callback")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", (RuntimeError, KeyboardInterrupt))
 def test_an_exception_between_executions_passes_and_training_goes_on(error):
     distiller = new_distiller(nets.deep(7))

@@ -47,6 +47,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_loaded_it_goes_on_as_if_it_had_never_stopped(tmp_path):
     teacher = nets.deep(7)
     whole = new_distiller(teacher)
@@ -150,6 +151,7 @@ class KillAt(keras.callbacks.Callback):
             raise Killed
 
 
+@pytest.mark.slow
 def test_backup_and_restore_resumes_bit_for_bit(tmp_path):
     teacher = nets.deep(7)
     fixed = {"batch_size": 4, "epochs": 5, "shuffle": False, "verbose": 0}

@@ -66,6 +66,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resumed", (False, True))
 def test_a_read_only_directory_is_refused(tmp_path, resumed):
     # pytest's own folders, which others may not enter.

@@ -174,6 +174,7 @@ def test_published_teachers_need_no_weights(tiny_run, tmp_path):
         assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_bad_flags_are_flag_errors(tmp_path):
     run_dir = tmp_path / "run"
     result = run(f"--run_dir={run_dir}", "--dataset=digits", "--temperature=0")
@@ -182,6 +183,7 @@ def test_bad_flags_are_flag_errors(tmp_path):
     assert not run_dir.exists()
 
 
+@pytest.mark.slow
 def test_help_teaches(tmp_path):
     result = run("--help")
     for words in (

@@ -54,14 +54,8 @@ def kill_in_epoch(monkeypatch, epoch):
     monkeypatch.setattr(training, "ProgressBar", Killing)
 
 
-@pytest.mark.parametrize(
-    "killed_in",
-    (
-        pytest.param(1, marks=pytest.mark.slow),
-        3,
-        pytest.param(5, marks=pytest.mark.slow),
-    ),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("killed_in", (1, 3, 5))
 def test_killed_and_resumed_ends_with_the_same_weights(
     tmp_path, monkeypatch, killed_in
 ):

@@ -41,6 +41,7 @@ def relative(logits):
     return logits - logits.max(-1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_an_arm_is_trained_once(tmp_path, trained):
     arm = recipes.distilled(SETTINGS)
     first = run_in(tmp_path).student(arm, 0)
@@ -50,6 +51,7 @@ def test_an_arm_is_trained_once(tmp_path, trained):
     np.testing.assert_array_equal(first.eval_logits, again.eval_logits)
 
 
+@pytest.mark.slow
 def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
     run = run_in(tmp_path)
     members = run.members(recipes.ensemble(SETTINGS, "geometric"))
@@ -60,6 +62,7 @@ def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
     assert trained == ["teacher"] * SETTINGS.members
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("combine", ("arithmetic", "geometric"))
 def test_soft_targets_of_an_ensemble(tmp_path, combine):
     run = run_in(tmp_path)
@@ -80,6 +83,7 @@ def test_soft_targets_of_an_ensemble(tmp_path, combine):
     np.testing.assert_allclose(stored, relative(expected), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_what_teaches_an_arm_on_the_evaluation_cases(tmp_path):
     run = run_in(tmp_path)
     arm = recipes.distilled(SETTINGS)
@@ -98,6 +102,7 @@ def test_what_teaches_an_arm_on_the_evaluation_cases(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_teachers_of_another_run(tmp_path, trained):
     arm = recipes.distilled(SETTINGS)
     first = run_in(tmp_path / "first").student(arm, 0)

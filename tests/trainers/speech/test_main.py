@@ -214,6 +214,7 @@ def test_a_data_set_of_tfds(tiny, commands, tmp_path):
     assert said in report
 
 
+@pytest.mark.slow
 def test_a_data_set_without_a_usable_clip_is_a_flag_error(tiny, tmp_path):
     """No traceback, and the run directory can be used again."""
     short = [
@@ -241,6 +242,7 @@ def test_a_data_set_without_a_usable_clip_is_a_flag_error(tiny, tmp_path):
     assert not list(run_dir.iterdir())
 
 
+@pytest.mark.slow
 def test_help_teaches():
     result = run("--help")
     for words in (
@@ -252,6 +254,7 @@ def test_help_teaches():
         assert words in result.stdout
 
 
+@pytest.mark.slow
 def test_bad_flags_are_flag_errors(tmp_path):
     run_dir = tmp_path / "run"
     result = run(
