@@ -19,7 +19,6 @@ from kdtf._training import (
     hyperparameters,
     input_checks,
     metric_routing,
-    multi_step,
     objective,
     targets,
     teachers,

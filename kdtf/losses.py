@@ -119,7 +119,7 @@ def logit_matching_loss(
       `[...]` losses.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, or there is one class.
 
     Example:
       >>> loss = kdtf.losses.logit_matching_loss([[1.0, 0.0]], [[0.0, 1.0]])
@@ -131,6 +131,7 @@ def logit_matching_loss(
         tf.convert_to_tensor(teacher_logits), student_logits.dtype
     )
     arguments.check_same_shape(student_logits, teacher_logits)
+    heads.of("softmax").check_logits(student_logits)
     gap = student_logits - tf.stop_gradient(teacher_logits)
     gap -= tf.reduce_mean(gap, axis=-1, keepdims=True)
     return 0.5 * tf.reduce_sum(tf.square(gap), axis=-1)

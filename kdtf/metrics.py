@@ -46,6 +46,7 @@ class TeacherMetric(keras.metrics.Mean):
         """
         logits = tf.convert_to_tensor(logits)
         teacher_logits = tf.convert_to_tensor(teacher_logits)
+        heads.of(self.head).check_logits(logits)
         arguments.check_same_shape(logits, teacher_logits)
         weights = entries.entry_weights(logits, sample_weight)
         super().update_state(self.compare(teacher_logits, logits), weights)

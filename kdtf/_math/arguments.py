@@ -100,7 +100,7 @@ def check_top_logits(student_logits, top_logits, classes, tail):
 def check_top_count(k, classes):
     """Raises ValueError if k of so many classes are not some, and not all."""
     if not isinstance(k, numbers.Integral) or not (
-        1 <= k and (classes is None or k < classes)
+        k >= 1 and (classes is None or k < classes)
     ):
         raise ValueError(
             "`k` must be a positive int below the number of classes, "

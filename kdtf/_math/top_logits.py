@@ -63,6 +63,7 @@ class TopLogits(NamedTuple):
             temperature is not positive and finite.
         """
         logits = softmax.at_least_float32(logits)
+        arguments.check_class_count(logits.shape[-1], "logits")
         arguments.check_top_count(k, logits.shape[-1])
         arguments.check_temperature(temperature)
         top, classes = tf.math.top_k(logits, k)
