@@ -20,9 +20,15 @@ def class_count(model):
     Unknown for a callable that is no model, a model that was never called, and
     a model with several outputs.
     """
+    shape = _output_shape(model)
+    return shape[-1] if isinstance(shape, tuple) and shape else None
+
+
+def _output_shape(model):
+    """The shape of a model's output, or a structure of them, or None."""
     try:
-        return model.output_shape[-1]
-    except (AttributeError, TypeError):
+        return model.output_shape
+    except (AttributeError, ValueError):  # Keras: it was never called
         return None
 
 
@@ -35,8 +41,8 @@ def check_logits(model, argument, head):
       head: one of `_math.heads`.
 
     Raises:
-      ValueError: if it ends in a softmax or a sigmoid, or if a softmax would
-        be over one class.
+      ValueError: if it ends in a softmax or a sigmoid, has several outputs,
+        or if a softmax would be over one class.
     """
     found = last_activation(model)
     if found is not None:
@@ -46,6 +52,13 @@ def check_logits(model, argument, head):
             f"{found}, or build it without one (keras.applications: "
             "classifier_activation=None). "
             f"Received: {model.name!r}, which ends in a {found}"
+        )
+    shape = _output_shape(model)
+    if isinstance(shape, (list, dict)):
+        raise ValueError(
+            f"`{argument}` must have one output, the logits: make a model of "
+            "that one with keras.Model(model.inputs, output). "
+            f"Received: {model.name!r} with {len(shape)} outputs"
         )
     head.check_count(class_count(model), argument)
 

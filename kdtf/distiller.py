@@ -156,7 +156,6 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         self._wants_soft_targets = soft_weight > 0
         self._awaits_teacher = self._loads_whole = False
         self._teacher_logits: Callable | None = None
-        self._check_apart: Callable | None = None
         self._class_weight: dict | None = None
         self._unchecked: list = []
         self._programs = compiled_steps.CompiledSteps()
@@ -190,10 +189,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
           ValueError: as in the constructor.
         """
         teachers.check(teacher, self.student, self._head)
-        # Functions hide the teacher from Keras's saver, which follows every
+        # A function hides the teacher from Keras's saver, which follows every
         # attribute and property of a model.
-        self._check_apart = teachers.shared_weights_check(teacher)
-        self._check_apart(self.student)
         self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
@@ -243,8 +240,6 @@ class Distiller(SavedWithoutTeacher, FitLoops):
             loss = self._computed_loss(x, batch, logits, weights, training=True)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
-        if self._check_apart is not None:  # now the student is built
-            self._check_apart(self.student)
         variables = self.student.trainable_weights
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
@@ -297,8 +292,11 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         for y in self._unchecked:  # until now the classes were not known
             input_checks.check_arrays(y, logits.shape, self._head)
         self._unchecked.clear()
-        labels = self._head.fit_labels(batch.labels, logits)
-        batch = batch._replace(labels=labels)
+        batch = batch._replace(
+            labels=self._head.fit_labels(batch.labels, logits),
+            teacher_logits=_in_shape(batch.teacher_logits, logits),
+            tempered_logits=_in_shape(batch.tempered_logits, logits),
+        )
         batch = targets.fill_in(batch, logits.shape[-1], self.temperature)
         if self._checker is not None:
             self._checker(batch.labels, batch.teacher_logits, logits)
@@ -480,7 +478,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
                 "loss are soft_weight and hard_weight of its constructor. "
                 f"Received: loss_weights={loss_weights!r}"
             )
-        metric_routing.require([metrics, weighted_metrics], self._head)
+        metrics = metric_routing.resolve(metrics, self._head)
+        weighted_metrics = metric_routing.resolve(weighted_metrics, self._head)
         if self._checker is not None:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -492,3 +491,13 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         """Whether a step is kdtf's, and not that of a subclass."""
         found = getattr(getattr(self, step), "__func__", None)
         return found is getattr(Distiller, step)
+
+
+def _in_shape(teacher_logits, logits):
+    """Teacher logits in the student's shape, if theirs is not known."""
+    unknown = tf.is_tensor(teacher_logits) and teacher_logits.shape.rank is None
+    return (
+        tf.ensure_shape(teacher_logits, logits.shape)
+        if unknown
+        else teacher_logits
+    )

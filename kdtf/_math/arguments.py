@@ -55,8 +55,8 @@ def check_class_count(count, argument):
     """
     if count is not None and count < 2:
         raise ValueError(
-            f"`{argument}` must have two or more classes: a softmax over one is "
-            "always 1. For yes or no, or labels each for itself, use "
+            f"`{argument}` must have two or more classes: a softmax over one "
+            "is always 1. For yes or no, or labels each for itself, use "
             'head="sigmoid"; regression has no soft targets and is not '
             f"supported. Received: logits of shape [..., {count}]"
         )

@@ -72,6 +72,12 @@ def fit_labels(labels, logits):
     if labels is None:
         return None
     labels = _numbers(labels)
+    if labels.shape.rank is None and logits.shape.rank is not None:
+        # `tf.function` forgets the rank of what came in two of them.
+        shape = tf.shape(logits)
+        dense = labels.dtype.is_floating
+        labels = tf.reshape(labels, shape if dense else shape[:-1])
+        labels.set_shape(logits.shape if dense else logits.shape[:-1])
     same_rank = labels.shape.rank == logits.shape.rank
     if same_rank and labels.shape[-1] == 1 and logits.shape[-1] != 1:
         labels = tf.squeeze(labels, axis=-1)
@@ -98,11 +104,11 @@ def fit_binary_labels(labels, logits):
     if labels is None:
         return None
     labels = _numbers(labels)
-    lower_rank = None not in (labels.shape.rank, logits.shape.rank) and (
-        labels.shape.rank == logits.shape.rank - 1
-    )
-    if lower_rank and logits.shape[-1] == 1:
-        labels = labels[..., None]
+    if logits.shape.rank is not None and (
+        labels.shape.rank is None
+        or (labels.shape.rank < logits.shape.rank and logits.shape[-1] == 1)
+    ):
+        labels = tf.reshape(labels, tf.shape(logits))
     arguments.check_binary_labels_shape(logits, labels)
     return softmax.at_least_float32(labels)
 

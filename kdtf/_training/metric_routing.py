@@ -25,12 +25,17 @@ _CROSS_ENTROPIES = (
 )
 
 
-def require(metrics, head):
-    """Raises if a metric would misread what it is going to be fed.
+def resolve(metrics, head):
+    """The metrics given to `compile`, with names that depend on the head.
+
+    Keras would take `[batch, labels]` of 0 and 1 for one class of several.
 
     Args:
       metrics: structure of what was given to `compile`.
       head: one of `_math.heads`.
+
+    Returns:
+      The structure, fit for Keras.
 
     Raises:
       ValueError: if a metric of kdtf is for the other head, or one of Keras
@@ -48,6 +53,18 @@ def require(metrics, head):
             _require_logits(metric)
         else:
             _require_probabilities(metric)
+    if head.name == "softmax":
+        return metrics
+    return keras.tree.map_structure(_of_labels, metrics)
+
+
+def _of_labels(metric):
+    """A metric of labels for a name that stands for one, or the metric."""
+    if metric in ("accuracy", "acc"):
+        return keras.metrics.BinaryAccuracy(name=metric)
+    if metric in ("crossentropy", "ce"):
+        return keras.metrics.BinaryCrossentropy(name=metric)
+    return metric
 
 
 def _require_logits(metric):

@@ -73,8 +73,12 @@ def batch_by_batch(logits, x, among):
     size = tf.shape(tf.nest.flatten(x)[0])[0]
 
     def in_place(found):
-        around = [[first, size - last]] + [[0, 0]] * (found.shape.rank - 1)
-        return tf.pad(found, around)
+        others = tf.zeros([tf.rank(found) - 1, 2], tf.int32)
+        around = tf.concat([[[first, size - last]], others], axis=0)
+        padded = tf.pad(found, around)
+        if found.shape.rank is not None:
+            padded.set_shape([None, *found.shape[1:]])
+        return padded
 
     found = tf.map_fn(
         logits,
@@ -124,6 +128,7 @@ def check(teacher, student, head):
         )
     _models.check_logits(teacher, "teacher", head)
     _check_class_counts(student, teacher)
+    _check_apart(teacher, student)
 
 
 def _check_class_counts(student, teacher):
@@ -135,23 +140,15 @@ def _check_class_counts(student, teacher):
         )
 
 
-def shared_weights_check(teacher):
-    """Function of a student that refuses one that trains its own teacher.
-
-    A function, since it is called again when the student has been built, and
-    Keras's saver must not find the teacher.
-    """
-
-    def check_apart(student):
-        theirs = {id(w) for w in getattr(teacher, "variables", ())}
-        shared = [w for w in student.trainable_weights if id(w) in theirs]
-        if shared:
-            raise ValueError(
-                "`student` must not train weights of `teacher`, whose soft "
-                "targets would change with every step: give it layers of its "
-                "own (keras.models.clone_model and set_weights copy a model), "
-                "or freeze those that both use. Received: a student that "
-                f"shares {shared[0].path!r} and {len(shared) - 1} others"
-            )
-
-    return check_apart
+def _check_apart(teacher, student):
+    """Raises if training the student would change the teacher."""
+    theirs = {id(w) for w in getattr(teacher, "variables", ())}
+    shared = [w for w in student.trainable_weights if id(w) in theirs]
+    if shared:
+        raise ValueError(
+            "`student` must not train weights of `teacher`, whose soft "
+            "targets would change with every step: give it layers of its own "
+            "(keras.models.clone_model and set_weights copy a model), or "
+            "freeze those that both use. Received: a student that shares "
+            f"{shared[0].path!r} and {len(shared) - 1} others"
+        )

@@ -163,9 +163,7 @@ def test_logits_from_probabilities(head):
     assert np.isfinite(z).all()
     tensor = kdtf.logits_from_probabilities(tf.constant(p, "float32"))
     assert tf.is_tensor(tensor) and tensor.dtype == tf.float32
-    graph = tf.function(
-        lambda p: kdtf.logits_from_probabilities(p, head=head)
-    )
+    graph = tf.function(lambda p: kdtf.logits_from_probabilities(p, head=head))
     np.testing.assert_allclose(graph(tf.constant(p)), z)
 
 
@@ -209,9 +207,7 @@ def test_numpy_teacher_teaches_as_its_net_does(jit_compile, steps):
         distiller.compile(
             "sgd", jit_compile=jit_compile, steps_per_execution=steps
         )
-        distiller.fit(
-            nets.inputs(), nets.labels(), 3, shuffle=False, verbose=0
-        )
+        distiller.fit(nets.inputs(), nets.labels(), 3, shuffle=False, verbose=0)
         trained.append(nets.values(student))
     for ours, theirs in zip(*trained, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

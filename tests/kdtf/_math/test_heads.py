@@ -11,9 +11,10 @@ from tests import reference
 from tests.running import random_logits
 
 SOFTMAX, SIGMOID = heads.of("softmax"), heads.of("sigmoid")
-NUMBERS = (
-    "int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64"
-).split()
+NUMBERS = [
+    *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)),
+    *(f"float{bits}" for bits in (16, 32, 64)),
+]
 
 
 @pytest.mark.parametrize("name", ("Softmax", "linear", None, 1, ["softmax"]))

@@ -1,4 +1,4 @@
-"""Distiller(check_inputs=True) names the batch and the row."""
+"""What is seen in arrays, and in batches under Distiller(check_inputs=True)."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ import kdtf
 from tests import nets
 
 
-def fit(y, v, *, run_eagerly, x=None):
+def fit(y, v, *, run_eagerly):
     """Trains on three batches of four rows under `check_inputs`."""
     distiller = kdtf.Distiller(
         nets.linear(), temperature=2.0, check_inputs=True
@@ -18,14 +18,9 @@ def fit(y, v, *, run_eagerly, x=None):
         keras.optimizers.SGD(0.1), run_eagerly=run_eagerly, jit_compile=True
     )
     assert distiller.jit_compile is False
-    return distiller.fit(
-        nets.inputs() if x is None else x,
-        {"labels": y, "teacher_logits": v},
-        batch_size=4,
-        shuffle=False,
-        epochs=2,
-        verbose=0,
-    )
+    y = {"labels": y, "teacher_logits": v}
+    dataset = tf.data.Dataset.from_tensor_slices((nets.inputs(), y))
+    return distiller.fit(dataset.batch(4), epochs=2, verbose=0)
 
 
 @pytest.mark.parametrize("run_eagerly", (False, True))
@@ -75,11 +70,14 @@ def test_as_many_time_steps_as_classes_are_no_distributions():
     history = distiller.fit(x, y, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     y["labels"][1, 2] = 4
+    with pytest.raises(ValueError, match=r"Received: 4 in row \(1, 2\)"):
+        distiller.fit(x, y, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
     with pytest.raises(
         (ValueError, tf.errors.InvalidArgumentError),
         match=r"Received: 4 in batch 0, row \(1, 2\)",
     ):
-        distiller.fit(x, y, verbose=0)
+        distiller.fit(dataset, verbose=0)
 
 
 @pytest.mark.parametrize("unlabelled", (-1, -2, -100))
@@ -94,7 +92,153 @@ def test_without_checks_a_label_out_of_range_gives_nan():
     """It must show, not train silently on another class."""
     distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
     distiller.compile(keras.optimizers.SGD(0.1))
-    logs = distiller.evaluate(
-        nets.inputs(), np.full(12, 9), return_dict=True, verbose=0
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (nets.inputs(), np.full(12, 9))
     )
+    logs = distiller.evaluate(dataset.batch(4), return_dict=True, verbose=0)
     assert np.isnan(logs["loss"])
+    stops = keras.callbacks.TerminateOnNaN()
+    history = distiller.fit(
+        dataset.batch(4), epochs=5, callbacks=[stops], verbose=0
+    )
+    assert len(history.history["loss"]) == 1
+
+
+# --- arrays ------------------------------------------------------------------
+
+
+def distiller_of(student, **arguments):
+    distiller = kdtf.Distiller(student, temperature=2.0, **arguments)
+    distiller.compile("sgd")
+    return distiller
+
+
+def unbuilt():
+    return keras.Sequential([keras.layers.Dense(nets.CLASSES)])
+
+
+WAYS = {
+    "fit": lambda d, x, y: d.fit(x, y, verbose=0),
+    "validation": lambda d, x, y: d.fit(
+        x,
+        {**y, "labels": nets.labels(len(x))},
+        validation_data=(x, y),
+        verbose=0,
+    ),
+    "evaluate": lambda d, x, y: d.evaluate(x, y, verbose=0),
+    "train_on_batch": lambda d, x, y: d.train_on_batch(x, y),
+    "test_on_batch": lambda d, x, y: d.test_on_batch(x, y),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("student", (nets.linear, unbuilt))
+@pytest.mark.parametrize("label", (4, 255, 2.5, np.nan))
+def test_labels_in_arrays_are_checked_once_before_anything(way, student, label):
+    distiller = distiller_of(student())
+    y = nets.labels().astype(type(label))
+    y[6] = label
+    given = {"labels": y, "teacher_logits": np.zeros((12, 4), np.float32)}
+    with pytest.raises(
+        ValueError,
+        match=rf"`labels` must be whole.*from 0 to 3.*{label} in row 6",
+    ):
+        WAYS[way](distiller, nets.inputs(), given)
+
+
+@pytest.mark.parametrize("labels", (nets.labels, lambda: np.eye(4)[::-1]))
+def test_good_arrays_pass_in_any_form(labels):
+    y = np.resize(labels(), (12, *labels().shape[1:]))
+    distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd")
+    forms = [y, tf.constant(y), y.astype(np.float64), y.astype(np.uint8)]
+    if y.ndim == 1:
+        forms += [y[:, None]]
+    losses = [
+        distiller.evaluate(nets.inputs(), form, verbose=0, return_dict=True)
+        for form in forms
+    ]
+    assert np.ptp([logs["loss"] for logs in losses]) < 1e-6
+
+
+def test_labels_are_also_checked_at_the_second_fit():
+    """The program is there already, and nothing is traced."""
+    distiller = kdtf.Distiller(unbuilt(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd")
+    x, y = nets.inputs(), nets.labels()
+    distiller.fit(x, y, verbose=0)
+    y[3] = 4
+    with pytest.raises(ValueError, match=r"`labels`.*4 in row 3"):
+        distiller.fit(x, y, verbose=0)
+
+
+def test_dense_labels_in_arrays():
+    y = np.eye(4, dtype=np.float32)[nets.labels()]
+    y[5] *= 2
+    distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"`labels` must be distr.*in row 5"):
+        distiller.fit(nets.inputs(), y, verbose=0)
+
+
+def test_teacher_logits_in_arrays():
+    x, v = nets.inputs(), np.zeros((12, 4), np.float32)
+    distiller = distiller_of(nets.linear())
+    v[2, 1] = np.nan
+    with pytest.raises(ValueError, match=r"`teacher_logits`.*nan.*in row 2"):
+        distiller.fit(x, {"teacher_logits": v}, verbose=0)
+    v[:] = 0.25
+    with pytest.raises(ValueError, match=r"`teacher_logits` must give logits"):
+        distiller.fit(x, {"teacher_logits": v}, verbose=0)
+    v[2, 1] = -np.inf  # a class that the teacher excludes
+    distiller.fit(x, {"teacher_logits": v}, verbose=0)
+
+
+@pytest.mark.parametrize("bad", (2.0, np.nan))
+def test_labels_of_a_sigmoid_head(bad):
+    y = (np.arange(48).reshape(12, 4) % 3 - 1).astype(np.float32)
+    distiller = kdtf.Distiller(
+        nets.linear(), nets.linear(7), temperature=2.0, head="sigmoid"
+    )
+    distiller.compile("sgd")
+    distiller.fit(nets.inputs(), y, verbose=0)
+    y[7, 2] = bad
+    with pytest.raises(ValueError, match=rf"for every label.*{bad} in row \(7"):
+        distiller.fit(nets.inputs(), y, verbose=0)
+
+
+# --- probabilities where logits belong ---------------------------------------
+
+
+class Subclassed(keras.Model):
+    """Does not tell that it ends in a softmax or sigmoid."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.dense = keras.layers.Dense(nets.CLASSES, activation)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize("run_eagerly", (False, True))
+@pytest.mark.parametrize("head", ("softmax", "sigmoid"))
+@pytest.mark.parametrize("who", ("student", "teacher_logits"))
+def test_models_that_give_probabilities(run_eagerly, head, who):
+    x = np.random.default_rng(0).normal(size=(40, nets.FEATURES))
+    hidden = Subclassed(head)
+    hidden(x)
+    student, teacher = nets.linear(), nets.linear(7)
+    if who == "student":
+        student = hidden
+    else:
+        teacher = hidden
+    distiller = kdtf.Distiller(
+        student, teacher, temperature=2.0, head=head, check_inputs=True
+    )
+    distiller.compile("sgd", run_eagerly=run_eagerly)
+    with pytest.raises(
+        (ValueError, tf.errors.InvalidArgumentError),
+        match=rf"`{who}` must give logits, not probabilities.*kdtf\.logits_of",
+    ):
+        distiller.fit(x, verbose=0)

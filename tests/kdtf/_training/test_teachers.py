@@ -1,0 +1,138 @@
+"""kdtf._training.teachers: who may teach, and who is refused by name."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from tests import nets
+
+
+def distiller_of(teacher, student=None, **arguments):
+    student = student or nets.linear()
+    return kdtf.Distiller(student, teacher, temperature=2.0, **arguments)
+
+
+def test_a_teacher_that_was_never_built():
+    """Its random weights must not teach in silence."""
+    teacher = keras.Sequential([keras.layers.Dense(nets.CLASSES)])
+    with pytest.raises(ValueError, match=r"`teacher` must be built.*'sequen"):
+        distiller_of(teacher)
+    ensemble = kdtf.Ensemble([nets.linear(), teacher])
+    with pytest.raises(ValueError, match="`teacher` must be built"):
+        distiller_of(ensemble)
+    teacher.build((None, nets.FEATURES))
+    distiller_of(teacher)
+
+
+def test_a_method_of_a_model():
+    model = nets.linear(7)
+    for method in (model.predict, model.predict_on_batch, model.call):
+        with pytest.raises(
+            ValueError, match=rf"must be the model itself.*{method.__name__}"
+        ):
+            distiller_of(method)
+
+
+def test_a_function_of_numpy_arrays():
+    distiller = distiller_of(lambda x: np.asarray(x)[:, : nets.CLASSES])
+    distiller.compile("sgd")
+    with pytest.raises(
+        ValueError, match=r"`teacher` must work on tensors.*numpy_teacher"
+    ):
+        distiller.fit(nets.inputs(), verbose=0)
+    distiller.compile("sgd", run_eagerly=True)
+    distiller.fit(nets.inputs(), verbose=0)  # where it does work
+
+
+def test_a_teacher_of_several_outputs():
+    x = keras.Input((5,))
+    logits = keras.layers.Dense(nets.CLASSES)(x)
+    model = keras.Model(x, {"logits": logits, "hidden": x})
+    for several in (model, keras.Model(x, [logits, x])):
+        with pytest.raises(ValueError, match=r"one output.*with 2 outputs"):
+            distiller_of(several)
+        with pytest.raises(ValueError, match=r"`student` must have one out"):
+            distiller_of(nets.linear(7), several)
+    distiller = distiller_of(lambda x: model(x))
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"one tensor.*lambda.*a dict of 2"):
+        distiller.fit(nets.inputs(), verbose=0)
+    distiller = distiller_of(lambda x: model(x)["logits"])
+    distiller.compile("sgd")
+    distiller.fit(nets.inputs(), verbose=0)
+
+
+def test_one_class_and_another_number_of_classes():
+    one = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"`student` must have two or more"):
+        kdtf.Distiller(one, temperature=2.0)
+    two = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="as many classes as `student`"):
+        distiller_of(two)
+
+
+def test_a_student_of_one_output_that_does_not_tell():
+    class Hidden(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.dense(x)
+
+    distiller = kdtf.Distiller(Hidden(), temperature=2.0, soft_weight=0.0)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r'two or more classes.*head="sigm'):
+        distiller.fit(nets.inputs(), np.zeros(12), verbose=0)
+
+
+def test_a_student_that_would_train_its_teacher():
+    shared = keras.layers.Dense(3)
+    teacher = keras.Sequential(
+        [keras.Input((5,)), shared, keras.layers.Dense(nets.CLASSES)]
+    )
+    student = keras.Sequential([shared, keras.layers.Dense(nets.CLASSES)])
+    refused = r"`student` must not train weights of `teacher`.*shares.*kernel"
+    with pytest.raises(ValueError, match=refused):
+        distiller_of(teacher, student)
+    nested = keras.Sequential([keras.Input((5,)), student])
+    with pytest.raises(ValueError, match=refused):
+        distiller_of(kdtf.Ensemble([nets.linear(7), teacher]), nested)
+    with pytest.raises(ValueError, match=refused):
+        distiller_of(nets.linear(7), nested).set_teacher(teacher)
+    shared.trainable = False  # both may use what stays as it is
+    distiller = distiller_of(teacher, student)
+    distiller.compile("sgd")
+    distiller.fit(nets.inputs(), verbose=0)
+
+
+def test_an_ensemble_of_the_other_head():
+    ensemble = kdtf.Ensemble([nets.linear(7)])
+    with pytest.raises(ValueError, match=r'Ensemble with head="sigmoid"'):
+        distiller_of(ensemble, head="sigmoid")
+    distiller_of(
+        kdtf.Ensemble([nets.linear(7)], head="sigmoid"), head="sigmoid"
+    )
+
+
+def test_a_teacher_of_another_dtype_and_a_saved_one(tmp_path):
+    """What is no Keras model: a function, and a SavedModel."""
+    model = nets.linear(7)
+    model.export(tmp_path / "saved", verbose=False)
+    layer = keras.layers.TFSMLayer(
+        tmp_path / "saved", call_endpoint="serving_default"
+    )
+    teachers = (
+        model,
+        lambda x: tf.cast(model(x), tf.float64),
+        lambda x: layer(x)["output_0"],
+    )
+    losses = []
+    for teacher in teachers:
+        distiller = distiller_of(teacher)
+        distiller.compile("sgd", jit_compile=True)
+        logs = distiller.evaluate(nets.inputs(), verbose=0, return_dict=True)
+        losses.append(logs["loss"])
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
