@@ -353,12 +353,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         batch = y
         if not isinstance(batch, targets.Targets):
             batch = self._fit_to_logits(self._targets(x, y), y_pred)
-        each = objective.entry_losses(
-            y_pred,
-            batch,
-            *map(tf.convert_to_tensor, self._hyperparameters.variables()),
-            head=self.head,
-        )
+        variables = map(tf.convert_to_tensor, self._hyperparameters.variables())
+        each = objective.entry_losses(y_pred, batch, *variables, self.head)
         self._track(each, batch, y_pred, sample_weight)
         loss = entries.mean_over_entries(each.total, sample_weight, y_pred)
         if self.losses:  # regularisers, activity regularisers, `add_loss`

@@ -139,10 +139,10 @@ def logits_from_probabilities(
 
 
 def _check_probabilities(p: np.ndarray, head: str) -> None:
-    good = (p >= -1e-6).all() and (p <= 1 + 1e-6).all()
+    good = bool((p >= -1e-6).all() and (p <= 1 + 1e-6).all())
     rule = "be from 0 to 1"
     if head == "softmax":
-        good = good and p.ndim > 0 and np.allclose(p.sum(-1), 1, atol=1e-2)
+        good &= p.ndim > 0 and np.allclose(p.sum(-1), 1, atol=1e-2)
         rule += " and sum to 1 over the classes"
     if not good:
         sums = p.sum(-1) if p.ndim else p

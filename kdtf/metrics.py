@@ -256,8 +256,8 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         bins = tf.minimum(
             tf.cast(confidence * self.num_bins, tf.int32), self.num_bins - 1
         )
-        in_bin = tf.one_hot(bins, self.num_bins, dtype=confidence.dtype)
-        gaps = weights * (correct - confidence)
+        in_bin = tf.one_hot(bins, self.num_bins, dtype=weights.dtype)
+        gaps = weights * tf.cast(correct - confidence, weights.dtype)
         axes = list(range(gaps.shape.rank))
         self.gaps.assign_add(tf.reduce_sum(in_bin * gaps[..., None], axis=axes))
         self.total.assign_add(tf.reduce_sum(weights))

@@ -46,6 +46,16 @@ def check_weights(soft_weight, hard_weight):
         )
 
 
+def check_logits(logits, argument):
+    """Raises ValueError if a tensor is not numbers [..., classes]."""
+    dtype = logits.dtype
+    if logits.shape.rank == 0 or not (dtype.is_floating or dtype.is_integer):
+        raise ValueError(
+            f"`{argument}` must be numbers of shape [..., classes]. "
+            f"Received: {dtype.name} of shape {logits.shape}"
+        )
+
+
 def check_class_count(count, argument):
     """Raises ValueError if a softmax over that many classes says nothing.
 

@@ -155,18 +155,17 @@ def mass_at(labels, classes, logits):
     return tf.where(labels < width, same, tf.constant(math.nan, logits.dtype))
 
 
-def _numbers(labels):
-    """Labels as a tensor of numbers."""
-    labels = tf.convert_to_tensor(labels)
-    dtype = labels.dtype
+def _numbers(values, argument="labels"):
+    """Labels or weights as a tensor of numbers, or of bools."""
+    values = tf.convert_to_tensor(values)
+    dtype = values.dtype
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         raise ValueError(
-            "`labels` must be numbers: turn names into classes with "
-            "keras.layers.StringLookup or "
-            "numpy.unique(names, return_inverse=True). "
-            f"Received: labels of dtype {dtype.name}"
+            f"`{argument}` must be numbers: keras.layers.StringLookup and "
+            "numpy.unique(names, return_inverse=True) turn names into classes. "
+            f"Received: {argument} of dtype {dtype.name}"
         )
-    return labels
+    return values
 
 
 def _whole(labels):
@@ -200,14 +199,15 @@ def entry_weights(logits, sample_weight):
       `[...]` float32 weights, or None if every entry weighs 1.
 
     Raises:
-      ValueError: if the sample weights have more axes than the entries.
+      ValueError: if the sample weights are no numbers, or have not the shape
+        of the entries.
     """
     mask = keras_private.mask_of(logits)
     if sample_weight is None and mask is None:
         return None
     weights = tf.ones(tf.shape(logits)[:-1])
     if sample_weight is not None:
-        weights *= _align(sample_weight, logits.shape.rank - 1)
+        weights *= _align(sample_weight, logits.shape[:-1])
     if mask is not None:
         weights *= tf.cast(mask, tf.float32)
     return weights
@@ -249,16 +249,23 @@ def mean_over_entries(values, weights, logits):
     )
 
 
-def _align(sample_weight, rank):
-    """Sample weights whose axes line up with entries of that rank."""
-    weights = tf.cast(sample_weight, tf.float32)
+def _align(sample_weight, shape):
+    """Sample weights whose axes line up with entries of that shape."""
+    weights = tf.cast(_numbers(sample_weight, "sample_weight"), tf.float32)
+    rank = shape.rank
     if weights.shape.rank == rank + 1 and weights.shape[-1] == 1:
         weights = tf.squeeze(weights, axis=-1)
-    if weights.shape.rank > rank:
+    fits = weights.shape.rank <= rank and all(
+        given in (size, None) or size is None or (axis and given == 1)
+        for axis, (given, size) in enumerate(
+            zip(weights.shape, shape, strict=False)
+        )
+    )
+    if not fits:
         raise ValueError(
             f"`sample_weight` must have at most {rank} axes here: one weight "
-            "per example or one per entry. Received: sample_weight of shape "
-            f"{weights.shape}"
+            f"per example or one per entry, of which there are {shape}. "
+            f"Received: sample_weight of shape {weights.shape}"
         )
     while weights.shape.rank < rank:
         weights = weights[..., None]

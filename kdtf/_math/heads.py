@@ -51,9 +51,10 @@ class SoftmaxHead:
         arguments.check_class_count(count, argument)
 
     def check_logits(self, logits, argument="logits"):
-        """Raises ValueError if the static shape is not one of such logits."""
-        rank = logits.shape.rank
-        self.check_count(logits.shape[-1] if rank else None, argument)
+        """Raises ValueError if a tensor cannot be such logits."""
+        arguments.check_logits(logits, argument)
+        known = logits.shape.rank is not None
+        self.check_count(logits.shape[-1] if known else None, argument)
 
     def fit_labels(self, labels, logits):
         """Classes `[...]` or distributions `[..., classes]`, or None."""
@@ -166,7 +167,8 @@ class SigmoidHead:
         """Any number of labels will do."""
 
     def check_logits(self, logits, argument="logits"):
-        """Any number of labels will do."""
+        """Raises ValueError if a tensor cannot be such logits."""
+        arguments.check_logits(logits, argument)
 
     def fit_labels(self, labels, logits):
         """0, 1 or a probability for every label, `[..., labels]`, or None."""
