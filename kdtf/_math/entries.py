@@ -104,11 +104,10 @@ def fit_binary_labels(labels, logits):
     if labels is None:
         return None
     labels = _numbers(labels)
-    if logits.shape.rank is not None and (
-        labels.shape.rank is None
-        or (labels.shape.rank < logits.shape.rank and logits.shape[-1] == 1)
-    ):
+    if labels.shape.rank is None:
         labels = tf.reshape(labels, tf.shape(logits))
+    elif labels.shape.rank + 1 == logits.shape.rank and logits.shape[-1] == 1:
+        labels = labels[..., None]
     arguments.check_binary_labels_shape(logits, labels)
     return softmax.at_least_float32(labels)
 
@@ -160,12 +159,17 @@ def _numbers(values, argument="labels"):
     values = tf.convert_to_tensor(values)
     dtype = values.dtype
     if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-        raise ValueError(
-            f"`{argument}` must be numbers: keras.layers.StringLookup and "
-            "numpy.unique(names, return_inverse=True) turn names into classes. "
-            f"Received: {argument} of dtype {dtype.name}"
-        )
+        raise no_numbers(argument, dtype.name)
     return values
+
+
+def no_numbers(argument, dtype):
+    """The ValueError that says so of an argument of that dtype."""
+    return ValueError(
+        f"`{argument}` must be numbers: keras.layers.StringLookup and "
+        "numpy.unique(names, return_inverse=True) turn names into classes. "
+        f"Received: {argument} of dtype {dtype}"
+    )
 
 
 def _whole(labels):

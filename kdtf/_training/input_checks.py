@@ -7,6 +7,8 @@ under `Distiller(check_inputs=True)`.
 import numpy as np
 import tensorflow as tf
 
+from kdtf._math import entries
+
 # So many numbers from 0 to 1 are no logits of a sigmoid by chance.
 _ENOUGH = 64
 
@@ -79,20 +81,20 @@ def check_arrays(y, logits_shape, head):
       ValueError: names the first row that cannot be right.
     """
     given = y if isinstance(y, dict) else {"labels": y}
-    labels = _as_array(given.get("labels"))
+    labels = _as_array(given.get("labels"), "labels")
     if labels is not None:
         column = labels.ndim == len(logits_shape) and labels.shape[-1] == 1
         if column and logits_shape[-1] != 1:
             labels = labels[..., 0]
         _check_labels(labels, logits_shape, head)
-    logits = _as_array(given.get("teacher_logits"))
+    logits = _as_array(given.get("teacher_logits"), "teacher_logits")
     if logits is not None and logits.dtype.kind == "f":
         if np.isnan(logits.sum(dtype=np.float64)):
             _check_finite(logits)
         check_no_probabilities(logits[:1000], "teacher_logits", head)
 
 
-def _as_array(values):
+def _as_array(values, argument):
     """An array of numbers that lies in memory, or None."""
     if values is None or isinstance(values, (str, bytes, dict)):
         return None
@@ -102,6 +104,8 @@ def _as_array(values):
         found = np.asarray(values)
     except (TypeError, ValueError):  # Keras says what is wrong with it
         return None
+    if found.dtype.kind in "OSU" and found.size:
+        raise entries.no_numbers(argument, found.dtype)
     return found if found.size and found.dtype.kind in "biuf" else None
 
 

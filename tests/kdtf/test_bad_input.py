@@ -171,7 +171,7 @@ def test_hyperparameters_and_top_logits(seed):
             lambda n=numbers: kdtf.losses.distillation_loss(z, -z, [0] * 4, **n)
         )
         good = numbers["temperature"] > 0 and (
-            0 < numbers["soft_weight"] + numbers["hard_weight"]
+            numbers["soft_weight"] + numbers["hard_weight"] > 0
             and min(numbers["soft_weight"], numbers["hard_weight"]) >= 0
         )
         good = good and np.isfinite(list(numbers.values())).all()
@@ -231,7 +231,7 @@ def test_fit(seed):
             )
         except (ValueError, TypeError) as error:
             assert not isinstance(error, tf.errors.OpError)
-            assert "Received: " in str(error) or "keras" in str(error).lower()
+            assert "Received: " in str(error) or "cardinality" in str(error)
         else:
             assert np.isfinite(history.history["loss"]).all()
             losses += 1
