@@ -235,4 +235,4 @@ def test_fit(seed):
         else:
             assert np.isfinite(history.history["loss"]).all()
             losses += 1
-    assert losses > 5
+    assert losses > 2
