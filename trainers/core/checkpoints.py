@@ -1,5 +1,6 @@
 """Checkpoints of one arm: a folder an epoch, committed by one rename."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import time
 import keras
 
 from kdtf import _atomic
-from trainers.core import run_directory
+from trainers.core import run_directory, seals
 
 _WEIGHTS = "weights.weights.h5"
 _STATE = "state.json"
@@ -25,18 +26,37 @@ def restore(distiller, directory):
     Returns:
       The saved state, a dict with "epoch" (epochs done), "seconds" and
       "curve"; that of a fresh start where there is no checkpoint.
+
+    Raises:
+      FlagsError: if the checkpoint has changed since it was written.
     """
     epochs = _epochs(directory)
     if not epochs:
         return {"epoch": 0, "seconds": 0.0, "curve": []}
     newest = epochs[max(epochs)]
-    distiller.load_weights(newest / _WEIGHTS)
-    return json.loads((newest / _STATE).read_text())
+    with seals.opened(newest):
+        distiller.load_weights(newest / _WEIGHTS)
+        state = json.loads((newest / _STATE).read_text())
+    if state.get("best"):
+        with _opened_best(directory):
+            pass  # noticed now, and not after the last epoch
+    return state
 
 
 def restore_best(distiller, directory):
     """Gives a Distiller's student the weights that `keep_best` kept."""
-    distiller.student.load_weights(directory / _BEST / _WEIGHTS)
+    with _opened_best(directory) as best:
+        distiller.student.load_weights(best / _WEIGHTS)
+
+
+@contextlib.contextmanager
+def _opened_best(directory):
+    """Checks the best student; checkpoints without it are of no use."""
+    best = directory / _BEST
+    with seals.opened(best, delete=directory):
+        if not (best / _WEIGHTS).exists():
+            raise FileNotFoundError(f"{_WEIGHTS} is missing")
+        yield best
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -103,6 +123,7 @@ class Checkpoints(keras.callbacks.Callback):
         path = self._directory / _BEST
         with _atomic.whole_directory(path, replace=True) as scratch:
             self.model.student.save_weights(scratch / _WEIGHTS)
+            seals.seal(scratch)
 
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"
@@ -110,6 +131,7 @@ class Checkpoints(keras.callbacks.Callback):
         with _atomic.whole_directory(path) as scratch:
             self.model.save_weights(scratch / _WEIGHTS)
             run_directory.write_json(scratch / _STATE, self._state)
+            seals.seal(scratch)
         for folder in older.values():
             shutil.rmtree(folder)
 

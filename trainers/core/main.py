@@ -4,13 +4,10 @@ from absl import app, flags, logging
 
 from trainers.core import sections
 from trainers.core import settings as settings_module
+from trainers.core.errors import FlagsError
 
 # The flags that are defined here are those of the script, which --help shows.
 flags.disclaim_key_flags()
-
-
-class FlagsError(ValueError):
-    """A run cannot continue, for a reason that other flags can mend."""
 
 
 def define_flags(experiments, settings_class, *, seeds, manual_dir):
