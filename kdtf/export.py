@@ -86,9 +86,11 @@ def export_student(
     # A subclass or an ensemble tells its number of classes only here.
     classes = traced.structured_outputs["logits"].shape[-1]
     _check_class_names(class_names, classes)
-    with _named_failures(directory):
-        with _atomic.whole_directory(directory, replace=overwrite) as scratch:
-            tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
+    with (
+        _named_failures(directory),
+        _atomic.whole_directory(directory, replace=overwrite) as scratch,
+    ):
+        tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
 
 
 @contextlib.contextmanager

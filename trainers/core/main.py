@@ -1,5 +1,6 @@
 """What the scripts of all trainers share: flags, and the course of a run."""
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from trainers.core import sections
@@ -75,4 +76,10 @@ def run(argv, open_run, experiments, provenance):
         )
     except FlagsError as error:
         raise app.UsageError(str(error)) from error
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        raise app.UsageError(
+            "A run must be able to read and write its files, and needs room "
+            "for them on disk and in memory: see to that and run again, it "
+            f"resumes. Received: --run_dir={opened.directory} ({error})"
+        ) from error
     sections.print_places(opened)

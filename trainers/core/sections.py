@@ -7,7 +7,7 @@ of the report of those figures alone, so that a report can be made again.
 import dataclasses
 from collections.abc import Callable
 
-from trainers.core import pages, seals
+from trainers.core import pages, run_directory, seals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +113,7 @@ def print_places(run):
     """Tells where the results are."""
     print(f"Report:     {run.directory / 'report.html'}")
     print(f"Figures:    {run.directory / 'metrics.json'}")
-    if (run.directory / "export").exists():
-        print(f"SavedModel: {run.directory / 'export'}")
+    export = run.directory / run_directory.EXPORT
+    if export.exists():
+        print(f"SavedModel: {export}")
     print(f"Curves:     tensorboard --logdir={run.directory}")
