@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import re
 import shutil
 import time
@@ -10,6 +11,7 @@ import keras
 
 from kdtf import _atomic
 from trainers.core import run_directory, seals
+from trainers.core.errors import FlagsError
 
 _WEIGHTS = "weights.weights.h5"
 _STATE = "state.json"
@@ -96,8 +98,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds to the curve, and saves where it is time."""
+        """Adds to the curve, and saves where it is time.
+
+        Raises:
+          FlagsError: if the loss is not finite; no such net is kept.
+        """
         done = epoch + 1
+        self._require_finite(float(logs["loss"]), done)
         self._state["epoch"] = done
         self._state["seconds"] += time.monotonic() - self._began
         if done % self._curve_every == 0 or done == self._epochs:
@@ -109,6 +116,14 @@ class Checkpoints(keras.callbacks.Callback):
                 self._keep_if_best(point)
         if done % self._every == 0 and done < self._epochs:
             self._save(done)
+
+    def _require_finite(self, loss, epoch):
+        if not math.isfinite(loss):
+            raise FlagsError(
+                "The loss of a net must stay finite: give a smaller learning "
+                "rate, and another --run_dir. Received: a loss of "
+                f"{loss} in epoch {epoch} of {self._directory.parent}"
+            )
 
     def _keep_if_best(self, point):
         """Keeps the student of the first of the best points.

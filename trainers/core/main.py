@@ -30,13 +30,39 @@ def define_flags(experiments, settings_class, *, seeds, manual_dir):
     flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
     flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
     flags.DEFINE_string("manual_dir", None, manual_dir)
-    flags.DEFINE_integer("seeds", seeds, "how many seeds to run", lower_bound=1)
     flags.DEFINE_integer(
-        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
+        "seeds", seeds, "how many seeds to run", lower_bound=1, upper_bound=1000
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every",
+        5,
+        "epochs between checkpoints",
+        lower_bound=1,
+        upper_bound=settings_module.MOST_EPOCHS,
     )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
     settings_module.define_flags(settings_class)
+
+
+def refuse_ignored(values, names, dataset):
+    """Raises where a flag was given to which a data set means nothing.
+
+    Args:
+      values: absl's flag values.
+      names: of flags whose default is None.
+      dataset: str.
+
+    Raises:
+      ValueError: if one of them has a value.
+    """
+    for name in names:
+        value = getattr(values, name)
+        if value is not None:
+            raise ValueError(
+                f"--{name} must be left out with --dataset={dataset}, which "
+                f"would ignore it. Received: --{name}={value}"
+            )
 
 
 def run(argv, open_run, experiments, provenance):

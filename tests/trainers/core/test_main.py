@@ -68,3 +68,15 @@ def test_what_stops_a_run(run, error, message):
 def test_a_fault_of_the_code_keeps_its_traceback(run):
     with pytest.raises(ValueError, match="a fault"):
         run(ValueError("a fault"))
+
+
+def test_flags_that_a_data_set_would_ignore():
+    values = types.SimpleNamespace(data_dir=None, voices=0, manual_dir="here")
+    main.refuse_ignored(values, ("data_dir",), "digits")
+    for name, value in (("voices", "0"), ("manual_dir", "here")):
+        with pytest.raises(
+            ValueError,
+            match=f"^--{name} must be left out with --dataset=digits.*"
+            f"Received: --{name}={value}$",
+        ):
+            main.refuse_ignored(values, ("data_dir", name), "digits")

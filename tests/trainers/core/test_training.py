@@ -143,6 +143,18 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path, whole, killed_in):
     assert (last[0] != best[0]).any()
 
 
+class Diverging(Job):
+    def _batches(self, first, last):
+        return super()._batches(first, last).map(lambda x, y: (x / 0.0, y))
+
+
+def test_a_net_that_diverges_is_not_kept(tmp_path):
+    job = Diverging(tmp_path)
+    with pytest.raises(FlagsError, match=r"smaller learning rate.*in epoch 1"):
+        job.fit()
+    assert job.seen == [] and not (tmp_path / "checkpoints").exists()
+
+
 @pytest.mark.parametrize(
     "name, remedy",
     (
