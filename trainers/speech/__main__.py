@@ -231,10 +231,20 @@ def _clips(values, settings, lexicon):
             sample_rate=values.sample_rate,
         )
     if values.dataset == "synthetic":
+        return _synthetic_clips(values, settings, lexicon)
+    return spoken_digit.load(values.data_dir, values.manual_dir)
+
+
+def _synthetic_clips(values, settings, lexicon):
+    try:
         return synthetic_speech.load(
             lexicon, voices=settings.voices, recordings=settings.recordings
         )
-    return spoken_digit.load(values.data_dir, values.manual_dir)
+    except ValueError as error:
+        raise ValueError(
+            "--lexicon must have phones that --dataset=synthetic can speak. "
+            f"Received: --lexicon={values.lexicon}: {error}"
+        ) from error
 
 
 def _with_split(settings, clips):

@@ -347,6 +347,14 @@ def test_a_lexicon_that_lacks_a_word(tmp_path, monkeypatch):
         speech._load(given, speech._settings(given))
 
 
+def test_a_lexicon_with_a_phone_that_nobody_can_speak(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("zap Z AA P\nhum HH AH QQ\n")
+    given = values(lexicon=str(path))
+    with pytest.raises(ValueError, match=r"--lexicon must.*words\.txt.*QQ"):
+        speech._load(given, speech._settings(given))
+
+
 def test_words_that_nobody_says_have_no_states(tiny, commands):
     flags = values(dataset=tfds_words.NAME, data_dir=commands)
     _, lexicon = speech._load(flags, speech._settings(flags))
