@@ -1,8 +1,8 @@
 """Folders and files written whole or not at all.
 
-Each is made next to its place, inside a scratch folder that nobody reads, and
-moved there by one rename, so that a reader sees the old or the new, never a
-part. Through a symbolic link, what it points to is written.
+Each is made next to its place, under a name that nobody reads, and moved there
+by one rename, so that a reader sees the old or the new, never a part. Through a
+symbolic link, what it points to is written.
 """
 
 import contextlib
@@ -15,9 +15,9 @@ import pathlib
 import shutil
 import uuid
 
-SCRATCH = ".scratch"  # how the name of every scratch folder ends
+SCRATCH = ".scratch"  # how the names end
 
-_MARKER = "kdtf-scratch"  # in each of ours, and in no user's folder
+_MARKER = "kdtf-scratch"  # in each of our scratch folders, and in no user's
 _AT_FDCWD = -100  # paths relative to the working directory, as everywhere
 _RENAME_EXCHANGE = 2
 
@@ -54,12 +54,16 @@ def whole_file(path):
     """Yields a scratch file's path, which becomes `path` when the block ends.
 
     Args:
-      path: path of the file, in a folder that exists; an older one is replaced.
+      path: path of the file, in a folder of the library's or a script's own
+        that exists; an older one is replaced.
     """
     path = _real(path)
-    with _scratch(path) as scratch:
+    scratch = path.with_name(path.name + SCRATCH)
+    try:
         yield scratch
         os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def write_whole(path, content):
@@ -97,10 +101,10 @@ def _real(path):
 
 @contextlib.contextmanager
 def _scratch(path):
-    """Yields a path next to `path`, free and removed at the end.
+    """Yields a free path, in a scratch folder that is removed at the end.
 
-    It is in a folder of ours that is locked while it is in use. Those of killed
-    runs are not, and are removed.
+    That folder is next to `path`, and locked while it is in use. Those of
+    killed runs are not, and are removed.
     """
     _remove_stale(path)
     folder = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}{SCRATCH}")
