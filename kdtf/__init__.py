@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
 if keras.config.backend() != "tensorflow":
     raise ImportError(_REFUSAL + keras.config.backend())
 
-from kdtf import losses, metrics, output_bias
+from kdtf import callbacks, losses, metrics, output_bias
 from kdtf._math.top_logits import TopLogits
 from kdtf._version import __version__
 from kdtf.distiller import Distiller
@@ -49,6 +49,7 @@ __all__ = [
     "SoftTargets",
     "TopLogits",
     "__version__",
+    "callbacks",
     "export_student",
     "logits_from_probabilities",
     "logits_of",

@@ -1,17 +1,23 @@
 """Folders and files written whole or not at all.
 
 Each is made next to its place, under a name that nobody reads, and moved there
-by one rename, so that a reader sees the old or the new, never a part.
+by one rename, so that a reader sees the old or the new, never a part. Through a
+symbolic link, what it points to is written.
 """
 
 import contextlib
 import ctypes
+import errno
+import fcntl
+import glob
 import os
 import pathlib
 import shutil
+import uuid
 
-SCRATCH = ".scratch"
+SCRATCH = ".scratch"  # how the names end
 
+_MARKER = "kdtf-scratch"  # in each of our scratch folders, and in no user's
 _AT_FDCWD = -100  # paths relative to the working directory, as everywhere
 _RENAME_EXCHANGE = 2
 
@@ -32,17 +38,15 @@ def whole_directory(path, *, replace=False):
       >>> with kdtf._atomic.whole_directory("export") as scratch:
       ...     count = (scratch / "labels.txt").write_text("cat, dog")
     """
-    path = pathlib.Path(path)
-    scratch = _fresh_scratch(path)
-    scratch.mkdir(parents=True)
-    try:
+    path = _real(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _scratch(path) as scratch:
+        scratch.mkdir()
         yield scratch
         if replace and path.exists():
             _exchange(scratch, path)
         else:
             os.rename(scratch, path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -50,9 +54,11 @@ def whole_file(path):
     """Yields a scratch file's path, which becomes `path` when the block ends.
 
     Args:
-      path: path of the file, in a folder that exists; an older one is replaced.
+      path: path of the file, in a folder of the library's or a script's own
+        that exists; an older one is replaced.
     """
-    scratch = _fresh_scratch(pathlib.Path(path))
+    path = _real(path)
+    scratch = path.with_name(path.name + SCRATCH)
     try:
         yield scratch
         os.replace(scratch, path)
@@ -72,12 +78,63 @@ def write_whole(path, content):
         scratch.write_bytes(content)
 
 
-def _fresh_scratch(path):
-    """Where `path` is made; what a killed run left there is removed."""
-    scratch = path.with_name(path.name + SCRATCH)
-    if scratch.is_dir():
-        shutil.rmtree(scratch)
-    return scratch
+def remove_directory(path):
+    """Removes a folder, of which nobody ever sees a part."""
+    path = _real(path)
+    with _scratch(path) as scratch:
+        os.rename(path, scratch)
+
+
+def require_writable(path):
+    """Raises OSError if a folder could not be written whole at `path`."""
+    path = _real(path)
+    with _scratch(path) as scratch:
+        scratch.mkdir()
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def _real(path):
+    """Where a path leads to, which may not exist yet."""
+    return pathlib.Path(os.path.realpath(path))
+
+
+@contextlib.contextmanager
+def _scratch(path):
+    """Yields a free path, in a scratch folder that is removed at the end.
+
+    That folder is next to `path`, and locked while it is in use. Those of
+    killed runs are not, and are removed.
+    """
+    _remove_stale(path)
+    folder = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}{SCRATCH}")
+    folder.mkdir()
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        # Marked after it is locked: a marker without a lock means a killed run.
+        # Where the file system has no locks, nothing is ever called stale.
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / _MARKER).touch()
+        yield folder / path.name
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_stale(path):
+    """Removes what killed runs left of `path`."""
+    for folder in path.parent.glob(f"{glob.escape(path.name)}.*{SCRATCH}"):
+        if not (folder / _MARKER).is_file():
+            continue
+        with contextlib.suppress(OSError):  # the other process has removed it
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                # Refused, an OSError too, where a process is writing there.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
 
 
 def _exchange(new, old):

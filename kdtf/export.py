@@ -1,8 +1,10 @@
 """The student alone, as a SavedModel that needs neither Keras nor kdtf."""
 
+import contextlib
+import errno
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ import tensorflow as tf
 from kdtf import _atomic, _models
 from kdtf._types import Tensor
 from kdtf.distiller import Distiller
+from kdtf.ensemble import Ensemble
 
 _SIGNATURE = "serving_default"
 
@@ -39,8 +42,11 @@ def export_student(
     Args:
       distiller_or_student: a `kdtf.Distiller`, or a built `keras.Model` that
         returns logits. If it is a subclass of `keras.Model`, for which Keras
-        records no input dtype, the SavedModel takes float32.
-      directory: path of the folder to write; its parents are created.
+        records no input dtype, the SavedModel takes float32. Of a
+        `kdtf.Ensemble` the combined logits at T = 1 are served, on the input of
+        its first member.
+      directory: path of the folder to write; its parents are created. A
+        symbolic link stays, and what it points to is written.
       class_names: one string per class, or None.
       overwrite: if True, a SavedModel at `directory` is replaced. On failure it
         is left as it was.
@@ -48,7 +54,8 @@ def export_student(
     Raises:
       ValueError: if the student is not a built `keras.Model`, `class_names` is
         not one string per class, or `directory` exists (unless it is a
-        SavedModel and `overwrite` is True) or cannot be written.
+        SavedModel and `overwrite` is True), cannot be written, or the disk is
+        full.
 
     Example:
       >>> student = keras.Sequential(
@@ -74,14 +81,36 @@ def export_student(
     # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
     module.serve = serve
-    module.student_variables = serve.get_concrete_function().variables
+    traced = serve.get_concrete_function()
+    module.student_variables = traced.variables
+    # A subclass or an ensemble tells its number of classes only here.
+    classes = traced.structured_outputs["logits"].shape[-1]
+    _check_class_names(class_names, classes)
+    with (
+        _named_failures(directory),
+        _atomic.whole_directory(directory, replace=overwrite) as scratch,
+    ):
+        tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
+
+
+@contextlib.contextmanager
+def _named_failures(directory: pathlib.Path) -> Iterator[None]:
+    """Says what a folder that could not be written lacks."""
     try:
-        with _atomic.whole_directory(directory, replace=overwrite) as scratch:
-            tf.saved_model.save(module, str(scratch), {_SIGNATURE: serve})
-    except OSError as error:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        # TensorFlow has one error for a full disk and for full memory.
+        if os.strerror(errno.ENOSPC) in reason:
+            rule = (
+                "must be on a disk with room for a SavedModel: make room and "
+                "export again; what was there is as it was"
+            )
+        else:
+            rule = "must be writable"
         raise ValueError(
-            "`directory` must be writable. "
-            f"Received: directory={str(directory)!r} ({error.strerror})"
+            f"`directory` {rule}. "
+            f"Received: directory={str(directory)!r} ({reason})"
         ) from error
 
 
@@ -111,6 +140,8 @@ def _input_specs(student: keras.Model) -> Any:
             "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
+    if isinstance(student, Ensemble):  # its members take the same input
+        return _input_specs(student.members[0])
     if not hasattr(student, "inputs"):  # a subclass only records shapes
         shapes = student.get_build_config()["input_shape"]
         return keras.tree.map_shape_structure(_input_spec, shapes)

@@ -195,13 +195,15 @@ def _opened(directory, identity):
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                "`directory` must not be written by another process. "
-                f"Received: {directory}, which is"
-            ) from None
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(
+            "`directory` must not be written by another process. "
+            f"Received: {directory}, which is"
+        ) from None
+    # From here on what is there is ours, to be removed where nothing is done.
+    try:
         if (directory / store_format.UNFINISHED).exists():
             before = store_format.read_identity(directory)
             checks.require_same(directory, before, identity)

@@ -18,6 +18,7 @@ SLOW = (
     "docs/guides/extending.md",
     "docs/guides/first_distillation.md",
     "docs/guides/from_keras_distillation.md",
+    "docs/guides/resuming.md",
     "docs/guides/stored_soft_targets.md",
 )
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.

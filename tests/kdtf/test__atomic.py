@@ -1,6 +1,9 @@
 """kdtf._atomic: whole or not at all."""
 
 import os
+import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -46,14 +49,92 @@ def test_a_folder_is_replaced_only_when_asked(tmp_path):
     assert os.listdir(path) == ["new.txt"]
 
 
+KILLED = """
+import os, pathlib, sys
+from kdtf import _atomic
+with _atomic.whole_directory(pathlib.Path(sys.argv[1])) as scratch:
+    (scratch / "half.txt").write_text("half")
+    os._exit(9)
+"""
+
+
 def test_what_a_killed_run_left_is_cleared(tmp_path):
-    left = tmp_path / f"folder{_atomic.SCRATCH}"
-    left.mkdir()
-    (left / "half.txt").write_text("half")
-    with _atomic.whole_directory(tmp_path / "folder") as scratch:
+    path = tmp_path / "folder"
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    [left] = tmp_path.iterdir()
+    assert left.name.endswith(_atomic.SCRATCH)
+    assert (left / "folder" / "half.txt").exists()
+    with _atomic.whole_directory(path) as scratch:
         (scratch / "whole.txt").write_text("whole")
-    assert os.listdir(tmp_path / "folder") == ["whole.txt"]
+    assert os.listdir(path) == ["whole.txt"]
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    path = tmp_path / "folder"
+    with _atomic.whole_directory(path, replace=True) as scratch:
+        (scratch / "first.txt").write_text("first")
+        with _atomic.whole_directory(path, replace=True) as other:
+            (other / "second.txt").write_text("second")
+        assert os.listdir(scratch) == ["first.txt"]
+        assert os.listdir(path) == ["second.txt"]
+    assert os.listdir(path) == ["first.txt"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize(
+    "name", (f"folder{_atomic.SCRATCH}", f"folder.old{_atomic.SCRATCH}")
+)
+def test_a_users_folder_of_such_a_name_is_left_alone(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.txt").write_text("precious")
+    for _ in range(2):
+        with _atomic.whole_directory(tmp_path / "folder", replace=True):
+            pass
+        _atomic.write_whole(tmp_path / "file", "text")
+    assert (tmp_path / name / "thesis.txt").read_text() == "precious"
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder", name]
+
+
+def test_links_are_followed(tmp_path):
+    """Twice: what is behind the link changes, and the link stays."""
+    real = tmp_path / "real"
+    real.mkdir()
+    folder, file = tmp_path / "folder", tmp_path / "file"
+    folder.symlink_to("real/folder")
+    file.symlink_to("real/file")
+    for content in ("first", "second"):
+        with _atomic.whole_directory(folder, replace=True) as scratch:
+            (scratch / "a.txt").write_text(content)
+        _atomic.write_whole(file, content)
+        assert (real / "folder" / "a.txt").read_text() == content
+        assert (real / "file").read_text() == content
+    assert folder.is_symlink() and file.is_symlink()
+    assert sorted(os.listdir(real)) == ["file", "folder"]
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder", "real"]
+
+
+def test_a_folder_is_removed_whole(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "a.txt").write_text("a")
+    original = shutil.rmtree
+
+    def rmtree(folder, **options):
+        assert not path.exists()  # by now nobody finds it
+        original(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    _atomic.remove_directory(path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    _atomic.require_writable(tmp_path / "folder")
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(OSError, match="Not a directory"):
+        (tmp_path / "file").touch()
+        _atomic.require_writable(tmp_path / "file" / "folder")
 
 
 def test_a_file_is_written_whole(tmp_path):

@@ -174,6 +174,65 @@ def test_a_failure_leaves_the_old_export(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["export"]
 
 
+def test_a_full_disk_is_a_sentence_of_its_own(tmp_path, monkeypatch):
+    """TensorFlow writes the variables, and has errors of its own."""
+
+    def fail(module, path, signatures):
+        raise tf.errors.ResourceExhaustedError(
+            None, None, "variables; No space left on device"
+        )
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(ValueError, match=r"`directory`.*make room.*Received"):
+        kdtf.export_student(nets.deep(), tmp_path / "export")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"`directory` must be writable"):
+        kdtf.export_student(nets.deep(), tmp_path / "file" / "export")
+
+
+def test_an_export_through_a_link_is_replaced_again_and_again(tmp_path):
+    (tmp_path / "v1").mkdir()
+    link = tmp_path / "current"
+    link.symlink_to("v1/export")
+    for seed in range(3):
+        student, x = nets.deep(seed), nets.inputs()
+        kdtf.export_student(student, link, overwrite=True)
+        served = serve(link, **{student.inputs[0].name: x})
+        np.testing.assert_allclose(
+            served["logits"], student(x), rtol=1e-4, atol=1e-5
+        )
+        assert link.is_symlink()
+        assert os.listdir(tmp_path / "v1") == ["export"]
+
+
+@pytest.mark.parametrize("combine", ("arithmetic", "geometric"))
+def test_an_ensemble_is_served_as_one_net(tmp_path, combine):
+    members, x = [nets.deep(0), nets.deep(1)], nets.inputs()
+    ensemble = kdtf.Ensemble(members, combine=combine, weights=[1, 3])
+    kdtf.export_student(ensemble, tmp_path / "export", class_names=NAMES)
+    served = serve(tmp_path / "export", **{members[0].inputs[0].name: x})
+    logits = np.stack([np.asarray(m(x), np.float64) for m in members])
+    if combine == "arithmetic":
+        expected = 0.25 * reference.softmax(logits[0])
+        expected += 0.75 * reference.softmax(logits[1])
+    else:
+        expected = reference.softmax(0.25 * logits[0] + 0.75 * logits[1])
+    np.testing.assert_allclose(
+        served["probabilities"], expected, rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_array_equal(served["class"], expected.argmax(-1))
+
+
+def test_an_ensemble_with_too_few_names(tmp_path):
+    ensemble = kdtf.Ensemble([nets.deep(0), nets.deep(1)])
+    with pytest.raises(ValueError, match=r"`class_names` must be"):
+        kdtf.export_student(ensemble, tmp_path / "e", class_names=["a"])
+
+
 @pytest.mark.parametrize("names", (["a", "b"], "abcd", [1, 2, 3, 4]))
 def test_class_names_must_be_one_per_class(tmp_path, names):
     with pytest.raises(ValueError, match=r"`class_names` must be 4.*Received"):

@@ -1,6 +1,8 @@
 """Checkpoints of one arm: a folder an epoch, committed by one rename."""
 
+import contextlib
 import json
+import math
 import re
 import shutil
 import time
@@ -8,7 +10,8 @@ import time
 import keras
 
 from kdtf import _atomic
-from trainers.core import run_directory
+from trainers.core import run_directory, seals
+from trainers.core.errors import FlagsError
 
 _WEIGHTS = "weights.weights.h5"
 _STATE = "state.json"
@@ -25,18 +28,37 @@ def restore(distiller, directory):
     Returns:
       The saved state, a dict with "epoch" (epochs done), "seconds" and
       "curve"; that of a fresh start where there is no checkpoint.
+
+    Raises:
+      FlagsError: if the checkpoint has changed since it was written.
     """
     epochs = _epochs(directory)
     if not epochs:
         return {"epoch": 0, "seconds": 0.0, "curve": []}
     newest = epochs[max(epochs)]
-    distiller.load_weights(newest / _WEIGHTS)
-    return json.loads((newest / _STATE).read_text())
+    with seals.opened(newest):
+        distiller.load_weights(newest / _WEIGHTS)
+        state = json.loads((newest / _STATE).read_text())
+    if state.get("best"):
+        with _opened_best(directory):
+            pass  # noticed now, and not after the last epoch
+    return state
 
 
 def restore_best(distiller, directory):
     """Gives a Distiller's student the weights that `keep_best` kept."""
-    distiller.student.load_weights(directory / _BEST / _WEIGHTS)
+    with _opened_best(directory) as best:
+        distiller.student.load_weights(best / _WEIGHTS)
+
+
+@contextlib.contextmanager
+def _opened_best(directory):
+    """Checks the best student; checkpoints without it are of no use."""
+    best = directory / _BEST
+    with seals.opened(best, delete=directory):
+        if not (best / _WEIGHTS).exists():
+            raise FileNotFoundError(f"{_WEIGHTS} is missing")
+        yield best
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -76,8 +98,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Adds to the curve, and saves where it is time."""
+        """Adds to the curve, and saves where it is time.
+
+        Raises:
+          FlagsError: if the loss is not finite; no such net is kept.
+        """
         done = epoch + 1
+        self._require_finite(float(logs["loss"]), done)
         self._state["epoch"] = done
         self._state["seconds"] += time.monotonic() - self._began
         if done % self._curve_every == 0 or done == self._epochs:
@@ -89,6 +116,14 @@ class Checkpoints(keras.callbacks.Callback):
                 self._keep_if_best(point)
         if done % self._every == 0 and done < self._epochs:
             self._save(done)
+
+    def _require_finite(self, loss, epoch):
+        if not math.isfinite(loss):
+            raise FlagsError(
+                "The loss of a net must stay finite: give a smaller learning "
+                "rate, and another --run_dir. Received: a loss of "
+                f"{loss} in epoch {epoch} of {self._directory.parent}"
+            )
 
     def _keep_if_best(self, point):
         """Keeps the student of the first of the best points.
@@ -103,6 +138,7 @@ class Checkpoints(keras.callbacks.Callback):
         path = self._directory / _BEST
         with _atomic.whole_directory(path, replace=True) as scratch:
             self.model.student.save_weights(scratch / _WEIGHTS)
+            seals.seal(scratch)
 
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"
@@ -110,6 +146,7 @@ class Checkpoints(keras.callbacks.Callback):
         with _atomic.whole_directory(path) as scratch:
             self.model.save_weights(scratch / _WEIGHTS)
             run_directory.write_json(scratch / _STATE, self._state)
+            seals.seal(scratch)
         for folder in older.values():
             shutil.rmtree(folder)
 

@@ -1,16 +1,14 @@
 """What the scripts of all trainers share: flags, and the course of a run."""
 
+import tensorflow as tf
 from absl import app, flags, logging
 
 from trainers.core import sections
 from trainers.core import settings as settings_module
+from trainers.core.errors import FlagsError
 
 # The flags that are defined here are those of the script, which --help shows.
 flags.disclaim_key_flags()
-
-
-class FlagsError(ValueError):
-    """A run cannot continue, for a reason that other flags can mend."""
 
 
 def define_flags(experiments, settings_class, *, seeds, manual_dir):
@@ -32,13 +30,39 @@ def define_flags(experiments, settings_class, *, seeds, manual_dir):
     flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
     flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
     flags.DEFINE_string("manual_dir", None, manual_dir)
-    flags.DEFINE_integer("seeds", seeds, "how many seeds to run", lower_bound=1)
     flags.DEFINE_integer(
-        "checkpoint_every", 5, "epochs between checkpoints", lower_bound=1
+        "seeds", seeds, "how many seeds to run", lower_bound=1, upper_bound=1000
+    )
+    flags.DEFINE_integer(
+        "checkpoint_every",
+        5,
+        "epochs between checkpoints",
+        lower_bound=1,
+        upper_bound=settings_module.MOST_EPOCHS,
     )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
     flags.mark_flag_as_required("run_dir")
     settings_module.define_flags(settings_class)
+
+
+def refuse_ignored(values, names, dataset):
+    """Raises where a flag was given to which a data set means nothing.
+
+    Args:
+      values: absl's flag values.
+      names: of flags whose default is None.
+      dataset: str.
+
+    Raises:
+      ValueError: if one of them has a value.
+    """
+    for name in names:
+        value = getattr(values, name)
+        if value is not None:
+            raise ValueError(
+                f"--{name} must be left out with --dataset={dataset}, which "
+                f"would ignore it. Received: --{name}={value}"
+            )
 
 
 def run(argv, open_run, experiments, provenance):
@@ -78,4 +102,10 @@ def run(argv, open_run, experiments, provenance):
         )
     except FlagsError as error:
         raise app.UsageError(str(error)) from error
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        raise app.UsageError(
+            "A run must be able to read and write its files, and needs room "
+            "for them on disk and in memory: see to that and run again, it "
+            f"resumes. Received: --run_dir={opened.directory} ({error})"
+        ) from error
     sections.print_places(opened)

@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import keras
 import numpy as np
 
 from kdtf import _atomic
-from trainers.core import run_directory, training
+from trainers.core import run_directory, seals, training
+from trainers.core.errors import FlagsError
 
 _RESULT = "result"
 _WEIGHTS = "student.weights.h5"
 _LOGITS = "eval_logits.npy"
+_STATE = "state.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,21 +23,41 @@ class Result:
     """The result of an arm and a seed.
 
     Attributes:
-      net: the trained `keras.Model`; as it began if `has_weights` is False.
+      model: the arm's `keras.Model`; as it began if `has_weights` is False.
       has_weights: bool; a published result may hold its logits alone.
       curve: list of {"epoch", "loss", and figures of the experiment}.
       seconds_per_epoch: float.
-      best: the point of the curve that `net` is of; None for the last.
+      best: the point of the curve that `model` is of; None for the last.
       eval_logits: `[cases, classes]` float32 on the evaluation cases, or None
         if the experiment does not keep them.
+      stored: `pathlib.Path` of the folder that it was loaded from, if any.
     """
 
-    net: keras.Model
+    model: keras.Model
     has_weights: bool
     curve: list
     seconds_per_epoch: float
     best: dict | None = None
     eval_logits: np.ndarray | None = None
+    stored: pathlib.Path | None = None
+
+    @property
+    def net(self):
+        """The trained `keras.Model`.
+
+        Raises:
+          FlagsError: if the result came without weights. It is not trained
+            again unasked: its logits, and what was made of them, are those of
+            weights that may have come from another machine.
+        """
+        if not self.has_weights:
+            raise FlagsError(
+                f"A result must have its weights, {_WEIGHTS}, where its net is "
+                f"used or exported: put them there, or delete {self.stored} to "
+                "train the net again, and run again. Received: a result "
+                f"without them, {self.stored}"
+            )
+        return self.model
 
 
 def of(net, directory, train):
@@ -47,6 +70,9 @@ def of(net, directory, train):
 
     Returns:
       `Result`.
+
+    Raises:
+      FlagsError: if what is stored has changed since.
     """
     if not is_finished(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -72,23 +98,27 @@ def save(net, state, directory, *, eval_logits=None):
         net.save_weights(scratch / _WEIGHTS)
         if eval_logits is not None:
             np.save(scratch / _LOGITS, eval_logits)
-        run_directory.write_json(scratch / "state.json", state)
+        run_directory.write_json(scratch / _STATE, state)
+        seals.seal(scratch)
 
 
 def _load(net, directory):
     """The stored `Result`; removes the checkpoints that led to it."""
-    if (directory / training.CHECKPOINTS).exists():
-        shutil.rmtree(directory / training.CHECKPOINTS)
     stored = directory / _RESULT
     weights, logits = stored / _WEIGHTS, stored / _LOGITS
-    if weights.exists():
-        net.load_weights(weights)
-    state = json.loads((stored / "state.json").read_text())
-    return Result(
-        net=net,
-        has_weights=weights.exists(),
-        curve=state["curve"],
-        seconds_per_epoch=state["seconds"] / state["epoch"],
-        best=state.get("best"),
-        eval_logits=np.load(logits) if logits.exists() else None,
-    )
+    with seals.opened(stored, may_lack=(_WEIGHTS,)):
+        if weights.exists():
+            net.load_weights(weights)
+        state = json.loads((stored / _STATE).read_text())
+        result = Result(
+            model=net,
+            has_weights=weights.exists(),
+            curve=state["curve"],
+            seconds_per_epoch=state["seconds"] / state["epoch"],
+            best=state.get("best"),
+            eval_logits=np.load(logits) if logits.exists() else None,
+            stored=stored,
+        )
+    if (directory / training.CHECKPOINTS).exists():
+        shutil.rmtree(directory / training.CHECKPOINTS)
+    return result

@@ -1,6 +1,7 @@
 """The run directory, which belongs to one set of flags, and what is in it."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
@@ -10,7 +11,12 @@ from importlib import metadata
 import kdtf
 from kdtf import _atomic
 
+EXPORT = "export"  # where a run directory has its SavedModel
+
 _FLAGS_FILE = "flags.txt"
+# From device and inode of each run directory of this process to its lock, which
+# the process holds to its end.
+_locks: dict[tuple[int, int], int] = {}
 
 
 def write_json(path, value):
@@ -21,6 +27,8 @@ def write_json(path, value):
 def open_run_directory(run_dir, settings):
     """Makes a run directory, or resumes one that has the same settings.
 
+    It belongs to this process until that ends.
+
     Args:
       run_dir: path of the directory; made where it does not exist.
       settings: dict from flag to value: the flags that results depend on.
@@ -29,29 +37,57 @@ def open_run_directory(run_dir, settings):
       `pathlib.Path` of the directory.
 
     Raises:
-      ValueError: if the directory holds something else, belongs to a run
-        with other flags (names them and both values), or cannot be written.
+      ValueError: if another process uses the directory, or if it holds
+        something else, belongs to a run with other flags (names them and both
+        values), or cannot be written, `export/` in it included.
     """
     run_dir = pathlib.Path(run_dir)
     lines = [f"--{name}={value}" for name, value in sorted(settings.items())]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
+        _lock(run_dir)
         flags_file = run_dir / _FLAGS_FILE
         if not flags_file.exists():
             _require_empty(run_dir)
             _atomic.write_whole(flags_file, "\n".join(lines) + "\n")
+        require_same_flags("run_dir", run_dir, settings, all_of_them=True)
+        _require_exportable(run_dir / EXPORT)
     except OSError as error:
         raise ValueError(
             "--run_dir must be a directory that can be written. "
             f"Received: --run_dir={run_dir} ({error.strerror})"
         ) from error
-    require_same_flags("run_dir", run_dir, settings, all_of_them=True)
-    if not os.access(run_dir, os.W_OK):
-        raise ValueError(
-            "--run_dir must be a directory that can be written. "
-            f"Received: --run_dir={run_dir} (read-only)"
-        )
     return run_dir
+
+
+def _lock(run_dir):
+    """Keeps other trainers out, who would train on the same checkpoints."""
+    lock = os.open(run_dir, os.O_RDONLY)
+    status = os.fstat(lock)
+    place = status.st_dev, status.st_ino
+    if place in _locks:
+        os.close(lock)
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise ValueError(
+            "--run_dir must not be in use by another process: wait for it, or "
+            f"take another directory. Received: --run_dir={run_dir}, which is"
+        ) from None
+    _locks[place] = lock
+
+
+def _require_exportable(export):
+    """Refuses now what could not be written hours later."""
+    if export.exists() and not (export / "saved_model.pb").is_file():
+        raise ValueError(
+            f"--run_dir must be free to take a SavedModel as {EXPORT}/: move "
+            "what is there elsewhere. Received: "
+            f"--run_dir={export.parent}, whose {EXPORT} is no SavedModel"
+        )
+    _atomic.require_writable(export)
 
 
 def leave_run_directory(run_dir):
@@ -96,8 +132,7 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
             f"--{flag} must be a run directory. "
             f"Received: --{flag}={run_dir}, without {_FLAGS_FILE}"
         )
-    lines = flags_file.read_text().splitlines()
-    before = dict(line.removeprefix("--").split("=", 1) for line in lines)
+    before = _read_flags(flag, flags_file)
     now = {name: str(value) for name, value in settings.items()}
     names = before.keys() | now.keys() if all_of_them else now.keys()
     changes = [
@@ -111,6 +146,18 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
             "with other flags needs a directory of its own. Received: "
             f"--{flag}={run_dir} with {', '.join(changes)}"
         )
+
+
+def _read_flags(flag, flags_file):
+    """Dict from flag to value, a string, of a run directory."""
+    try:
+        lines = flags_file.read_text(encoding="utf-8").splitlines()
+        return dict(line.removeprefix("--").split("=", 1) for line in lines)
+    except ValueError as error:
+        raise ValueError(
+            f"--{flag} must be a run directory whose {_FLAGS_FILE} has a line "
+            f"--name=value for each flag. Received: {flags_file} ({error})"
+        ) from error
 
 
 def about(run, evaluated_on):

@@ -5,10 +5,9 @@ of the report of those figures alone, so that a report can be made again.
 """
 
 import dataclasses
-import json
 from collections.abc import Callable
 
-from trainers.core import pages, run_directory
+from trainers.core import pages, run_directory, seals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,16 +74,19 @@ def measure(run, names, experiments, *, title, provenance):
       experiments: dict from name to `Experiment`, in the order of the report.
       title: str, of the report.
       provenance: function from the figures to a sentence about them.
+
+    Raises:
+      FlagsError: if metrics.json has changed since it was written.
     """
     path = run.directory / "metrics.json"
-    metrics = {"experiments": {}}
+    measured = {}
     if path.exists():
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    measured = metrics["experiments"]
+        with seals.named(path, delete=path):
+            measured = seals.read_json(path)["experiments"]
     for name in names:
         experiment = experiments[name]
         measured[name] = experiment.measure(run)
-        run_directory.write_json(path, metrics)
+        seals.write_json(path, {"experiments": measured})
         sections = [
             pages.Section(
                 each.title,
@@ -111,6 +113,7 @@ def print_places(run):
     """Tells where the results are."""
     print(f"Report:     {run.directory / 'report.html'}")
     print(f"Figures:    {run.directory / 'metrics.json'}")
-    if (run.directory / "export").exists():
-        print(f"SavedModel: {run.directory / 'export'}")
+    export = run.directory / run_directory.EXPORT
+    if export.exists():
+        print(f"SavedModel: {export}")
     print(f"Curves:     tensorboard --logdir={run.directory}")

@@ -5,7 +5,9 @@ A trainer's settings are a frozen dataclass whose fields are made by `setting`:
     @dataclasses.dataclass(frozen=True)
     class Settings:
         dataset: str
-        units: int = setting("width of the net", tiny=8, mnist=800, digits=24)
+        units: int = setting(
+            "width of the net", high=20_000, tiny=8, mnist=800, digits=24
+        )
 
 Fields that are made otherwise, like `dataset`, are no flags.
 """
@@ -14,6 +16,12 @@ import dataclasses
 import math
 
 from absl import flags
+
+# Bounds that several settings have.
+MOST_UNITS = 20_000
+MOST_EPOCHS = 10_000
+LARGEST_RATE = 1.0  # of Adam, whose steps are about as large as its rate
+LARGEST_WEIGHT = 1e3
 
 _KEY = "setting"
 
@@ -30,14 +38,15 @@ class Setting:
       defaults: dict from data set to value.
       tiny: the value of a smoke test, or None for the default.
       low: the smallest value that is allowed, or None for any positive one.
-      high: the largest, or None.
+      high: the largest: beyond it nothing would come of a run but an absurd
+        net, or a machine without memory.
     """
 
     help: str
     defaults: dict
     tiny: float | None
     low: float | None
-    high: float | None
+    high: float
 
     @property
     def is_integer(self):
@@ -63,14 +72,14 @@ class Setting:
         return f"{self.help} (default: {default})"
 
 
-def setting(help, *, tiny=None, low=None, high=None, **defaults):
+def setting(help, *, high, tiny=None, low=None, **defaults):
     """A field of a dataclass of settings; see `Setting`.
 
     Args:
       help: str.
+      high: number.
       tiny: number or None.
       low: number or None.
-      high: number or None.
       **defaults: the default of each data set.
     """
     described = Setting(help, defaults, tiny, low, high)
@@ -117,7 +126,7 @@ def define_flags(settings_class):
         define(name, None, described.text(), **described.bounds)
         flags.register_validator(
             name,
-            # Bounds let nan pass, and one bound alone lets inf pass.
+            # Bounds let nan pass.
             lambda value: value is None or math.isfinite(value),
             message=f"--{name} must be a finite number",
         )

@@ -42,6 +42,10 @@ The run directory then holds metrics.json (every figure), report.html and
 report.md with the plots, TensorBoard's logs, and export/ with the distilled
 student as a SavedModel. To choose settings, hold out training cases
 (--held_out=10000): the test set stays unseen.
+
+Settings belong to the run directory, for all of its experiments: --members may
+be given beside --experiment=table, which has no ensemble, since another
+experiment of the same run may follow.
 """
 
 import dataclasses
@@ -86,6 +90,12 @@ def _open_run(values):
         values, DEFAULTS[values.dataset], held_out=values.held_out
     )
     data = _load_data(values)
+    if settings.batch_size > len(data.train_labels):
+        raise ValueError(
+            "--batch_size must be at most the number of training cases, "
+            f"{len(data.train_labels)}. "
+            f"Received: --batch_size={settings.batch_size}"
+        )
     teachers_from = _teachers_from(values, settings)
     return runs.Run(
         settings,
@@ -101,6 +111,7 @@ def _open_run(values):
 
 def _load_data(values):
     if values.dataset == "digits":
+        core.refuse_ignored(values, ("data_dir", "manual_dir"), "digits")
         data = digits.load()
     else:
         data = mnist.load(values.data_dir, values.manual_dir)

@@ -52,7 +52,7 @@ def summarise_arm(arm, results, teacher_logits, data):
         "temperature": arm.temperature,
         "soft_weight": arm.soft_weight,
         "hard_weight": arm.hard_weight,
-        "parameters": results[0].net.count_params(),
+        "parameters": results[0].model.count_params(),
         "epochs": arm.epochs,
         **summarise_errors(wrong(results, data).sum(1)),
         "seconds_per_epoch": float(

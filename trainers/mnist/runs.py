@@ -10,8 +10,8 @@ import pathlib
 import tensorflow as tf
 
 import kdtf
-from trainers.core import results
-from trainers.core.main import FlagsError
+from trainers.core import results, seals
+from trainers.core.errors import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import nets, recipes, transfer_set
 from trainers.mnist.settings import Settings
@@ -103,7 +103,7 @@ class Run:
             ]
         members = self.members(arm.ensemble)
         combined = kdtf.Ensemble(
-            [member.net for member in members], combine=arm.ensemble.combine
+            [member.model for member in members], combine=arm.ensemble.combine
         ).combine_logits([tf.constant(m.eval_logits) for m in members], 1.0)
         return [combined.numpy()] * self.seeds
 
@@ -122,8 +122,10 @@ class Run:
             stored = self.directory / name
             if not transfer_set.is_stored(stored):
                 net = self._teacher_net(arm, seed)
-                transfer_set.write(net, self.data, stored, **shown)
-        return transfer_set.read(self.data, stored, **shown)
+                with seals.named(stored, delete=stored, errors=(ValueError,)):
+                    transfer_set.write(net, self.data, stored, **shown)
+        with seals.named(stored, delete=stored):
+            return transfer_set.read(self.data, stored, **shown)
 
     def _teacher_net(self, arm, seed):
         """The `keras.Model` that an arm is taught by."""
@@ -131,7 +133,7 @@ class Run:
             taught_by = self.members(arm.ensemble)
         else:
             taught_by = [self.teacher(seed)]
-        if not all(result.has_weights for result in taught_by):
+        if self.teachers_from and not all(r.has_weights for r in taught_by):
             raise TeachersMissing(
                 "--teachers_from must hold the weights of its teachers, or the "
                 "soft targets that are wanted here; leave it out to train them "

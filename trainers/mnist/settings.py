@@ -3,7 +3,13 @@
 import dataclasses
 
 from trainers.core import settings
-from trainers.core.settings import setting
+from trainers.core.settings import (
+    LARGEST_RATE,
+    LARGEST_WEIGHT,
+    MOST_EPOCHS,
+    MOST_UNITS,
+    setting,
+)
 
 
 # Chosen on held-out training cases: see docs/results/choices.md.
@@ -14,39 +20,64 @@ class Settings:
     dataset: str
     teacher_units: int = setting(
         "width of the teacher's two hidden layers",
+        high=MOST_UNITS,
         tiny=32,
         mnist=1200,
         digits=256,
     )
     student_units: int = setting(
-        "width of the student's two hidden layers", tiny=8, mnist=800, digits=24
+        "width of the student's two hidden layers",
+        high=MOST_UNITS,
+        tiny=8,
+        mnist=800,
+        digits=24,
     )
     teacher_epochs: int = setting(
-        "epochs of the teacher", tiny=4, mnist=60, digits=200
+        "epochs of the teacher", high=MOST_EPOCHS, tiny=4, mnist=60, digits=200
     )
     student_epochs: int = setting(
-        "epochs of either student", tiny=4, mnist=50, digits=200
+        "epochs of either student",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=50,
+        digits=200,
     )
     sweep_epochs: int = setting(
         "epochs of the students of temperatures, hard_weight, "
         "logit_matching and ensemble, which are many",
+        high=MOST_EPOCHS,
         tiny=4,
         mnist=20,
         digits=200,
     )
     consistent_epochs: int = setting(
-        "epochs of the students of consistent", tiny=4, mnist=60, digits=400
+        "epochs of the students of consistent",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=60,
+        digits=400,
     )
     teacher_learning_rate: float = setting(
-        "Adam's rate at the start, for the teacher", mnist=0.001, digits=0.005
+        "Adam's rate at the start, for the teacher",
+        high=LARGEST_RATE,
+        mnist=0.001,
+        digits=0.005,
     )
     student_learning_rate: float = setting(
-        "the same for the student on labels", mnist=0.001, digits=0.01
+        "the same for the student on labels",
+        high=LARGEST_RATE,
+        mnist=0.001,
+        digits=0.01,
     )
     distilled_learning_rate: float = setting(
-        "the same for the distilled student", mnist=0.001, digits=0.01
+        "the same for the distilled student",
+        high=LARGEST_RATE,
+        mnist=0.001,
+        digits=0.01,
     )
-    batch_size: int = setting("cases per step", mnist=100, digits=64)
+    batch_size: int = setting(
+        "cases per step", high=1_000_000, mnist=100, digits=64
+    )
     temperature: float = setting(
         "T, of the teacher's and the student's softmax",
         low=0.001,
@@ -55,10 +86,15 @@ class Settings:
         digits=4.0,
     )
     soft_weight: float = setting(
-        "weight of T^2 KL(teacher || student)", low=1e-6, mnist=1.0, digits=0.9
+        "weight of T^2 KL(teacher || student)",
+        high=LARGEST_WEIGHT,
+        low=1e-6,
+        mnist=1.0,
+        digits=0.9,
     )
     hard_weight: float = setting(
         "weight of the cross-entropy with the labels",
+        high=LARGEST_WEIGHT,
         low=0.0,
         mnist=0.0,
         digits=0.1,
@@ -80,24 +116,27 @@ class Settings:
     max_norm: float = setting(
         "bound on the norm of the weights into a unit of the teacher; "
         "0 for none",
+        high=1e3,
         low=0.0,
         mnist=2.0,
         digits=0.0,
     )
     jitter: int = setting(
         "pixels by which the teacher's images move, in either direction",
+        high=7,
         low=0,
         mnist=2,
         digits=1,
     )
     members: int = setting(
-        "teachers in the ensemble", tiny=2, mnist=10, digits=10
+        "teachers in the ensemble", high=100, tiny=2, mnist=10, digits=10
     )
     member_epochs: int = setting(
-        "epochs of each of them", tiny=4, mnist=20, digits=200
+        "epochs of each of them", high=MOST_EPOCHS, tiny=4, mnist=20, digits=200
     )
     consistent_members: int = setting(
         "teachers, trained in full, that teach together in consistent",
+        high=100,
         tiny=2,
         mnist=3,
         digits=3,

@@ -1,7 +1,8 @@
 """The paper's table: a teacher, a student on labels, a distilled student."""
 
 import kdtf
-from trainers.core import pages, plots, statistics
+from trainers.core import pages, plots, run_directory, statistics
+from trainers.core.errors import FlagsError
 from trainers.mnist import columns, evaluation, figures, gallery, recipes
 
 TITLE = "The paper's table"
@@ -28,13 +29,23 @@ def measure(run):
         "student": run.students(arms["student"]),
         "distilled": run.students(arms["distilled"]),
     }
-    kdtf.export_student(
-        results["distilled"][0].net,
-        run.directory / "export",
-        class_names=[str(digit) for digit in range(run.data.classes)],
-        overwrite=True,
-    )
+    _export(results["distilled"][0].net, run)
     return {**evaluation.about(run), **summarise(results, arms, run.data)}
+
+
+def _export(net, run):
+    """Writes a student as a SavedModel, in place of an older one."""
+    try:
+        kdtf.export_student(
+            net,
+            run.directory / run_directory.EXPORT,
+            class_names=[str(digit) for digit in range(run.data.classes)],
+            overwrite=True,
+        )
+    except ValueError as error:
+        raise FlagsError(
+            f"The student could not be exported: {error}"
+        ) from error
 
 
 def summarise(results, arms, data):

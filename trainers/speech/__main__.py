@@ -67,6 +67,10 @@ Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
 report.md with the plots, TensorBoard's logs, and export/ with the distilled
 student as a SavedModel that takes waveforms (see docs/guides/speech.md).
+
+Settings belong to the run directory, for all of its experiments: --updates may
+be given beside --experiment=ensemble, which does not use it, since another
+experiment of the same run may follow.
 """
 
 import dataclasses
@@ -106,14 +110,17 @@ def _define_flags():
     flags.DEFINE_string(
         "lexicon",
         None,
-        "text file of lines `word PH ON ES`; none for the ten digits. Of a "
-        "data set of TFDS only the clips of its words are used, two at least",
+        "text file of lines `word PH ON ES`; none for the ten digits. "
+        "--dataset=synthetic speaks its words, for spoken_digit it must have "
+        "the ten digits, and of another data set only the clips of its words "
+        "are used, two at least",
     )
     flags.DEFINE_integer(
         "sample_rate",
         None,
         "of the clips, in hertz, where TFDS does not know it",
         lower_bound=1000,
+        upper_bound=1_000_000,
     )
     flags.DEFINE_string(
         "split",
@@ -133,6 +140,7 @@ def _define_flags():
         "nets that are trained in parallel, one process each; small ones "
         "finish soonest with one process per core",
         lower_bound=1,
+        upper_bound=1000,
     )
 
 
@@ -180,6 +188,7 @@ def _check_snrs(given):
 
 def _load(values, settings):
     """`(Clips, Lexicon)` that fit each other."""
+    core.refuse_ignored(values, _ignored_flags(values.dataset), values.dataset)
     lexicon = _lexicon(values)
     clips = _clips(values, settings, lexicon)
     try:
@@ -189,6 +198,15 @@ def _load(values, settings):
             f"--lexicon must have every word of --dataset={values.dataset}. "
             f"Received: --lexicon={values.lexicon}: {error}"
         ) from error
+
+
+def _ignored_flags(dataset):
+    """Names of the flags to which a data set means nothing."""
+    if dataset == "synthetic":
+        return ("data_dir", "manual_dir", "sample_rate")
+    made = ("voices", "recordings")
+    # Of the others TFDS may not know the sampling rate.
+    return (*made, "sample_rate") if dataset in DEFAULTS else made
 
 
 def _lexicon(values):
@@ -212,16 +230,21 @@ def _clips(values, settings, lexicon):
             manual_dir=values.manual_dir,
             sample_rate=values.sample_rate,
         )
-    if values.sample_rate:
-        raise ValueError(
-            f"--sample_rate must be left out with --dataset={values.dataset}, "
-            f"whose own is known. Received: --sample_rate={values.sample_rate}"
-        )
     if values.dataset == "synthetic":
+        return _synthetic_clips(values, settings, lexicon)
+    return spoken_digit.load(values.data_dir, values.manual_dir)
+
+
+def _synthetic_clips(values, settings, lexicon):
+    try:
         return synthetic_speech.load(
             lexicon, voices=settings.voices, recordings=settings.recordings
         )
-    return spoken_digit.load(values.data_dir, values.manual_dir)
+    except ValueError as error:
+        raise ValueError(
+            "--lexicon must have phones that --dataset=synthetic can speak. "
+            f"Received: --lexicon={values.lexicon}: {error}"
+        ) from error
 
 
 def _with_split(settings, clips):

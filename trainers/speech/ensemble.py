@@ -1,6 +1,6 @@
 """An ensemble against one distilled net (paper, section 4)."""
 
-from trainers.core import statistics
+from trainers.core import run_directory, statistics
 from trainers.speech import (
     ensemble_report,
     recipes,
@@ -41,7 +41,7 @@ def measure(run):
     serving.export(
         first.nets["distilled"][0],
         first.fold.corpus,
-        run.directory / "export",
+        run.directory / run_directory.EXPORT,
         penalty=first.penalties["distilled"].get("connected, clean", 0.0),
     )
     return {

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 import kdtf
-from trainers.core import results
+from trainers.core import results, seals
 from trainers.speech import corpora, nets, recipes, workers
 from trainers.speech.settings import Settings
 
@@ -83,8 +83,10 @@ class Fold:
           `[frames, states]` array of float16, which is what is stored.
         """
         store, dataset, temperature = self.store(arm, seed)
-        joined = store.join(dataset, temperature=temperature)
-        parts = [y["teacher_logits"].numpy() for _, y in joined]
+        path = self._store_directory(arm, seed)
+        with seals.named(path, delete=path):
+            joined = store.join(dataset, temperature=temperature)
+            parts = [y["teacher_logits"].numpy() for _, y in joined]
         return np.concatenate([part.astype(np.float16) for part in parts])
 
     def store(self, arm, seed):
@@ -102,19 +104,25 @@ class Fold:
         """
         if arm.taught_by == "ensemble":
             teacher, temperature = self.ensemble, arm.temperature
-            name = f"ensemble/soft_targets-T{temperature:g}"
         else:
             all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
             teacher, temperature = self.train(all_clips, seed).net, None
-            name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
         dataset = nets.transfer_set_of(arm, self.corpus).in_order()
-        store = kdtf.SoftTargets.write(
-            self.directory / name,
-            teacher,
-            dataset,
-            temperature=temperature,
-        )
+        path = self._store_directory(arm, seed)
+        # A damaged store, or one of a teacher that was trained again since.
+        with seals.named(path, delete=path, errors=(ValueError,)):
+            store = kdtf.SoftTargets.write(
+                path, teacher, dataset, temperature=temperature
+            )
         return store, dataset, temperature
+
+    def _store_directory(self, arm, seed):
+        """Where a fold keeps an arm's soft targets, a `pathlib.Path`."""
+        if arm.taught_by == "ensemble":
+            name = f"ensemble/soft_targets-T{arm.temperature:g}"
+        else:
+            name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
+        return self.directory / name
 
 
 @dataclasses.dataclass(frozen=True)

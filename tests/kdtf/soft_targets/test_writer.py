@@ -238,6 +238,17 @@ def test_a_second_writer_is_refused(tmp_path):
         stores.write(tmp_path / "new")
 
 
+def test_a_refused_writer_leaves_the_files_of_the_first_alone(tmp_path):
+    """Before the first shard, too: else it could not be resumed."""
+    identity = stores.write(tmp_path / "store")._manifest.identity
+    with writer._opened(tmp_path / "new", identity):
+        before = stores.contents(tmp_path / "new")
+        assert list(before) == [store_format.UNFINISHED]
+        with pytest.raises(ValueError, match="another process"):
+            stores.write(tmp_path / "new")
+        assert stores.contents(tmp_path / "new") == before
+
+
 @pytest.fixture(scope="module")
 def writers():
     """Processes that have imported TensorFlow already: twenty are made."""

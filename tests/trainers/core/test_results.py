@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from trainers.core import results
+from trainers.core.errors import FlagsError
 
 STATE = {"epoch": 4, "seconds": 2.0, "curve": [{"epoch": 4, "loss": 0.5}]}
 LOGITS = np.arange(6.0).reshape(2, 3)
@@ -63,10 +64,44 @@ def test_a_published_result_may_lack_its_weights(tmp_path):
     other = make_net()
     before = other.get_weights()
     found = results.of(other, tmp_path, refuse)
-    assert not found.has_weights
+    assert not found.has_weights and found.model is other
+    # Untrained, it is never used or exported.
+    with pytest.raises(FlagsError, match="must have its weights") as refused:
+        _ = found.net
+    assert f"delete {tmp_path / 'result'}" in str(refused.value)
     np.testing.assert_array_equal(found.eval_logits, LOGITS)
     for ours, theirs in zip(other.get_weights(), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+FILES = ("student.weights.h5", "eval_logits.npy", "state.json")
+
+
+@pytest.mark.parametrize("sealed", (True, False))
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_named(tmp_path, name, sealed):
+    net = make_net()
+    results.of(net, tmp_path, trained(net, tmp_path, eval_logits=LOGITS))
+    (tmp_path / "checkpoints").mkdir()
+    if not sealed:  # as published
+        (tmp_path / "result" / "checksums.json").unlink()
+    path = tmp_path / "result" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(FlagsError, match=r"delete .*result to make"):
+        results.of(make_net(), tmp_path, refuse)
+    assert (tmp_path / "checkpoints").exists()  # one may go on from there
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_is_noticed(tmp_path, name):
+    net = make_net()
+    results.of(net, tmp_path, trained(net, tmp_path, eval_logits=LOGITS))
+    path = tmp_path / "result" / name
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FlagsError, match=f"{name}: its checksum"):
+        results.of(make_net(), tmp_path, refuse)
 
 
 def test_training_that_fails_leaves_no_result(tmp_path):

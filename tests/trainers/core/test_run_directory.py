@@ -1,5 +1,6 @@
 """trainers.core.run_directory: a run directory belongs to one set of flags."""
 
+import functools
 import json
 import os
 import subprocess
@@ -54,6 +55,67 @@ def test_a_file_is_no_directory(tmp_path):
         run_directory.open_run_directory(path, SETTINGS)
 
 
+def test_a_damaged_flags_file_is_named(tmp_path):
+    run_directory.open_run_directory(tmp_path, SETTINGS)
+    (tmp_path / "flags.txt").write_text("--jitter=2\n--uni")
+    with pytest.raises(ValueError, match=r"--run_dir.*flags\.txt"):
+        run_directory.open_run_directory(tmp_path, SETTINGS)
+
+
+@pytest.mark.parametrize("kind", ("folder", "file", "link to nowhere"))
+def test_what_is_no_export_is_refused_before_any_training(tmp_path, kind):
+    run_dir = run_directory.open_run_directory(tmp_path / "run", SETTINGS)
+    export = run_dir / "export"
+    if kind == "folder":
+        export.mkdir()
+        (export / "thesis.txt").write_text("precious")
+    elif kind == "file":
+        export.touch()
+    else:
+        export.symlink_to(tmp_path / "nowhere" / "export")
+    with pytest.raises(ValueError, match=r"--run_dir must.*Received: "):
+        run_directory.open_run_directory(run_dir, SETTINGS)
+    assert sorted(os.listdir(run_dir)) == ["export", "flags.txt"]
+
+
+def test_an_older_export_is_replaced(tmp_path):
+    run_dir = run_directory.open_run_directory(tmp_path, SETTINGS)
+    (run_dir / "export").mkdir()
+    (run_dir / "export" / "saved_model.pb").touch()
+    assert run_directory.open_run_directory(run_dir, SETTINGS) == run_dir
+
+
+SECOND = """
+import sys
+from trainers.core import run_directory
+try:
+    run_directory.open_run_directory(sys.argv[1], {"units": 9})
+except ValueError as error:
+    sys.exit(f"ValueError {error}")
+"""
+
+
+@pytest.mark.slow
+def test_a_second_trainer_is_refused_and_touches_nothing(tmp_path):
+    run_dir = run_directory.open_run_directory(tmp_path / "run", SETTINGS)
+    before = (run_dir / "flags.txt").read_text()
+    process = functools.partial(
+        subprocess.run,
+        [sys.executable, "-c", SECOND, str(run_dir)],
+        capture_output=True,
+        text=True,
+    )
+    result = process()
+    last_line = result.stderr.splitlines()[-1]
+    assert "--run_dir must not be in use by another process" in last_line
+    assert os.listdir(run_dir) == ["flags.txt"]
+    assert (run_dir / "flags.txt").read_text() == before
+    # The first one ends, as a kill ends it: the lock is gone.
+    status = run_dir.stat()
+    os.close(run_directory._locks.pop((status.st_dev, status.st_ino)))
+    assert "--units=8 before and --units=9 now" in process().stderr
+
+
 OPEN = """
 import os, sys
 from trainers.core import run_directory
@@ -73,10 +135,9 @@ def test_a_read_only_directory_is_refused(tmp_path, resumed):
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(folder.stat().st_mode | 0o055)
     run_dir = tmp_path / "run"
+    run_dir.mkdir()
     if resumed:
-        run_directory.open_run_directory(run_dir, {"units": 8})
-    else:
-        run_dir.mkdir()
+        (run_dir / "flags.txt").write_text("--units=8\n")
     before = os.listdir(run_dir)
     run_dir.chmod(0o555)
     try:

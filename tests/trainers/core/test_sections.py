@@ -6,6 +6,7 @@ import types
 import pytest
 
 from trainers.core import pages, sections
+from trainers.core.errors import FlagsError
 
 
 def experiment(name, measured):
@@ -102,6 +103,30 @@ def test_a_run_again_keeps_the_figures_of_others(run):
     assert measured == ["a", "b", "b"]
     assert values(run) == {"a": "a1", "b": "b3"}
     assert report(run)[1:8] == A_SECTION and "b3 of data" in report(run)
+
+
+@pytest.mark.parametrize("change", ((-9, None), (0, None), ("a1", "a2")))
+def test_figures_that_have_changed_are_refused(run, change):
+    """Before anything is measured, and the file stays for its owner to see."""
+    measured = []
+    experiments = {n: experiment(n, measured) for n in ("a", "b")}
+    measure(run, ["a"], experiments)
+    path = run.directory / "metrics.json"
+    old, new = change
+    text = path.read_text()
+    text = text.replace(old, new) if isinstance(old, str) else text[:old]
+    path.write_text(text)
+    with pytest.raises(FlagsError, match=rf"delete {path} to make it anew"):
+        measure(run, ["b"], experiments)
+    assert measured == ["a"] and path.read_text() == text
+
+
+def test_published_figures_have_no_checksum(run):
+    (run.directory / "metrics.json").write_text(
+        json.dumps({"experiments": {"a": {"value": "a0", "by": "me"}}})
+    )
+    measure(run, ["b"], {n: experiment(n, []) for n in ("a", "b")})
+    assert values(run) == {"a": "a0", "b": "b1"}
 
 
 def test_an_experiment_of_a_module():

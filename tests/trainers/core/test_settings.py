@@ -7,12 +7,14 @@ import pytest
 from absl import flags
 
 from trainers.core import settings
+from trainers.mnist import settings as mnist
+from trainers.speech import settings as speech
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     dataset: str
-    units: int = settings.setting("width", tiny=2, big=800, small=24)
+    units: int = settings.setting("width", high=900, tiny=2, big=800, small=24)
     rate: float = settings.setting(
         "Adam's", low=0.0, high=1.0, big=0.1, small=0.1
     )
@@ -86,6 +88,7 @@ def test_flags_are_numbers_of_their_kind():
     "flag",
     (
         "--units=0",
+        "--units=901",
         "--units=1.5",
         "--rate=-1",
         "--rate=2",
@@ -98,3 +101,31 @@ def test_numbers_that_cannot_be_are_refused(flag):
     name = flag.removeprefix("--").partition("=")[0]
     with pytest.raises(flags.IllegalFlagValueError, match=name):
         parse(flag)
+
+
+@pytest.mark.parametrize("trainer", (mnist, speech))
+def test_what_a_trainer_takes_holds_all_that_it_has(trainer):
+    """Defaults and smoke tests; and neither an absurd number nor a hang."""
+    for name, each in settings.describe(trainer.Settings).items():
+        low, high = each.bounds["lower_bound"], each.bounds["upper_bound"]
+        for value in (each.tiny, *each.defaults.values()):
+            assert value is None or low <= value <= high, name
+        assert 0 <= low < high <= 1e7, name
+
+
+@pytest.mark.parametrize(
+    "trainer, name, absurd",
+    (
+        (mnist, "teacher_learning_rate", 1e30),
+        (mnist, "distilled_learning_rate", 2.0),
+        (mnist, "jitter", 1000),
+        (mnist, "teacher_units", 10**6),
+        (mnist, "max_norm", 1e30),
+        (speech, "learning_rate", 1e30),
+        (speech, "views", 10**5),
+        (speech, "components", 2**20),
+    ),
+)
+def test_absurd_values(trainer, name, absurd):
+    described = settings.describe(trainer.Settings)[name]
+    assert described.bounds["upper_bound"] < absurd

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 import kdtf
 from trainers.core import training
+from trainers.core.errors import FlagsError
 
 STEPS, EPOCHS, BATCH = 3, 6, 4
 
@@ -139,6 +141,44 @@ def test_the_first_of_the_best_epochs_is_kept(tmp_path, whole, killed_in):
     best, last = whole[0].seen[2], whole[0].net.get_weights()
     assert_same(job.net.get_weights(), best)
     assert (last[0] != best[0]).any()
+
+
+class Diverging(Job):
+    def _batches(self, first, last):
+        return super()._batches(first, last).map(lambda x, y: (x / 0.0, y))
+
+
+def test_a_net_that_diverges_is_not_kept(tmp_path):
+    job = Diverging(tmp_path)
+    with pytest.raises(FlagsError, match=r"smaller learning rate.*in epoch 1"):
+        job.fit()
+    assert job.seen == [] and not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "name, remedy",
+    (
+        ("epoch-00004/weights.weights.h5", "epoch-00004"),
+        ("epoch-00004/state.json", "epoch-00004"),
+        ("best/weights.weights.h5", "checkpoints"),
+    ),
+)
+def test_a_damaged_checkpoint_is_named(tmp_path, name, remedy):
+    """Before any epoch; what may be deleted leads to the same figures."""
+    scores = (1.0, 2.0, 5.0, 4.0, 4.0, 3.0)
+    with pytest.raises(Killed):
+        Job(tmp_path, scores=scores, killed_in=5).fit(keep_best="score")
+    [path] = (tmp_path / "checkpoints").glob(name)
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    job = Job(tmp_path, scores=scores)
+    with pytest.raises(FlagsError, match=rf"delete \S*{remedy} to make"):
+        job.fit(keep_best="score")
+    assert job.seen == []
+    shutil.rmtree(next(tmp_path.rglob(remedy)))
+    state = job.fit(keep_best="score")
+    assert state["best"]["score"] == 5 and job.spans == [(0, 18)]
 
 
 def test_the_bar_shows_what_it_is_told_to(tmp_path, capsys):

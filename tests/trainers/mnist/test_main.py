@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from trainers.core.settings import describe
 from trainers.data import digits
+from trainers.mnist import __main__ as mnist
+from trainers.mnist.settings import Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 TINY = ("--dataset=digits", "--tiny", "--seeds=2")
@@ -105,6 +109,30 @@ def test_run_again_it_trains_nothing_and_says_the_same(tiny_run):
 
 
 @pytest.mark.slow
+def test_what_has_changed_since_is_a_usage_error(tiny_run, tmp_path):
+    run_dir = tmp_path / "run"
+    shutil.copytree(tiny_run[0], run_dir)
+    exported = (run_dir / "export" / "saved_model.pb").read_bytes()
+    for name, said in (
+        ("metrics.json", "delete"),
+        ("seed0/student-*/result/eval_logits.npy", "eval_logits.npy: its"),
+        # Its logits are there, but an untrained net must not be exported.
+        ("seed0/distilled-*/result/*.h5", "without them"),
+    ):
+        [path] = run_dir.glob(name)
+        content = path.read_bytes()
+        path.unlink()
+        if not name.endswith("h5"):
+            path.write_bytes(content[:-9] + b"9" + content[-8:])
+        refused = run(*TINY, f"--run_dir={run_dir}")
+        assert refused.returncode == 1 and said in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert str(path.parent) in refused.stderr
+        path.write_bytes(content)
+    assert (run_dir / "export" / "saved_model.pb").read_bytes() == exported
+
+
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     run_dir = tmp_path / "killed"
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
@@ -180,6 +208,42 @@ def test_bad_flags_are_flag_errors(tmp_path):
     result = run(f"--run_dir={run_dir}", "--dataset=digits", "--temperature=0")
     assert result.returncode == 1
     assert "flag --temperature=0" in result.stderr
+    assert not run_dir.exists()
+
+
+def values(**given):
+    """What absl's flag values are, of a tiny run."""
+    return types.SimpleNamespace(
+        **{
+            "dataset": "digits",
+            "tiny": True,
+            "held_out": 0,
+            "seeds": 1,
+            "data_dir": None,
+            "manual_dir": None,
+            "teachers_from": None,
+            **dict.fromkeys(describe(Settings)),
+            **given,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    (
+        ({"data_dir": "/data"}, "--data_dir must be left out.*=/data"),
+        ({"manual_dir": "/data"}, "--manual_dir must be left out.*=/data"),
+        ({"batch_size": 899}, "--batch_size must be at most .* 898.*=899"),
+        (
+            {"batch_size": 300, "held_out": 600},
+            "--batch_size must be at most .* 298.*=300",
+        ),
+    ),
+)
+def test_bad_values(tmp_path, given, message):
+    run_dir = tmp_path / "run"
+    with pytest.raises(ValueError, match=message):
+        mnist._open_run(values(run_dir=str(run_dir), **given))
     assert not run_dir.exists()
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from tests import reference
 from tests.trainers.mnist.test_nets import data
-from trainers.mnist import nets, recipes, runs
+from trainers.core.errors import FlagsError
+from trainers.mnist import nets, recipes, runs, table
 from trainers.mnist.settings import DEFAULTS, TINY
 
 SETTINGS = dataclasses.replace(
@@ -123,6 +124,40 @@ def test_teachers_of_another_run(tmp_path, trained):
     with pytest.raises(ValueError, match="every teacher that is wanted"):
         run.teacher(1)
     assert sorted(published.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_a_net_without_its_weights_teaches_nobody(tmp_path):
+    arm = recipes.distilled(SETTINGS)
+    first = run_in(tmp_path).student(arm, 0)
+    for weights in tmp_path.rglob("*.h5"):
+        weights.unlink()
+    run = run_in(tmp_path)
+    # Its logits are there, and the store of what it teaches.
+    np.testing.assert_array_equal(
+        run.student(arm, 0).eval_logits, first.eval_logits
+    )
+    assert run.soft_targets(arm, 0).shape == (1, 40, 3)
+    with pytest.raises(FlagsError, match=r"delete .*teacher.*result to train"):
+        run.soft_targets(recipes.jittered(arm, SETTINGS), 0)
+    with pytest.raises(FlagsError, match=r"delete .*distilled.*result to"):
+        table.measure(run)
+    assert not (tmp_path / "export").exists()
+
+
+def test_damaged_soft_targets_are_named(tmp_path):
+    run = run_in(tmp_path)
+    arm = recipes.distilled(SETTINGS)
+    whole = run.soft_targets(arm, 0)
+    [store] = tmp_path.rglob("soft_targets")
+    [shard] = store.glob("*.tfrecord")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(FlagsError, match=rf"delete {store} to make it anew"):
+        run.soft_targets(arm, 0)
+    shutil.rmtree(store)
+    np.testing.assert_array_equal(run.soft_targets(arm, 0), whole)
 
 
 def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):

@@ -302,6 +302,26 @@ def values(**given):
             "--sample_rate must be left out with --dataset=synthetic.*=16000",
         ),
         (
+            {"data_dir": "/data"},
+            "--data_dir must be left out with --dataset=synthetic.*=/data",
+        ),
+        (
+            {"manual_dir": "/data"},
+            "--manual_dir must be left out with --dataset=synthetic.*=/data",
+        ),
+        (
+            {"dataset": "spoken_digit", "sample_rate": 8000},
+            "--sample_rate must be left out with --dataset=spoken_digit",
+        ),
+        (
+            {"dataset": "spoken_digit", "voices": 3},
+            "--voices must be left out with --dataset=spoken_digit.*=3",
+        ),
+        (
+            {"dataset": "speech_commands", "recordings": 9},
+            "--recordings must be left out with --dataset=speech_commands.*=9",
+        ),
+        (
             {"dataset": "nobodys_words", "data_dir": "/nowhere"},
             "--dataset must be.*--dataset=nobodys_words",
         ),
@@ -324,6 +344,14 @@ def test_a_lexicon_that_lacks_a_word(tmp_path, monkeypatch):
     )
     given = values(lexicon=str(path))
     with pytest.raises(ValueError, match=r"--lexicon must have every.*eight"):
+        speech._load(given, speech._settings(given))
+
+
+def test_a_lexicon_with_a_phone_that_nobody_can_speak(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("zap Z AA P\nhum HH AH QQ\n")
+    given = values(lexicon=str(path))
+    with pytest.raises(ValueError, match=r"--lexicon must.*words\.txt.*QQ"):
         speech._load(given, speech._settings(given))
 
 

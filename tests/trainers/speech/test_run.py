@@ -2,12 +2,14 @@
 
 import dataclasses
 import pickle
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import reference, speech_corpora
+from trainers.core.errors import FlagsError
 from trainers.speech import corpora, nets, recipes, run, views
 
 SETTINGS = speech_corpora.settings(members=2, views=2)
@@ -71,6 +73,21 @@ def test_soft_targets_of_the_ensemble(tmp_path, trained):
     ]
     names = {path.parent.name for path in tmp_path.rglob("manifest.json")}
     assert names == {"soft_targets-T2", "soft_targets-T5"}
+
+
+@pytest.mark.parametrize("name", ("manifest.json", "*.tfrecord"))
+def test_damaged_soft_targets_are_named(tmp_path, trained, name):
+    fold, arm = make_fold(tmp_path), recipes.distilled(SETTINGS)
+    whole = fold.soft_targets(arm, 0)
+    store = tmp_path / "ensemble" / "soft_targets-T2"
+    path = next(store.glob(name))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FlagsError, match=rf"delete {store} to make it anew"):
+        fold.soft_targets(arm, 0)
+    shutil.rmtree(store)
+    np.testing.assert_array_equal(fold.soft_targets(arm, 0), whole)
 
 
 def test_soft_targets_of_few_clips_are_of_the_net_that_saw_all(

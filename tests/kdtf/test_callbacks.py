@@ -1,0 +1,166 @@
+"""kdtf.callbacks: a backup is whole at any moment."""
+
+import multiprocessing
+import os
+import random
+
+import keras
+import numpy as np
+import pytest
+
+import kdtf
+from tests import backup_writer, nets
+
+EPOCHS = 5
+
+
+class Killed(Exception):
+    """In place of a kill."""
+
+
+class KillIn(keras.callbacks.Callback):
+    """Kills `fit` when an epoch begins."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self._epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self._epoch:
+            raise Killed
+
+
+class Look(keras.callbacks.Callback):
+    """Notes where `fit` goes on, and kills it there."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.found = epoch, int(self.model.optimizer.iterations)
+        raise Killed
+
+
+def make_model(kind):
+    student = nets.deep(0, dropout=0.5)
+    if kind == "keras":
+        student.compile("adam", "sparse_categorical_crossentropy")
+        return student
+    distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)
+    distiller.compile("adam", steps_per_execution=2)
+    return distiller
+
+
+def fit(model, *callbacks):
+    return model.fit(
+        nets.inputs(),
+        nets.labels(),
+        batch_size=3,
+        shuffle=False,
+        epochs=EPOCHS,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+
+
+def backup(directory, **options):
+    return kdtf.callbacks.BackupAndRestore(directory / "backup", **options)
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def resumed_at(directory):
+    """Epoch and step at which Keras's own model goes on."""
+    look = Look()
+    with pytest.raises(Killed):
+        fit(make_model("keras"), backup(directory), look)
+    return look.found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delete", (True, False))
+def test_a_distiller_resumes_bit_for_bit(tmp_path, delete):
+    whole = make_model("kdtf")
+    fit(whole)
+    with pytest.raises(Killed):
+        fit(make_model("kdtf"), backup(tmp_path), KillIn(3))
+    assert os.listdir(tmp_path) == ["backup"]
+    resumed = make_model("kdtf")
+    history = fit(resumed, backup(tmp_path, delete_checkpoint=delete))
+    assert history.epoch == [3, 4]
+    assert_same(resumed, whole)
+    assert os.listdir(tmp_path) == ([] if delete else ["backup"])
+    if not delete:  # all is done, and the weights are there
+        again = make_model("kdtf")
+        assert fit(again, backup(tmp_path)).epoch == []
+        assert_same(again, whole)
+
+
+def test_any_model_resumes(tmp_path):
+    with pytest.raises(Killed):
+        fit(make_model("keras"), backup(tmp_path), KillIn(2))
+    # An epoch is twelve cases, three at a time.
+    assert resumed_at(tmp_path) == (2, 2 * 4)
+
+
+def test_backups_between_epochs(tmp_path):
+    """Of the steps that the interrupted epoch had done, none is lost."""
+    with pytest.raises(Killed):
+        fit(make_model("keras"), backup(tmp_path, save_freq=3), KillIn(2))
+    # Two epochs are eight steps, and the last backup is that of the sixth.
+    assert resumed_at(tmp_path) == (1, 6)
+
+
+def test_a_backup_that_fails_leaves_the_last_one(tmp_path, monkeypatch):
+    model = make_model("keras")
+    save = model.save_weights
+
+    def fail_later(filepath, **options):
+        save(filepath, **options)
+        if model.optimizer.iterations == 3 * 4:
+            with open(filepath, "r+b") as file:
+                file.truncate(100)
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model, "save_weights", fail_later)
+    with pytest.raises(OSError, match="No space left"):
+        fit(model, backup(tmp_path))
+    assert resumed_at(tmp_path) == (2, 2 * 4)
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match=r"`backup_dir` must.*thesis\.txt"):
+        fit(make_model("keras"), backup(tmp_path))
+    assert os.listdir(tmp_path / "backup") == ["thesis.txt"]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(tmp_path):
+    """Ever and again: there is a backup, its weights and epoch belong together.
+
+    With the callback of Keras, several of these kills are fatal.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.backup_writer"])
+    draw = random.Random(0)
+    before = 0
+    for _ in range(12):
+        ours, theirs = context.Pipe()
+        child = context.Process(
+            target=backup_writer.write, args=(tmp_path, theirs)
+        )
+        child.start()
+        theirs.close()  # or a child that dies early would be waited for
+        assert ours.recv() == "ready"
+        child.join(draw.uniform(0, 0.3))
+        assert child.is_alive()
+        child.kill()
+        child.join()
+        look = Look()
+        with pytest.raises(Killed):
+            backup_writer.fit(tmp_path, look)
+        epoch, iterations = look.found
+        assert epoch > before and iterations == epoch * backup_writer.STEPS
+        before = epoch

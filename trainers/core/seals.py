@@ -1,0 +1,109 @@
+"""Checksums of what a run has written, and the refusal of what has changed.
+
+A folder is sealed before it is renamed to its place; a JSON file carries its
+own checksum. What has none, from an earlier version or published in parts, is
+read as it is.
+"""
+
+import contextlib
+import hashlib
+import json
+
+import tensorflow as tf
+
+from trainers.core import run_directory
+from trainers.core.errors import FlagsError
+
+SEAL = "checksums.json"
+_KEY = "sha256"
+_CHANGED = "its checksum is another one"
+# What Python, json, NumPy, h5py and TensorFlow raise for a damaged file.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, tf.errors.OpError)
+
+
+def seal(folder):
+    """Writes the checksums of all files of a folder into it.
+
+    Args:
+      folder: `pathlib.Path` of a folder of files.
+    """
+    checksums = {path.name: _sha256_of(path) for path in folder.iterdir()}
+    write_json(folder / SEAL, dict(sorted(checksums.items())))
+
+
+@contextlib.contextmanager
+def opened(folder, *, delete=None, may_lack=()):
+    """Checks a sealed folder, and names it where the block cannot read it.
+
+    Args:
+      folder: `pathlib.Path` of a folder.
+      delete: what must be deleted to make it anew, None for the folder.
+      may_lack: names of files that may have been removed since.
+
+    Raises:
+      FlagsError: if a file has changed or is missing, or the block cannot read
+        one.
+    """
+    with named(folder, delete=delete or folder):
+        if (folder / SEAL).exists():
+            for name, checksum in read_json(folder / SEAL).items():
+                path = folder / name
+                if name in may_lack and not path.exists():
+                    continue
+                if _sha256_of(path) != checksum:
+                    raise ValueError(f"{name}: {_CHANGED}")
+        yield
+
+
+@contextlib.contextmanager
+def named(path, *, delete, errors=_UNREADABLE):
+    """Makes what the block raises for a damaged file a `FlagsError` about it.
+
+    Args:
+      path: what is read, for the message.
+      delete: what must be deleted to make it anew, for the message.
+      errors: tuple of exception classes that mean damage.
+    """
+    try:
+        yield
+    except FlagsError:
+        raise
+    except errors as error:
+        raise FlagsError(
+            f"Files of a run must be as the run wrote them: delete {delete} to "
+            f"make it anew, and run again. Received: {path} ({error})"
+        ) from error
+
+
+def write_json(path, value):
+    """Writes a dict as `run_directory.write_json` does, with its checksum."""
+    checksum = _sha256(json.dumps(value).encode())
+    run_directory.write_json(path, {**value, _KEY: checksum})
+
+
+def read_json(path):
+    """The dict of a JSON file.
+
+    Args:
+      path: `pathlib.Path`; a file without a checksum is read as it is.
+
+    Raises:
+      ValueError: if it is no JSON, or its checksum is another one.
+      OSError: if it cannot be read.
+    """
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError("it is not a dict")
+    checksum = value.pop(_KEY, None)
+    if checksum not in (None, _sha256(json.dumps(value).encode())):
+        raise ValueError(_CHANGED)
+    return value
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sha256_of(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
