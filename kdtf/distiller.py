@@ -353,8 +353,12 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         batch = y
         if not isinstance(batch, targets.Targets):
             batch = self._fit_to_logits(self._targets(x, y), y_pred)
-        variables = map(tf.convert_to_tensor, self._hyperparameters.variables())
-        each = objective.entry_losses(y_pred, batch, *variables, self.head)
+        temperature, soft_weight, hard_weight = map(
+            tf.convert_to_tensor, self._hyperparameters.variables()
+        )
+        each = objective.entry_losses(
+            y_pred, batch, temperature, soft_weight, hard_weight, self.head
+        )
         self._track(each, batch, y_pred, sample_weight)
         loss = entries.mean_over_entries(each.total, sample_weight, y_pred)
         if self.losses:  # regularisers, activity regularisers, `add_loss`

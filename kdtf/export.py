@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _atomic, _models
+from kdtf._math import heads
 from kdtf._types import Tensor
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
@@ -23,6 +24,7 @@ def export_student(
     directory: str | os.PathLike[str],
     *,
     class_names: Sequence[str] | None = None,
+    head: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Writes the student as a SavedModel for serving.
@@ -36,6 +38,10 @@ def export_student(
     - `class`: `[...]` int64, the most probable class;
     - `class_name`: `[...]` strings, if `class_names` are given.
 
+    With a sigmoid head all of them are `[..., labels]`: each label has its
+    probability, and its class is 1 where that is above 0.5, with one of two
+    names.
+
     The SavedModel contains the variables of the student, and nothing of the
     teacher or the optimizer. `tf.saved_model.load` is enough to load it.
 
@@ -47,13 +53,17 @@ def export_student(
         its first member.
       directory: path of the folder to write; its parents are created. A
         symbolic link stays, and what it points to is written.
-      class_names: one string per class, or None.
+      class_names: one string per class, or None; for a sigmoid head two, for no
+        and yes.
+      head: "softmax" or "sigmoid"; None for that of the Distiller or ensemble,
+        and for "softmax" of any other model.
       overwrite: if True, a SavedModel at `directory` is replaced. On failure it
         is left as it was.
 
     Raises:
-      ValueError: if the student is not a built `keras.Model`, `class_names` is
-        not one string per class, or `directory` exists (unless it is a
+      ValueError: if the student is not a built `keras.Model`, ends in a softmax
+        or sigmoid, has one class or another head, `class_names` is not one
+        string per class, or `directory` exists (unless it is a
         SavedModel and `overwrite` is True), cannot be written, or the disk is
         full.
 
@@ -68,15 +78,18 @@ def export_student(
       >>> outputs["probabilities"].shape
       TensorShape([5, 2])
     """
+    kind = _head_of(distiller_or_student, head)
     student = distiller_or_student
     if isinstance(student, Distiller):
         student = student.student
     directory = pathlib.Path(directory)
     specs = _input_specs(student)
-    _check_class_names(class_names, _models.class_count(student))
+    _models.check_logits(student, "distiller_or_student", kind)
+    count = kind.count_of_classes(_models.class_count(student))
+    _check_class_names(class_names, count)
     _check_directory(directory, overwrite)
     serve = tf.function(
-        _serving_function(student, class_names), input_signature=[specs]
+        _serving_function(student, class_names, kind), input_signature=[specs]
     )
     # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
@@ -84,8 +97,8 @@ def export_student(
     traced = serve.get_concrete_function()
     module.student_variables = traced.variables
     # A subclass or an ensemble tells its number of classes only here.
-    classes = traced.structured_outputs["logits"].shape[-1]
-    _check_class_names(class_names, classes)
+    logits = traced.structured_outputs["logits"]
+    _check_class_names(class_names, kind.count_of_classes(logits.shape[-1]))
     with (
         _named_failures(directory),
         _atomic.whole_directory(directory, replace=overwrite) as scratch,
@@ -114,15 +127,28 @@ def _named_failures(directory: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
+def _head_of(model: Any, name: str | None) -> Any:
+    """The head that was given, which must be the model's if that has one."""
+    own = getattr(model, "head", None)
+    own = own if isinstance(model, (Distiller, Ensemble)) else None
+    if None not in (own, name) and own != name:
+        raise ValueError(
+            "`head` must be None, or that of the Distiller or ensemble, "
+            f'"{own}". Received: head={name!r}'
+        )
+    return heads.of(own or name or "softmax")
+
+
 def _serving_function(
-    student: keras.Model, class_names: Sequence[str] | None
+    student: keras.Model, class_names: Sequence[str] | None, head: Any
 ) -> Callable[[Any], dict[str, Tensor]]:
     def serve(inputs: Any) -> dict[str, Tensor]:
         logits = tf.cast(student(inputs, training=False), tf.float32)
+        head.check_logits(logits, "distiller_or_student")
         outputs = {
             "logits": logits,
-            "probabilities": tf.nn.softmax(logits),
-            "class": tf.argmax(logits, axis=-1),
+            "probabilities": head.probabilities(logits),
+            "class": head.choices(logits),
         }
         if class_names is not None:
             names = tf.constant(list(class_names))

@@ -50,6 +50,10 @@ class SoftmaxHead:
         """
         arguments.check_class_count(count, argument)
 
+    def count_of_classes(self, count):
+        """How many values `choices` may take, for that many logits."""
+        return count
+
     def check_logits(self, logits, argument="logits"):
         """Raises ValueError if a tensor cannot be such logits."""
         arguments.check_logits(logits, argument)
@@ -165,6 +169,11 @@ class SigmoidHead:
 
     def check_count(self, count, argument):
         """Any number of labels will do."""
+
+    def count_of_classes(self, count):
+        """How many values `choices` may take: no and yes."""
+        del count
+        return 2
 
     def check_logits(self, logits, argument="logits"):
         """Raises ValueError if a tensor cannot be such logits."""

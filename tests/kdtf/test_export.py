@@ -247,3 +247,40 @@ def test_an_unbuilt_student_is_refused(tmp_path):
             ValueError, match=r"a built keras.Model.*Received: "
         ):
             kdtf.export_student(model, tmp_path / "e")
+
+
+@pytest.mark.parametrize("labels", (1, 3))
+def test_a_sigmoid_head(tmp_path, labels):
+    student = keras.Sequential(
+        [keras.Input((5,), name="x"), keras.layers.Dense(labels)]
+    )
+    distiller = kdtf.Distiller(student, temperature=2.0, head="sigmoid")
+    kdtf.export_student(
+        distiller, tmp_path / "export", class_names=["no", "yes"]
+    )
+    served = tf.saved_model.load(str(tmp_path / "export"))
+    x = tf.random.stateless_normal((6, 5), seed=(0, 0))
+    outputs = served.signatures["serving_default"](x=x)
+    z = student(x).numpy()
+    np.testing.assert_allclose(outputs["logits"], z, rtol=1e-6)
+    expected = 1 / (1 + np.exp(-z))
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(outputs["class"], z > 0)
+    names = np.where(z > 0, b"yes", b"no")
+    np.testing.assert_array_equal(outputs["class_name"], names)
+    kdtf.export_student(student, tmp_path / "bare", head="sigmoid")
+    with pytest.raises(ValueError, match=r"`class_names` must be 2 strings"):
+        kdtf.export_student(distiller, tmp_path / "n", class_names=["a"] * 3)
+    with pytest.raises(ValueError, match=r'`head` must be.*"sigmoid"'):
+        kdtf.export_student(distiller, tmp_path / "n", head="softmax")
+
+
+def test_what_gives_no_logits_of_two_classes(tmp_path):
+    one = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"two or more classes.*sigmoid"):
+        kdtf.export_student(one, tmp_path / "export")
+    ends = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(2, "softmax")]
+    )
+    with pytest.raises(ValueError, match=r"must return logits.*softmax"):
+        kdtf.export_student(ends, tmp_path / "export")

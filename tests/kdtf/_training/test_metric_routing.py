@@ -83,3 +83,58 @@ def test_only_weighted_metrics_are_weighted():
 def test_metrics_without_data_are_not_reported():
     logs, _, _ = evaluate(["accuracy", kdtf.metrics.FidelityKL()], None)
     assert set(logs) == {"loss", "soft_loss", "agreement", "fidelity_kl"}
+
+
+def share_above_zero(labels, logits):
+    """One number a batch, as people write metrics."""
+    del labels
+    return tf.reduce_mean(tf.cast(logits > 0, tf.float32))
+
+
+def spread(labels, logits):
+    """One number an entry."""
+    return tf.cast(labels, tf.float32) + tf.math.reduce_std(logits, axis=-1)
+
+
+@pytest.mark.parametrize("argument", ("metrics", "weighted_metrics"))
+@pytest.mark.parametrize("weights", (None, np.arange(12.0)))
+def test_functions_of_one_result_a_batch(argument, weights):
+    """Weights of entries mean nothing to them; unlabelled rows are left out."""
+    y = nets.labels(unlabelled=(0, 4, 9))
+    given = {argument: [share_above_zero, spread]}
+    metrics = given.pop("metrics", None)
+    logs, z, _ = evaluate(metrics, y, weights, **given)
+    labelled = y >= 0
+    batches = [
+        (z[i : i + 5] > 0)[labelled[i : i + 5]].mean() for i in (0, 5, 10)
+    ]
+    assert logs["share_above_zero"] == pytest.approx(np.mean(batches))
+    each = (y + z.std(-1))[labelled]
+    by_row = None
+    if argument == "weighted_metrics" and weights is not None:
+        by_row = weights[labelled]
+    expected = np.average(each, weights=by_row)
+    assert logs["spread"] == pytest.approx(expected, rel=1e-5)
+
+
+class Unweighted(keras.metrics.Metric):
+    """Counts what it sees, whatever it weighs."""
+
+    def __init__(self):
+        super().__init__(name="unweighted")
+        self.rows = self.add_variable((), "zeros")
+        self.sum = self.add_variable((), "zeros")
+
+    def update_state(self, labels, logits):
+        self.rows.assign_add(tf.cast(tf.shape(logits)[0], tf.float32))
+        self.sum.assign_add(tf.cast(tf.reduce_sum(labels), tf.float32))
+
+    def result(self):
+        return self.sum / self.rows
+
+
+@pytest.mark.parametrize("jit_compile", (False, True))
+def test_a_metric_without_weights_does_not_see_unlabelled_rows(jit_compile):
+    y = nets.labels(unlabelled=(0, 4, 9))
+    logs, _, _ = evaluate([Unweighted()], y, jit_compile=jit_compile)
+    assert logs["unweighted"] == pytest.approx(y[y >= 0].mean())
