@@ -1,17 +1,14 @@
 """SoftTargets: a teacher's outputs on disk, for any number of students."""
 
-import functools
-import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from kdtf._training import targets
-from kdtf.soft_targets import examples, writer
 from kdtf.soft_targets import format as store_format
+from kdtf.soft_targets import joining, manifest, shards, writer
 
 
 class SoftTargets:
@@ -70,8 +67,8 @@ class SoftTargets:
                 "`SoftTargets.write` has finished. "
                 f"Received: {directory}, {what}"
             )
-        self._manifest = store_format.read_manifest(self._directory)
-        for name, size in self._manifest.bytes.items():
+        self._manifest = manifest.read(self._directory)
+        for name, (size, _) in self._manifest.files.items():
             path = self._directory / name
             found = path.stat().st_size if path.exists() else 0
             if found != size:
@@ -85,9 +82,11 @@ class SoftTargets:
     def write(
         cls,
         directory: str | os.PathLike,
-        teacher: keras.Model,
-        dataset: tf.data.Dataset,
+        teacher: Callable,
+        dataset: Any,
         *,
+        fingerprint: str | None = None,
+        batch_size: int | None = None,
         dtype: str = "float16",
         temperature: float | None = None,
         top_k: int | None = None,
@@ -138,6 +137,8 @@ class SoftTargets:
             directory,
             teacher,
             dataset,
+            fingerprint=fingerprint,
+            batch_size=batch_size,
             dtype=dtype,
             temperature=temperature,
             top_k=top_k,
@@ -155,7 +156,7 @@ class SoftTargets:
     @property
     def nbytes(self) -> int:
         """Bytes of all shards."""
-        return sum(self._manifest.bytes.values())
+        return self._manifest.nbytes
 
     @property
     def bytes_per_example(self) -> float:
@@ -168,22 +169,18 @@ class SoftTargets:
         Raises:
           ValueError: if a byte is not as it was written; names the file.
         """
-        for name in self._manifest.bytes:
-            records = self._records([name])
-            try:
-                for _ in records:
-                    pass
-            except tf.errors.OpError as error:
+        for name, (_, digest) in self._manifest.files.items():
+            path = self._directory / name
+            if shards.sha256(path) != digest:
                 raise ValueError(
                     "`directory` must hold soft targets as they were written: "
                     "delete it and write them again. Received: "
-                    f"{self._directory / name}, which is damaged "
-                    f"({error.message})"
-                ) from error
+                    f"{path}, which is damaged, or was written elsewhere"
+                )
 
     def join(
         self,
-        dataset: tf.data.Dataset,
+        dataset: Any,
         *,
         temperature: float | None = None,
         augment: Callable | None = None,
@@ -219,168 +216,14 @@ class SoftTargets:
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
         """
-        identity = self._manifest.identity
         self._require_temperature(temperature)
-        if identity.views > 1 and augment is None:
-            raise ValueError(
-                "`augment` must be the function that the soft targets were "
-                f"written with, for {identity.views} views. "
-                "Received: augment=None"
-            )
-        if examples.is_batched(dataset, identity.examples):
-            joined = self._join_batches(dataset, augment)
-        else:
-            self._require_length(dataset, len(self), "examples")
-            batches = dataset.batch(examples.at_once(dataset, batched=False))
-            joined = _with_length(
-                self._join_batches(batches, augment).unbatch(),
-                identity.views * len(self),
-            )
-        options = tf.data.Options()
-        # By files, workers would pair their labels with others' targets.
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
-        return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-    def _join_batches(self, dataset, augment):
-        """`join` of a batched data set."""
-        size = examples.batch_size(dataset)
-        length = math.ceil(len(self) / size)
-        self._require_length(dataset, length, f"batches of {size}")
-        chunk = size * max(1, examples.at_once(dataset, batched=True) // size)
-        views = []
-        for view in range(self._manifest.identity.views):
-            shown = examples.view(dataset, view, augment)
-            shown = _in_chunks(_with_length(shown, length), size, chunk)
-            stored = self._stored(view).rebatch(chunk)
-            stored = _with_length(stored, math.ceil(len(self) / chunk))
-            # In this order: the first one's end or excess is seen.
-            joined = tf.data.Dataset.zip(
-                (shown, stored, tf.data.Dataset.range(0, len(self), chunk))
-            ).map(
-                functools.partial(
-                    _attach, temperature=self._manifest.identity.temperature
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            whole = len(self) % size == 0  # then the batch axis is static
-            views.append(_in_chunks(joined, chunk, size, whole))
-        joined = functools.reduce(tf.data.Dataset.concatenate, views)
-        return _with_length(joined, len(views) * length)
-
-    def _stored(self, view):
-        """The stored arrays of a view, in batches of several records."""
-        identity = self._manifest.identity
-        names = [identity.shard(view, i) for i in range(identity.shards)]
-        return self._records(names, together=16)
-
-    def _records(self, names, together=1):
-        """The records of shards, decoded, several at a time."""
-        paths = [str(self._directory / name) for name in names]
-        decode = functools.partial(
-            store_format.decode, fields=self._manifest.fields()
-        )
-        return tf.data.TFRecordDataset(paths).batch(together).map(decode)
+        return joining.join(self._directory, self._manifest, dataset, augment)
 
     def _require_temperature(self, temperature):
         stored = self._manifest.identity.temperature
-        if stored is not None and temperature != stored:
+        if None not in (stored, temperature) and temperature != stored:
             raise ValueError(
                 "`temperature` must be the one that the soft targets were "
                 f"written at, {stored}: they depend on it. "
                 f"Received: temperature={temperature}"
             )
-
-    def _require_length(self, dataset, length, unit):
-        found = int(dataset.cardinality())
-        if found not in (length, int(tf.data.UNKNOWN_CARDINALITY)):
-            infinite = int(tf.data.INFINITE_CARDINALITY)
-            received = "infinitely many" if found == infinite else found
-            raise ValueError(
-                "`dataset` must be the one that was written, of "
-                f"{len(self)} examples, which is {length} {unit}. "
-                f"Received: {received} {unit}"
-            )
-
-
-def _in_chunks(dataset, size, chunk, drop_remainder=False):
-    """Batches of `size` as batches of `chunk`."""
-    if size == chunk:
-        return dataset
-    return dataset.rebatch(chunk, drop_remainder=drop_remainder)
-
-
-def _with_length(dataset, length):
-    return dataset.apply(tf.data.experimental.assert_cardinality(length))
-
-
-def _attach(element, stored, position, *, temperature):
-    """A batch with its soft targets, if it is the one they were written for.
-
-    Args:
-      element: the batch, as the data set gives it.
-      stored: dict, what the store has for it.
-      position: int64, of its first example in the data set.
-      temperature: float that the targets belong to, or None for any.
-
-    Returns:
-      The batch, with a dict as y.
-    """
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-    stored = dict(stored)
-    found = examples.checksums(x)
-    _require_checksums(found, stored.pop("checksum"), position)
-    joined = _targets(stored, temperature)
-    if isinstance(y, dict):
-        joined = {**y, **joined}
-    elif y is not None:
-        joined = {"labels": y, **joined}
-    return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
-
-
-def _targets(stored, temperature):
-    """What is added to y, under the keys of `kdtf._training.targets`."""
-    logits = tf.cast(stored["logits"], tf.float32)
-    if "tail" in stored:
-        classes = tf.cast(stored["classes"], tf.int32)
-        parts = (logits, classes, stored["tail"])
-        found = dict(zip(targets.TOP_KEYS, parts, strict=True))
-    else:
-        found = {"teacher_logits": logits}
-    if temperature is not None:
-        # The key tells it; as the value any number per example will do.
-        key = targets.temperature_key(temperature)
-        found[key] = tf.fill(tf.shape(logits)[:1], temperature)
-    return found
-
-
-def _require_checksums(found, stored, position):
-    """Fails where an example is not the one that the teacher saw."""
-    sizes = (tf.size(found), tf.size(stored))
-    same_size = tf.debugging.Assert(
-        sizes[0] == sizes[1],
-        [
-            "`dataset` must have the examples that were written, in batches of "
-            "one size. Received: a batch of",
-            sizes[0],
-            "where the soft targets are",
-            sizes[1],
-        ],
-    )
-    with tf.control_dependencies([same_size] if same_size is not None else []):
-        same = tf.equal(found, stored)
-    first = tf.argmin(tf.cast(same, tf.int32))
-    tf.debugging.Assert(
-        tf.reduce_all(same),
-        [
-            "`dataset` must be the one that was written, in the same order "
-            "(and with the same `augment`). Received: as example",
-            position + first,
-            "one of checksum",
-            found[first],
-            "where the soft targets' is",
-            stored[first],
-        ],
-    )
