@@ -17,14 +17,21 @@ _SENTENCE = re.compile(
     r"(`\w+` (?:must|may) .*?Received: .*?)(?:\]?\s*\n|\]?$)",
     re.DOTALL,
 )
-_LENGTH = re.compile(r"Input dataset was expected to contain .*? elements?\.")
+_RECORD = re.compile(r"(?:corrupted|truncated) record at \d+")
+_LENGTH = re.compile(
+    r"Input dataset was expected to contain \d+ elements? but contained "
+    r"[\w ]*?\d+ elements?"
+)
 
 
 @contextlib.contextmanager
-def in_plain_words():
+def in_plain_words(argument):
     """Turns TensorFlow's errors about data into ValueErrors that say so.
 
     All others pass as they are.
+
+    Args:
+      argument: name of the argument that the data are given by.
 
     Raises:
       ValueError: from the error, with the sentence of the check that failed; or
@@ -33,27 +40,28 @@ def in_plain_words():
     try:
         yield
     except tf.errors.OpError as error:
-        words = _words(error)
+        words = _words(error, argument)
         if words is None:
             raise
         raise ValueError(words) from error
 
 
-def _words(error):
+def _words(error, argument):
     sentence = _SENTENCE.search(error.message)
     if sentence:
         return sentence[1]
-    if isinstance(error, tf.errors.DataLossError):
+    record = _RECORD.search(error.message)
+    if record:
         return (
-            "`x` must come from files as they were written. If they are soft "
-            "targets, `SoftTargets.verify` names the one to write again. "
-            f"Received: a damaged file ({error.message.splitlines()[0]})"
+            f"`{argument}` must come from files as they were written. If they "
+            "are soft targets, `SoftTargets.verify` names the one to write "
+            f"again. Received: a damaged file ({record[0]})"
         )
     length = _LENGTH.search(error.message)
     if length:
         return (
-            "`x` must have as many elements as it was said to have; one joined "
-            "to soft targets, those that were written. "
-            f"Received: another data set ({length[0]})"
+            f"`{argument}` must have as many elements as it was said to have, "
+            "or as soft targets were written for. Received: another data set "
+            f"({length[0]})"
         )
     return None

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kdtf._training import batch_groups, multi_step, targets
+from kdtf._training import batch_groups, data_errors, multi_step, targets
 
 
 class FitLoops(keras.Model):
@@ -41,7 +41,8 @@ class FitLoops(keras.Model):
 
         Raises:
           ValueError: if the data hold no batch, or not what the loss needs, or
-            soft targets that were made at another temperature.
+            soft targets that were made at another temperature or for other
+            examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
         sample_weight = targets.weights_beside(y, sample_weight)
@@ -54,7 +55,8 @@ class FitLoops(keras.Model):
             given.setdefault("shuffle", False)
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
-        history = super().fit(**given)
+        with data_errors.in_plain_words("x"):
+            history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
             raise ValueError(
@@ -72,9 +74,10 @@ class FitLoops(keras.Model):
     ) -> Any:
         """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
         sample_weight = targets.weights_beside(y, sample_weight)
-        return super().evaluate(
-            x, y, *args, sample_weight=sample_weight, **kwargs
-        )
+        with data_errors.in_plain_words("x"):
+            return super().evaluate(
+                x, y, *args, sample_weight=sample_weight, **kwargs
+            )
 
     def train_on_batch(
         self,

@@ -218,7 +218,8 @@ def _require_checksums(found, stored, position):
             tf.strings.format(
                 "`dataset` must be the one that was written, in the same order "
                 "(and with the same padding and `augment`). Received: as "
-                "example {} one of checksum {} where the soft targets' is {}",
+                "example {} one of checksum {} where that of the soft targets "
+                "is {}",
                 (position + first, found[first], stored[first]),
             )
         ],

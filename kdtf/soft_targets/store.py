@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kdtf._training import data_errors
 from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import joining, manifest, shards, writer
 
@@ -133,20 +134,21 @@ class SoftTargets:
             it was.
           OSError: if the files cannot be written.
         """
-        writer.write(
-            directory,
-            teacher,
-            dataset,
-            fingerprint=fingerprint,
-            batch_size=batch_size,
-            dtype=dtype,
-            temperature=temperature,
-            top_k=top_k,
-            views=views,
-            augment=augment,
-            shards=shards,
-            verbose=verbose,
-        )
+        with data_errors.in_plain_words("dataset"):
+            writer.write(
+                directory,
+                teacher,
+                dataset,
+                fingerprint=fingerprint,
+                batch_size=batch_size,
+                dtype=dtype,
+                temperature=temperature,
+                top_k=top_k,
+                views=views,
+                augment=augment,
+                shards=shards,
+                verbose=verbose,
+            )
         return cls(directory)
 
     def __len__(self) -> int:

@@ -211,10 +211,12 @@ def test_data_that_can_be_read_once_only_are_refused(tmp_path):
 
 
 def test_an_augmentation_with_a_state_is_named(tmp_path):
+    def augment(x, seed):
+        noise = tf.numpy_function(np.random.normal, [0.0], tf.float64)
+        return x + tf.cast(tf.ensure_shape(noise, []), x.dtype)
+
     with pytest.raises(ValueError, match="`augment` must be stateless"):
-        stores.write(
-            tmp_path, augment=lambda x, seed: x + tf.random.normal(x.shape)
-        )
+        stores.write(tmp_path, augment=augment)
 
 
 def unknown_length(data):
@@ -272,21 +274,28 @@ def test_killed_between_its_last_shard_and_its_manifest(tmp_path, monkeypatch):
     )
 
 
-def test_fewer_batches_than_were_told_of_make_no_shard(tmp_path):
-    told = iter((22, 22))  # the readings of the start
+@pytest.mark.parametrize(("second", "told"), ((14, 4), (30, "more")))
+def test_a_view_of_another_length_makes_no_store(tmp_path, second, told):
+    counts = iter((22, 22, 22, second))  # the start twice, and each view
 
     def read():
-        yield from nets.inputs(next(told, 10))
+        yield from nets.inputs(next(counts))
 
     data = tf.data.Dataset.from_generator(
         read, output_signature=tf.TensorSpec([nets.FEATURES])
-    ).batch(4)
-    with pytest.raises(ValueError, match=r"must yield 6 batches.*Received: 3"):
-        stores.write(
-            tmp_path / "store",
-            data=_lying(data, 6),
-            shards=1,
-        )
+    )
+    options = {"views": 2, "augment": lambda x, seed: x}
+    message = rf"must yield 6 batches.*Received: {told}"
+    with pytest.raises(ValueError, match=message):
+        stores.write(tmp_path, data=data.batch(4), **options)
+    with pytest.raises(ValueError, match="unfinished"):
+        kdtf.SoftTargets(tmp_path)
+
+
+def test_a_length_that_was_asserted_wrongly_is_named(tmp_path):
+    data = stores.dataset().apply(tf.data.experimental.assert_cardinality(9))
+    with pytest.raises(ValueError, match=r"`dataset` must have as many elem"):
+        stores.write(tmp_path / "store", data=data, shards=1)
     assert not (tmp_path / "store").exists()
 
 
