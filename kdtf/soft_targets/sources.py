@@ -94,7 +94,9 @@ def _of_py_dataset(data):
 
     def read():
         for index in range(count):
-            yield _element(data, index)
+            element = _element(data, index)
+            _require_fit(element, spec, index)
+            yield element
 
     found = tf.data.Dataset.from_generator(read, output_signature=spec)
     if len(spec) == 2 and _has_weights_alone(data):
@@ -107,6 +109,21 @@ def _element(data, index):
     parts = keras.utils.unpack_x_y_sample_weight(data[index])
     kept = tuple(part for part in parts if part is not None)
     return _tuples(tf.nest.map_structure(np.asarray, kept))
+
+
+def _require_fit(element, spec, index):
+    specs, arrays = tf.nest.flatten(spec), tf.nest.flatten(element)
+    if len(specs) != len(arrays) or not all(
+        s.shape.is_compatible_with(a.shape) and s.dtype == a.dtype
+        for s, a in zip(specs, arrays, strict=True)
+    ):
+        raise ValueError(
+            "`dataset` must have batches like its first two. Where shapes "
+            "differ in other axes, make it a tf.data.Dataset by from_generator "
+            f"with an output_signature. Received: as batch {index} "
+            f"{[f'{a.dtype.name} {list(a.shape)}' for a in arrays]}, at first "
+            f"{[f'{s.dtype.name} {list(s.shape)}' for s in specs]}"
+        )
 
 
 def _has_weights_alone(data):

@@ -102,14 +102,24 @@ class SoftTargets:
         after the last complete shard, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
         it returns at once; it then recognises the data set by its structure,
-        length and first batch, while `join` checks every example.
+        length and first examples, while `join` checks every one.
 
         Args:
           directory: path of a folder: new, empty, or this store's own.
-          teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, that returns
-            logits `[batch, ..., classes]`; it runs in inference mode.
-          dataset: batched `tf.data.Dataset` of known length, `x`, `(x, y)` or
-            `(x, y, sample_weight)`, in the same order each time.
+          teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, with its trained
+            weights, that returns logits `[batch, ..., classes]`; it runs in
+            inference mode. Or any other callable from x to logits, such as a
+            SavedModel or a Python function: it gets eager tensors, batch by
+            batch (the first one twice), and may return a NumPy array.
+          dataset: `x`, `(x, y)` or `(x, y, sample_weight)`, in the same order
+            each time, as a batched `tf.data.Dataset`, as a
+            `keras.utils.PyDataset`, whose batches are taken in the order of
+            their indices, or as arrays. The time axis of x and of the logits
+            may differ from batch to batch, as `padded_batch` makes it.
+          fingerprint: str that names the teacher, required if it has no Keras
+            weights to be known by; change it when the teacher changes. Beside
+            weights, both count.
+          batch_size: int, for arrays alone; None for 32.
           dtype: "float16", "float32" or "bfloat16", of the stored logits.
           temperature: float T > 0, required for an arithmetic ensemble and for
             `top_k`; all other targets hold for any temperature.
@@ -122,16 +132,18 @@ class SoftTargets:
             and student then see the same augmented inputs (consistent
             teaching). None for the inputs as they are.
           shards: int, number of files per view, and of points at which a
-            killed run resumes.
+            killed run resumes. For data of unknown length there are more: the
+            first `shards` hold one batch each, the next two, then four.
           verbose: 0 for no progress bar.
 
         Returns:
           The `SoftTargets`.
 
         Raises:
-          ValueError: if an argument is invalid, the teacher's logits are not
-            finite, or the directory holds something else, which then stays as
-            it was.
+          ValueError: if an argument is invalid, the data are not the same when
+            they are read again, the teacher's logits are not finite, a shard
+            that is there already is damaged or not this store's, or the
+            directory holds something else, which then stays as it was.
           OSError: if the files cannot be written.
         """
         with data_errors.in_plain_words("dataset"):
@@ -169,7 +181,8 @@ class SoftTargets:
         """Reads all that is stored.
 
         Raises:
-          ValueError: if a byte is not as it was written; names the file.
+          ValueError: if a byte is not as it was written, or a file has taken
+            the place of another; names the file.
         """
         for name, (_, digest) in self._manifest.files.items():
             path = self._directory / name
@@ -193,10 +206,13 @@ class SoftTargets:
         example is checked. Shuffle the joined data set, before batching it.
 
         Args:
-          dataset: the `tf.data.Dataset` that was written, in the same order,
-            unbatched or in batches, which come out in the size of the first.
-          temperature: float, that of the `Distiller`; required if the targets
-            depend on it.
+          dataset: the data that were written, in the same order. A
+            `tf.data.Dataset` may be unbatched or in other batches, which come
+            out in the size of the first; if the time axis of the targets
+            differs from batch to batch, it must be in the same batches. Arrays
+            come out as single examples, a `PyDataset` in its batches.
+          temperature: float, that of the `Distiller`, if it is to be checked
+            here already: targets that depend on it carry theirs with them.
           augment: what `write` was given.
 
         Returns:
@@ -211,9 +227,10 @@ class SoftTargets:
 
         Raises:
           ValueError: if the data set cannot be the one that was written, or
-            `temperature` is not the one that the targets depend on.
+            `temperature` is not the one that the targets depend on. Inside
+            `Distiller.fit` and `evaluate` also instead of the errors below.
           tf.errors.InvalidArgumentError: while iterating, if an example is not
-            the one that was written.
+            the one that was written, or a shard is another store's.
           tf.errors.FailedPreconditionError: while iterating, if the data set
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
