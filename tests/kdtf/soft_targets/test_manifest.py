@@ -100,6 +100,10 @@ CHANGES = {
     "examples: a fraction": with_all(examples=22.0),
     "batches: 0": with_all(batches=0),
     "batches: others": with_all(batches=5),
+    "batches: huge": lambda content: (
+        content.update(batches=2**62),
+        content["identity"].update(batches=2**62),
+    ),
     "files: a list": with_all(files=[]),
     "files: none": with_all(files={}),
     "files: one missing": lambda c: c["files"].popitem(),

@@ -59,6 +59,14 @@ def test_what_a_shard_holds(tmp_path):
     assert shards.sha256(path) == digest
 
 
+def test_a_shard_holds_no_more_than_its_own_batches(tmp_path):
+    identity = stores.write(tmp_path)._manifest.identity
+    first, second = (tmp_path / identity.shard(0, index) for index in (0, 1))
+    first.write_bytes(first.read_bytes() + second.read_bytes())
+    with pytest.raises(ValueError, match=r"shard00000.*not written there"):
+        shards.look_at(first, identity, 0, 0)
+
+
 def test_an_empty_file_is_no_shard(tmp_path):
     identity = stores.write(tmp_path)._manifest.identity
     path = tmp_path / identity.shard(0, 0)

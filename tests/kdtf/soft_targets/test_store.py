@@ -238,17 +238,19 @@ def test_a_shard_of_another_store_is_noticed(tmp_path):
 
 
 def test_a_shard_of_other_classes_is_noticed(tmp_path):
-    store = stores.write(tmp_path / "a")
+    data = stores.dataset(3, 9)
+    store = stores.write(tmp_path / "a", data=data)
     stores.write(
         tmp_path / "b",
         lambda x: np.zeros((len(x), 3), np.float32),
+        data,
         fingerprint="three classes",
     )
     shards = [sorted((tmp_path / name).glob("*.tfrecord"))[1] for name in "ab"]
     shards[0].write_bytes(shards[1].read_bytes())
     for _ in range(20):  # whichever operation runs first
         with pytest.raises(FAILURES, match="a shard of another store"):
-            stores.read(store.join(stores.dataset()))
+            stores.read(store.join(data))
 
 
 def test_what_is_no_store_is_not_opened(tmp_path):
