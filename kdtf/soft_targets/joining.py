@@ -67,7 +67,8 @@ def _join_batches(directory, manifest, dataset, augment):
         stored = stored.rebatch(chunk)
         stored = _with_length(stored, math.ceil(count / chunk))
         positions = tf.data.Dataset.range(0, count, chunk)
-        joined = _zip(shown, stored, positions, manifest)
+        placed = tf.data.Dataset.zip((stored, positions))
+        joined = _zip(shown, placed, manifest)
         whole = count % size == 0  # then the batch axis is static
         views.append(_in_chunks(joined, chunk, size, whole))
     joined = functools.reduce(tf.data.Dataset.concatenate, views)
@@ -82,12 +83,10 @@ def _join_written_batches(directory, manifest, dataset, augment):
         shown = _with_length(examples.view(dataset, view, augment), length)
         stored = _records(directory, manifest, view)
         stored = stored.map(_decoder(store_format.decode_one, manifest))
-        stored = _with_length(stored, length)
-        positions = stored.scan(
-            tf.constant(0, tf.int64),
-            lambda at, batch: (at + tf.size(batch["checksum"], tf.int64), at),
+        placed = _with_length(stored, length).scan(
+            tf.constant(0), lambda at, one: (at + _rows(one), (one, at))
         )
-        views.append(_zip(shown, stored, positions, manifest))
+        views.append(_zip(shown, placed, manifest))
     joined = functools.reduce(tf.data.Dataset.concatenate, views)
     return _with_length(joined, len(views) * length)
 
@@ -103,9 +102,13 @@ def _decoder(decode, manifest):
     )
 
 
-def _zip(shown, stored, positions, manifest):
+def _rows(stored):
+    return tf.size(stored["checksum"])
+
+
+def _zip(shown, placed, manifest):
     # In this order: the first one's end or excess is seen.
-    return tf.data.Dataset.zip((shown, stored, positions)).map(
+    return tf.data.Dataset.zip((shown, placed)).map(
         functools.partial(_attach, temperature=manifest.identity.temperature),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
@@ -155,20 +158,20 @@ def _require_written_batches(manifest, dataset, batched):
         )
 
 
-def _attach(element, stored, position, *, temperature):
+def _attach(element, placed, *, temperature):
     """A batch with its soft targets, if it is the one they were written for.
 
     Args:
       element: the batch, as the data set gives it.
-      stored: dict, what the store has for it.
-      position: int64, of its first example in the data set.
+      placed: what the store has for it, a dict, and the position of its first
+        example in the data set.
       temperature: float that the targets belong to, or None for any.
 
     Returns:
       The batch, with a dict as y.
     """
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-    stored = dict(stored)
+    stored, position = dict(placed[0]), tf.cast(placed[1], tf.int64)
     found = examples.checksums(x)
     _require_checksums(found, stored.pop("checksum"), position)
     joined = _targets(stored, temperature)

@@ -336,6 +336,9 @@ def test_time_axes_cannot_be_put_into_other_batches(tmp_path):
         list(store.join(clips().padded_batch(3)))
     with pytest.raises(FAILURES, match="with the same padding"):
         list(store.join(clips().padded_batch(2).map(pad_more)))
+    other = clips((3, 1, 4, 1, 9, 5, 2, 6, 5)).padded_batch(2)
+    with pytest.raises(FAILURES, match="as example 4 one of checksum"):
+        list(store.join(other))
 
 
 def test_time_axes_of_one_length_are_batched_at_will(tmp_path):
