@@ -1,5 +1,6 @@
 """A small data set, and soft targets of it, for the tests."""
 
+import numpy as np
 import tensorflow as tf
 
 import kdtf
@@ -30,3 +31,15 @@ def write(directory, teacher=None, data=None, **options):
 def contents(directory):
     """Dict from file name to bytes."""
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def relative_logits(teacher, x=None):
+    """A teacher's logits less the largest of each row, in float64."""
+    logits = np.float64(teacher(nets.inputs(22) if x is None else x))
+    return logits - logits.max(-1, keepdims=True)
+
+
+def read(joined):
+    """All batches of a joined data set in one: x, targets."""
+    batches = [(element[0], element[1]) for element in joined]
+    return tf.nest.map_structure(lambda *t: np.concatenate(t), *batches)

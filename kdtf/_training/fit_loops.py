@@ -10,6 +10,7 @@ from kdtf._training import (
     batch_groups,
     class_weights,
     compiled_steps,
+    data_errors,
     input_checks,
     multi_step,
     targets,
@@ -48,7 +49,8 @@ class FitLoops(keras.Model):
 
         Raises:
           ValueError: if the data hold no batch, or not what the loss needs, or
-            soft targets that were made at another temperature.
+            soft targets that were made at another temperature or for other
+            examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
         self._check_arrays(y)
@@ -65,7 +67,8 @@ class FitLoops(keras.Model):
             given.setdefault("shuffle", False)
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
-        history = super().fit(**given)
+        with data_errors.in_plain_words("x"):
+            history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
             raise ValueError(
@@ -85,9 +88,10 @@ class FitLoops(keras.Model):
         if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked
             self._check_arrays(y)
         sample_weight = targets.weights_beside(y, sample_weight)
-        return super().evaluate(
-            x, y, *args, sample_weight=sample_weight, **kwargs
-        )
+        with data_errors.in_plain_words("x"):
+            return super().evaluate(
+                x, y, *args, sample_weight=sample_weight, **kwargs
+            )
 
     def train_on_batch(
         self,

@@ -1,15 +1,13 @@
 """What `SoftTargets.write` refuses before it writes anything."""
 
-import keras
 import tensorflow as tf
 
 from kdtf import _atomic
-from kdtf._math import arguments
-from kdtf.ensemble import Ensemble
+from kdtf.soft_targets import examples
 from kdtf.soft_targets import format as store_format
 
 
-def require_options(dtype, top_k, views, augment, shards):
+def require_options(dtype, top_k, views, augment, shards, batch_size):
     """Raises ValueError if an option of `write` cannot be right."""
     if dtype not in store_format.DTYPES:
         raise ValueError(
@@ -17,10 +15,11 @@ def require_options(dtype, top_k, views, augment, shards):
             f"Received: dtype={dtype!r}"
         )
     counts = {"views": views, "shards": shards}
-    if top_k is not None:
-        counts["top_k"] = top_k
+    for name, count in (("top_k", top_k), ("batch_size", batch_size)):
+        if count is not None:
+            counts[name] = count
     for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
+        if type(count) is not int or count < 1:
             raise ValueError(
                 f"`{name}` must be a positive integer. "
                 f"Received: {name}={count!r}"
@@ -32,51 +31,60 @@ def require_options(dtype, top_k, views, augment, shards):
         )
 
 
-def require_teacher(teacher, temperature, top_k):
-    """Raises ValueError if a teacher or its temperature cannot be right."""
-    if not isinstance(teacher, keras.Model):
-        raise ValueError(
-            "`teacher` must be a keras.Model, whose weights identify "
-            f"it. Received: {teacher!r}"
-        )
-    if temperature is not None:
-        arguments.check_temperature(temperature)
-    elif depends_on_temperature(teacher, top_k):
-        raise ValueError(
-            "`temperature` must be given: the soft targets of an arithmetic "
-            "ensemble, and those of `top_k`, depend on it. Received: "
-            "temperature=None"
-        )
-
-
-def depends_on_temperature(teacher, top_k):
-    """Whether the soft targets hold for the one temperature they are made at.
-
-    Those of an arithmetic ensemble do, and so does the tail of `top_k`.
-    """
-    if isinstance(teacher, Ensemble) and teacher.combine == "arithmetic":
-        return True
-    return top_k is not None
-
-
-def count_batches(dataset):
-    """The number of batches; raises ValueError if it cannot be known."""
-    if not isinstance(dataset, tf.data.Dataset):
-        raise ValueError(
-            f"`dataset` must be a tf.data.Dataset. Received: {dataset!r}"
-        )
+def require_length(dataset):
+    """The number of batches, None if unknown; ValueError if it cannot be."""
     count = int(dataset.cardinality())
+    if count == tf.data.UNKNOWN_CARDINALITY:
+        return None
     if count < 1:
-        what = {
-            int(tf.data.INFINITE_CARDINALITY): "an infinite data set",
-            int(tf.data.UNKNOWN_CARDINALITY): "one of unknown length (see "
-            "`tf.data.experimental.assert_cardinality`)",
-        }.get(count, "an empty one")
+        endless = count == tf.data.INFINITE_CARDINALITY
+        what = "an infinite data set" if endless else "an empty one"
         raise ValueError(
-            "`dataset` must be finite, of known length and not empty. "
-            f"Received: {what}"
+            f"`dataset` must be finite and not empty. Received: {what}"
         )
     return count
+
+
+def require_steady(dataset, augment, starts):
+    """Raises ValueError if data are not the same each time they are read.
+
+    Args:
+      dataset: as it was given, in batches, to tell what is not the same.
+      augment: what its examples are changed by, or None.
+      starts: what `examples.start` found, with `augment`, in two readings.
+    """
+    (x, first), (_, second) = starts
+    if x is None:
+        raise ValueError(
+            "`dataset` must be finite and not empty. Received: an empty one"
+        )
+    if first == second:
+        return
+    if augment is not None and _is_steady(dataset):
+        raise ValueError(
+            "`augment` must be stateless: make all that is random of its "
+            "`seed`, by tf.random.stateless_uniform and the like. Received: "
+            "one that changed the same examples to others when called again"
+        )
+    raise ValueError(
+        "`dataset` must give the same examples in the same order each time it "
+        "is read. Shuffle (and augment at random) what `join` returns, or give "
+        "`shuffle` a seed and reshuffle_each_iteration=False. Received: a data "
+        "set whose first examples are others when it is read again"
+    )
+
+
+def _is_steady(dataset):
+    return len({examples.start(dataset)[1] for _ in range(2)}) == 1
+
+
+def require_top_k(top_k, classes):
+    """Raises ValueError if there are not more than `top_k` classes."""
+    if top_k is not None and top_k >= classes:
+        raise ValueError(
+            f"`top_k` must be below the number of classes, {classes}. "
+            f"Received: top_k={top_k}"
+        )
 
 
 def require_same(directory, before, now):

@@ -4,8 +4,12 @@ An element is `x`, `(x, y)` or `(x, y, sample_weight)`, as everywhere in Keras;
 x is a tensor or a structure of tensors.
 """
 
+import hashlib
+
 import keras
 import tensorflow as tf
+
+_EXAMPLES_OF_START = 64
 
 # Launching an operation costs more than what it does to a small batch.
 _EXAMPLES_AT_ONCE = 1024
@@ -105,15 +109,39 @@ def prompt(dataset):
     return dataset.with_options(options)
 
 
-def first_inputs(dataset):
-    """The x of a data set's first batch."""
-    return inputs(next(iter(prompt(dataset.take(1)))))
+def size(x):
+    """How many examples a batch of values has: int."""
+    return int(_size(x))
+
+
+def start(dataset):
+    """The x of a data set's first batch, and a hash of its first examples.
+
+    Of some more than the first batch, if that is small: a data set that is
+    shuffled may begin with the same few examples again.
+
+    Returns:
+      x, None if there is no batch; str.
+    """
+    first, count, digest = None, 0, hashlib.sha256()
+    for element in prompt(dataset):
+        x = inputs(element)
+        first = x if first is None else first
+        digest.update(checksums(x).numpy().tobytes())
+        count += size(x)
+        if count >= _EXAMPLES_OF_START:
+            break
+    return first, digest.hexdigest()
 
 
 def batch_size(dataset):
     """How many examples the first batch of a data set has."""
     static = _specs(dataset)[0].shape[0]
-    return int(_size(first_inputs(dataset))) if static is None else static
+    if static is not None:
+        return static
+    for element in prompt(dataset.take(1)):
+        return size(inputs(element))
+    raise ValueError("`dataset` must not be empty. Received: no batch")
 
 
 def at_once(dataset, *, batched):
@@ -128,6 +156,8 @@ def at_once(dataset, *, batched):
     """
     bytes_an_example = 1
     for spec in tf.nest.flatten(dataset.element_spec):
+        if isinstance(spec, tf.NoneTensorSpec):
+            continue
         shape = getattr(spec, "shape", tf.TensorShape(None))
         shape = shape[1:] if batched else shape
         if not (isinstance(spec, tf.TensorSpec) and shape.is_fully_defined()):

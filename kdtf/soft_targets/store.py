@@ -1,17 +1,15 @@
 """SoftTargets: a teacher's outputs on disk, for any number of students."""
 
-import functools
-import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from kdtf._training import targets
-from kdtf.soft_targets import examples, writer
+from kdtf._training import data_errors
 from kdtf.soft_targets import format as store_format
+from kdtf.soft_targets import joining, manifest, shards, writer
 
 
 class SoftTargets:
@@ -70,8 +68,8 @@ class SoftTargets:
                 "`SoftTargets.write` has finished. "
                 f"Received: {directory}, {what}"
             )
-        self._manifest = store_format.read_manifest(self._directory)
-        for name, size in self._manifest.bytes.items():
+        self._manifest = manifest.read(self._directory)
+        for name, (size, _) in self._manifest.files.items():
             path = self._directory / name
             found = path.stat().st_size if path.exists() else 0
             if found != size:
@@ -85,9 +83,11 @@ class SoftTargets:
     def write(
         cls,
         directory: str | os.PathLike,
-        teacher: keras.Model,
-        dataset: tf.data.Dataset,
+        teacher: Callable,
+        dataset: Any,
         *,
+        fingerprint: str | None = None,
+        batch_size: int | None = None,
         dtype: str = "float16",
         temperature: float | None = None,
         top_k: int | None = None,
@@ -102,14 +102,24 @@ class SoftTargets:
         after the last complete shard, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
         it returns at once; it then recognises the data set by its structure,
-        length and first batch, while `join` checks every example.
+        length and first examples, while `join` checks every one.
 
         Args:
           directory: path of a folder: new, empty, or this store's own.
-          teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, that returns
-            logits `[batch, ..., classes]`; it runs in inference mode.
-          dataset: batched `tf.data.Dataset` of known length, `x`, `(x, y)` or
-            `(x, y, sample_weight)`, in the same order each time.
+          teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, with its trained
+            weights, that returns logits `[batch, ..., classes]`; it runs in
+            inference mode. Or any other callable from x to logits, such as a
+            SavedModel or a Python function: it gets eager tensors, batch by
+            batch (the first one twice), and may return a NumPy array.
+          dataset: `x`, `(x, y)` or `(x, y, sample_weight)`, in the same order
+            each time, as a batched `tf.data.Dataset`, as a
+            `keras.utils.PyDataset`, whose batches are taken in the order of
+            their indices, or as arrays. The time axis of x and of the logits
+            may differ from batch to batch, as `padded_batch` makes it.
+          fingerprint: str that names the teacher, required if it has no Keras
+            weights to be known by; change it when the teacher changes. Beside
+            weights, both count.
+          batch_size: int, for arrays alone; None for 32.
           dtype: "float16", "float32" or "bfloat16", of the stored logits.
           temperature: float T > 0, required for an arithmetic ensemble and for
             `top_k`; all other targets hold for any temperature.
@@ -122,30 +132,35 @@ class SoftTargets:
             and student then see the same augmented inputs (consistent
             teaching). None for the inputs as they are.
           shards: int, number of files per view, and of points at which a
-            killed run resumes.
+            killed run resumes. For data of unknown length there are more: the
+            first `shards` hold one batch each, the next two, then four.
           verbose: 0 for no progress bar.
 
         Returns:
           The `SoftTargets`.
 
         Raises:
-          ValueError: if an argument is invalid, the teacher's logits are not
-            finite, or the directory holds something else, which then stays as
-            it was.
+          ValueError: if an argument is invalid, the data are not the same when
+            they are read again, the teacher's logits are not finite, a shard
+            that is there already is damaged or not this store's, or the
+            directory holds something else, which then stays as it was.
           OSError: if the files cannot be written.
         """
-        writer.write(
-            directory,
-            teacher,
-            dataset,
-            dtype=dtype,
-            temperature=temperature,
-            top_k=top_k,
-            views=views,
-            augment=augment,
-            shards=shards,
-            verbose=verbose,
-        )
+        with data_errors.in_plain_words("dataset"):
+            writer.write(
+                directory,
+                teacher,
+                dataset,
+                fingerprint=fingerprint,
+                batch_size=batch_size,
+                dtype=dtype,
+                temperature=temperature,
+                top_k=top_k,
+                views=views,
+                augment=augment,
+                shards=shards,
+                verbose=verbose,
+            )
         return cls(directory)
 
     def __len__(self) -> int:
@@ -155,7 +170,7 @@ class SoftTargets:
     @property
     def nbytes(self) -> int:
         """Bytes of all shards."""
-        return sum(self._manifest.bytes.values())
+        return self._manifest.nbytes
 
     @property
     def bytes_per_example(self) -> float:
@@ -166,24 +181,21 @@ class SoftTargets:
         """Reads all that is stored.
 
         Raises:
-          ValueError: if a byte is not as it was written; names the file.
+          ValueError: if a byte is not as it was written, or a file has taken
+            the place of another; names the file.
         """
-        for name in self._manifest.bytes:
-            records = self._records([name])
-            try:
-                for _ in records:
-                    pass
-            except tf.errors.OpError as error:
+        for name, (_, digest) in self._manifest.files.items():
+            path = self._directory / name
+            if shards.sha256(path) != digest:
                 raise ValueError(
                     "`directory` must hold soft targets as they were written: "
                     "delete it and write them again. Received: "
-                    f"{self._directory / name}, which is damaged "
-                    f"({error.message})"
-                ) from error
+                    f"{path}, which is damaged, or was written elsewhere"
+                )
 
     def join(
         self,
-        dataset: tf.data.Dataset,
+        dataset: Any,
         *,
         temperature: float | None = None,
         augment: Callable | None = None,
@@ -194,10 +206,13 @@ class SoftTargets:
         example is checked. Shuffle the joined data set, before batching it.
 
         Args:
-          dataset: the `tf.data.Dataset` that was written, in the same order,
-            unbatched or in batches, which come out in the size of the first.
-          temperature: float, that of the `Distiller`; required if the targets
-            depend on it.
+          dataset: the data that were written, in the same order. A
+            `tf.data.Dataset` may be unbatched or in other batches, which come
+            out in the size of the first; if the time axis of the targets
+            differs from batch to batch, it must be in the same batches. Arrays
+            come out as single examples, a `PyDataset` in its batches.
+          temperature: float, that of the `Distiller`, if it is to be checked
+            here already: targets that depend on it carry theirs with them.
           augment: what `write` was given.
 
         Returns:
@@ -212,175 +227,22 @@ class SoftTargets:
 
         Raises:
           ValueError: if the data set cannot be the one that was written, or
-            `temperature` is not the one that the targets depend on.
+            `temperature` is not the one that the targets depend on. Inside
+            `Distiller.fit` and `evaluate` also instead of the errors below.
           tf.errors.InvalidArgumentError: while iterating, if an example is not
-            the one that was written.
+            the one that was written, or a shard is another store's.
           tf.errors.FailedPreconditionError: while iterating, if the data set
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
         """
-        identity = self._manifest.identity
         self._require_temperature(temperature)
-        if identity.views > 1 and augment is None:
-            raise ValueError(
-                "`augment` must be the function that the soft targets were "
-                f"written with, for {identity.views} views. "
-                "Received: augment=None"
-            )
-        if examples.is_batched(dataset, identity.examples):
-            joined = self._join_batches(dataset, augment)
-        else:
-            self._require_length(dataset, len(self), "examples")
-            batches = dataset.batch(examples.at_once(dataset, batched=False))
-            joined = _with_length(
-                self._join_batches(batches, augment).unbatch(),
-                identity.views * len(self),
-            )
-        options = tf.data.Options()
-        # By files, workers would pair their labels with others' targets.
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
-        return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
-
-    def _join_batches(self, dataset, augment):
-        """`join` of a batched data set."""
-        size = examples.batch_size(dataset)
-        length = math.ceil(len(self) / size)
-        self._require_length(dataset, length, f"batches of {size}")
-        chunk = size * max(1, examples.at_once(dataset, batched=True) // size)
-        views = []
-        for view in range(self._manifest.identity.views):
-            shown = examples.view(dataset, view, augment)
-            shown = _in_chunks(_with_length(shown, length), size, chunk)
-            stored = self._stored(view).rebatch(chunk)
-            stored = _with_length(stored, math.ceil(len(self) / chunk))
-            # In this order: the first one's end or excess is seen.
-            joined = tf.data.Dataset.zip(
-                (shown, stored, tf.data.Dataset.range(0, len(self), chunk))
-            ).map(
-                functools.partial(
-                    _attach, temperature=self._manifest.identity.temperature
-                ),
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            whole = len(self) % size == 0  # then the batch axis is static
-            views.append(_in_chunks(joined, chunk, size, whole))
-        joined = functools.reduce(tf.data.Dataset.concatenate, views)
-        return _with_length(joined, len(views) * length)
-
-    def _stored(self, view):
-        """The stored arrays of a view, in batches of several records."""
-        identity = self._manifest.identity
-        names = [identity.shard(view, i) for i in range(identity.shards)]
-        return self._records(names, together=16)
-
-    def _records(self, names, together=1):
-        """The records of shards, decoded, several at a time."""
-        paths = [str(self._directory / name) for name in names]
-        decode = functools.partial(
-            store_format.decode, fields=self._manifest.fields()
-        )
-        return tf.data.TFRecordDataset(paths).batch(together).map(decode)
+        return joining.join(self._directory, self._manifest, dataset, augment)
 
     def _require_temperature(self, temperature):
         stored = self._manifest.identity.temperature
-        if stored is not None and temperature != stored:
+        if None not in (stored, temperature) and temperature != stored:
             raise ValueError(
                 "`temperature` must be the one that the soft targets were "
                 f"written at, {stored}: they depend on it. "
                 f"Received: temperature={temperature}"
             )
-
-    def _require_length(self, dataset, length, unit):
-        found = int(dataset.cardinality())
-        if found not in (length, int(tf.data.UNKNOWN_CARDINALITY)):
-            infinite = int(tf.data.INFINITE_CARDINALITY)
-            received = "infinitely many" if found == infinite else found
-            raise ValueError(
-                "`dataset` must be the one that was written, of "
-                f"{len(self)} examples, which is {length} {unit}. "
-                f"Received: {received} {unit}"
-            )
-
-
-def _in_chunks(dataset, size, chunk, drop_remainder=False):
-    """Batches of `size` as batches of `chunk`."""
-    if size == chunk:
-        return dataset
-    return dataset.rebatch(chunk, drop_remainder=drop_remainder)
-
-
-def _with_length(dataset, length):
-    return dataset.apply(tf.data.experimental.assert_cardinality(length))
-
-
-def _attach(element, stored, position, *, temperature):
-    """A batch with its soft targets, if it is the one they were written for.
-
-    Args:
-      element: the batch, as the data set gives it.
-      stored: dict, what the store has for it.
-      position: int64, of its first example in the data set.
-      temperature: float that the targets belong to, or None for any.
-
-    Returns:
-      The batch, with a dict as y.
-    """
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-    stored = dict(stored)
-    found = examples.checksums(x)
-    _require_checksums(found, stored.pop("checksum"), position)
-    joined = _targets(stored, temperature)
-    if isinstance(y, dict):
-        joined = {**y, **joined}
-    elif y is not None:
-        joined = {"labels": y, **joined}
-    return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
-
-
-def _targets(stored, temperature):
-    """What is added to y, under the keys of `kdtf._training.targets`."""
-    logits = tf.cast(stored["logits"], tf.float32)
-    if "tail" in stored:
-        classes = tf.cast(stored["classes"], tf.int32)
-        parts = (logits, classes, stored["tail"])
-        found = dict(zip(targets.TOP_KEYS, parts, strict=True))
-    else:
-        found = {"teacher_logits": logits}
-    if temperature is not None:
-        # The key tells it; as the value any number per example will do.
-        key = targets.temperature_key(temperature)
-        found[key] = tf.fill(tf.shape(logits)[:1], temperature)
-    return found
-
-
-def _require_checksums(found, stored, position):
-    """Fails where an example is not the one that the teacher saw."""
-    sizes = (tf.size(found), tf.size(stored))
-    same_size = tf.debugging.Assert(
-        sizes[0] == sizes[1],
-        [
-            "`dataset` must have the examples that were written, in batches of "
-            "one size. Received: a batch of",
-            sizes[0],
-            "where the soft targets are",
-            sizes[1],
-        ],
-    )
-    with tf.control_dependencies([same_size] if same_size is not None else []):
-        same = tf.equal(found, stored)
-    first = tf.argmin(tf.cast(same, tf.int32))
-    tf.debugging.Assert(
-        tf.reduce_all(same),
-        [
-            "`dataset` must be the one that was written, in the same order "
-            "(and with the same `augment`). Received: as example",
-            position + first,
-            "one of checksum",
-            found[first],
-            "where the soft targets' is",
-            stored[first],
-        ],
-    )

@@ -2,28 +2,27 @@
 
 import contextlib
 import fcntl
-import hashlib
+import functools
+import itertools
+import operator
 import os
 import pathlib
 
 import keras
-import numpy as np
-import tensorflow as tf
 
-from kdtf import _atomic
-from kdtf._math import softmax
-from kdtf._math.top_logits import TopLogits
-from kdtf._training import teachers
-from kdtf.ensemble import Ensemble
-from kdtf.soft_targets import checks, examples
+from kdtf.soft_targets import checks, examples, inference, sources
 from kdtf.soft_targets import format as store_format
+from kdtf.soft_targets import manifest as store_manifest
+from kdtf.soft_targets import shards as shard_files
 
 
 def write(
     directory,
     teacher,
-    dataset,
+    data,
     *,
+    fingerprint,
+    batch_size,
     dtype,
     temperature,
     top_k,
@@ -33,158 +32,140 @@ def write(
     verbose,
 ):
     """See `kdtf.SoftTargets.write`."""
-    checks.require_options(dtype, top_k, views, augment, shards)
-    checks.require_teacher(teacher, temperature, top_k)
-    batches = checks.count_batches(dataset)
+    checks.require_options(dtype, top_k, views, augment, shards, batch_size)
+    inference.require_teacher(teacher, fingerprint, temperature, top_k)
+    dataset = sources.batches(data, batch_size)
+    batches = checks.require_length(dataset)
     shown = [examples.view(dataset, v, augment) for v in range(views)]
-    x = examples.first_inputs(shown[0])
-    if not teacher.built:
-        teacher(x)
-    depends_on_t = checks.depends_on_temperature(teacher, top_k)
+    starts = [examples.start(shown[0]) for _ in range(2)]
+    checks.require_steady(dataset, augment, starts)
+    x, start = starts[0]
+    depends_on_t = inference.depends_on_temperature(teacher, top_k)
     identity = store_format.Identity(
-        teacher=_fingerprint(teacher),
+        teacher=inference.identify(teacher, fingerprint),
         examples=examples.signature(dataset),
-        first_batch=_sha256([examples.checksums(x).numpy().tobytes()]),
+        start=start,
         batches=batches,
         dtype=dtype,
         top_k=top_k,
         temperature=float(temperature) if depends_on_t else None,
         views=views,
-        shards=min(shards, batches),
+        shards=shards if batches is None else min(shards, batches),
     )
     directory = pathlib.Path(directory)
     if (directory / store_format.MANIFEST).exists():
-        finished = store_format.read_manifest(directory)
+        finished = store_manifest.read(directory)
         checks.require_same(directory, finished.identity, identity)
         (directory / store_format.UNFINISHED).unlink(missing_ok=True)
         return
-    classes, entries = _output_shape(teacher, x, top_k)
-    fields = store_format.fields(identity, classes, entries)
-    infer = _inference(teacher, fields, temperature, top_k)
-    with _opened(directory, identity):
-        _write_shards(directory, identity, infer, shown, verbose)
-        manifest = _manifest(directory, identity, classes, entries)
-        store_format.write_manifest(directory, manifest)
-
-
-def _manifest(directory, identity, classes, entries):
-    """The `Manifest` of a directory that has all of its shards."""
-    paths = [
-        directory / identity.shard(view, shard)
-        for view in range(identity.views)
-        for shard in range(identity.shards)
-    ]
-    fields = store_format.fields(identity, classes, entries)
-    return store_format.Manifest(
-        identity=identity,
-        classes=classes,
-        entries=entries,
-        examples=_count_examples(paths[: identity.shards], fields),
-        bytes={path.name: path.stat().st_size for path in paths},
+    classes, axes = inference.output_shape(teacher, x)
+    checks.require_top_k(top_k, classes)
+    infer = inference.function(
+        teacher,
+        store_format.fields(identity, classes, [None] * axes),
+        classes,
+        temperature=temperature,
+        top_k=top_k,
     )
+    with _opened(directory, identity):
+        _write_all(directory, identity, infer, shown, classes, verbose)
 
 
-def _write_shards(directory, identity, infer, shown, verbose):
-    """Writes the shards that are missing."""
-    total = identity.views * identity.batches
+def _write_all(directory, identity, infer, shown, classes, verbose):
+    """Writes the shards that are missing, and then the manifest."""
+    batches, names, found = identity.batches, [], []
+    total = None if batches is None else batches * identity.views
     bar = keras.utils.Progbar(total, verbose=verbose, unit_name="batch")
     for view, dataset in enumerate(shown):
-        missing = [
-            shard
-            for shard in range(identity.shards)
-            if not (directory / identity.shard(view, shard)).exists()
-        ]
-        if not missing:
-            continue
-        batch = identity.first_batch_of(missing[0])
-        inputs = _inputs(dataset, batch, identity.batches)
-        for shard in range(missing[0], identity.shards):
-            with _shard_writer(directory / identity.shard(view, shard)) as put:
-                while batch < identity.first_batch_of(shard + 1):
-                    arrays = infer(next(inputs))
-                    _require_finite(arrays, batch, identity.dtype)
-                    put(store_format.encode(arrays))
-                    batch += 1
-                    bar.update(view * identity.batches + batch)
+        summaries = _write_view(
+            directory, identity, view, dataset, infer, batches, bar
+        )
+        names += [identity.shard(view, i) for i in range(len(summaries))]
+        found.append(functools.reduce(operator.add, summaries))
+        batches = found[0].batches
+    of_one_view = {(view.batches, view.examples) for view in found}
+    if len(of_one_view) > 1:
+        raise ValueError(
+            "`dataset` must give the same examples each time it is read. "
+            "Received: views of (batches, examples) "
+            f"{[(view.batches, view.examples) for view in found]}"
+        )
+    manifest = store_manifest.Manifest(
+        identity=identity,
+        classes=classes,
+        entries=functools.reduce(operator.add, found).entries,
+        examples=found[0].examples,
+        batches=batches,
+        files={
+            name: [
+                (directory / name).stat().st_size,
+                shard_files.sha256(directory / name),
+            ]
+            for name in names
+        },
+    )
+    with shard_files.clear_errors(directory / store_format.MANIFEST):
+        store_manifest.write(directory, manifest)
+
+
+def _write_view(directory, identity, view, dataset, infer, batches, bar):
+    """Writes the shards of a view that are missing.
+
+    Args:
+      batches: int, of the view; None if that is not known yet.
+
+    Returns:
+      The `Summary` of every shard.
+    """
+    found = _complete_shards(directory, identity, view)
+    batch = sum(summary.batches for summary in found)
+    if batch == batches or batch < identity.first_batch_of(len(found)):
+        return found  # all of them, or up to a short one: the last
+    inputs = _inputs(dataset, batch, batches)
+    # The first batch of a shard is read before its file is made: there may be
+    # none.
+    while (x := next(inputs, None)) is not None:
+        path = directory / identity.shard(view, len(found))
+        rest = identity.first_batch_of(len(found) + 1) - batch - 1
+        with shard_files.writing(path) as put:
+            for one in itertools.chain([x], itertools.islice(inputs, rest)):
+                arrays = infer(one, batch)
+                lengths = arrays["logits"].shape[1:-1]
+                place = [view, batch, *lengths]
+                put(store_format.encode(arrays, identity.tag(), place))
+                batch += 1
+                bar.update(view * (batches or 0) + batch)
+        found.append(shard_files.look_at(path, identity, view, len(found)))
+    return found
+
+
+def _complete_shards(directory, identity, view):
+    """The `Summary` of every shard before the first that is missing."""
+    found = []
+    while (path := directory / identity.shard(view, len(found))).exists():
+        found.append(shard_files.look_at(path, identity, view, len(found)))
+    return found
 
 
 def _inputs(dataset, first, batches):
-    """Yields the x of every batch from `first` on."""
+    """Yields the x of every batch from `first` on.
+
+    Raises:
+      ValueError: if the data end before or after `batches`, unless that is
+        None.
+    """
     found = first
     for element in examples.prompt(dataset.skip(first).prefetch(2)):
-        yield examples.inputs(element)
         found += 1
-    if found != batches:
+        if batches is not None and found > batches:
+            break
+        yield examples.inputs(element)
+    if batches not in (None, found):
+        more = "more" if found > batches else found
         raise ValueError(
-            "`dataset` must yield as many batches as its cardinality says, "
-            f"{batches}. Received: a data set of {found}"
+            f"`dataset` must yield {batches} batches, as many as its "
+            f"cardinality or its first reading told. Received: {more}"
         )
-
-
-def _inference(teacher, fields, temperature, top_k):
-    """Function from x to the arrays of a record, and "finite" `[batch]`."""
-    teacher_logits = teachers.logits_function(teacher)
-    temperature = 1.0 if temperature is None else temperature
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def targets(x):
-        _, logits = teacher_logits(x, temperature)
-        logits = softmax.at_least_float32(logits)
-        # The softmax stays, and half precision keeps more of its digits.
-        logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
-        values = {"checksum": examples.checksums(x), "logits": logits}
-        if top_k is not None:
-            values |= TopLogits.of(logits, top_k, temperature)._asdict()
-        values = {n: tf.cast(values[n], fields[n][0]) for n in fields}
-        axes = list(range(1, logits.shape.rank))
-        finite = tf.reduce_all(tf.math.is_finite(logits), axes)
-        finite &= tf.reduce_all(tf.math.is_finite(values["logits"]), axes)
-        return {**values, "finite": finite}
-
-    return lambda x: {n: value.numpy() for n, value in targets(x).items()}
-
-
-def _require_finite(arrays, batch, dtype):
-    finite = arrays.pop("finite")
-    if not finite.all():
-        raise ValueError(
-            "`teacher` must return finite logits, whose distance from the "
-            f"largest of their row {dtype} can hold. Received: logits that are "
-            f"not, first in batch {batch}, row {int(np.argmin(finite))}"
-        )
-
-
-@contextlib.contextmanager
-def _shard_writer(path):
-    """Yields a function that appends a record to a shard, whole at the end."""
-    with _atomic.whole_file(path) as scratch:
-        with _clear_errors(path):
-            writer = tf.io.TFRecordWriter(str(scratch))
-
-        def put(record):
-            with _clear_errors(path):
-                writer.write(record)
-
-        try:
-            yield put
-        except BaseException:
-            with contextlib.suppress(tf.errors.OpError):
-                writer.close()
-            raise
-        with _clear_errors(path):
-            writer.close()
-
-
-@contextlib.contextmanager
-def _clear_errors(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise OSError(
-            f"Soft targets could not be written to {path}: {error.message}. "
-            "The complete shards are kept: make room and write again, with the "
-            "same arguments."
-        ) from error
 
 
 @contextlib.contextmanager
@@ -192,23 +173,18 @@ def _opened(directory, identity):
     """A directory that holds this unfinished store, and no other writer."""
     checks.require_store_or_empty(directory)
     is_new = not directory.exists()
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ValueError(
-            "`directory` must not be written by another process. "
-            f"Received: {directory}, which is"
-        ) from None
+    with shard_files.clear_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(directory, os.O_RDONLY)
+    _take(lock, directory)
     # From here on what is there is ours, to be removed where nothing is done.
     try:
         if (directory / store_format.UNFINISHED).exists():
-            before = store_format.read_identity(directory)
+            before = store_manifest.read_identity(directory)
             checks.require_same(directory, before, identity)
         else:
-            store_format.write_identity(directory, identity)
+            with shard_files.clear_errors(directory / store_format.UNFINISHED):
+                store_manifest.write_identity(directory, identity)
         yield
     except BaseException:
         if not any(directory.glob("*.tfrecord")):
@@ -221,59 +197,12 @@ def _opened(directory, identity):
         os.close(lock)
 
 
-def _fingerprint(teacher):
-    """Hash of the teacher's weights, and of how an ensemble combines them."""
-    parts = []
-    if isinstance(teacher, Ensemble):
-        parts.append(f"{teacher.combine} {teacher.weights_of_members}".encode())
-    for weight in teacher.weights:
-        value = np.asarray(weight)
-        parts.append(f"{value.dtype} {value.shape}".encode())
-        parts.append(value.tobytes())
-    return _sha256(parts)
-
-
-def _sha256(parts):
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _output_shape(teacher, x, top_k):
-    """The number of classes, and the axes between batch and classes."""
-    logits = teacher(x, training=False)
-    batch = tf.nest.flatten(x)[0].shape[0]
-    good = (
-        tf.is_tensor(logits)
-        and logits.dtype.is_floating
-        and logits.shape.rank >= 2
-        and logits.shape[0] == batch
-    )
-    if not good:
-        received = tf.nest.map_structure(
-            lambda t: f"{t.dtype.name} of shape {t.shape}", logits
-        )
+def _take(lock, directory):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
         raise ValueError(
-            "`teacher` must return logits [batch, ..., classes]. "
-            f"Received: {received} for a batch of {batch}"
-        )
-    *entries, classes = logits.shape[1:]
-    if top_k is not None and top_k >= classes:
-        raise ValueError(
-            f"`top_k` must be below the number of classes, {classes}. "
-            f"Received: top_k={top_k}"
-        )
-    return classes, entries
-
-
-def _count_examples(paths, fields):
-    only = {"checksum": fields["checksum"]}
-
-    def add(count, some):
-        rows = tf.size(store_format.decode(some, only)["checksum"])
-        return count + tf.cast(rows, tf.int64)
-
-    records = tf.data.TFRecordDataset([str(path) for path in paths]).batch(16)
-    counted = examples.prompt(records).reduce(tf.constant(0, tf.int64), add)
-    return int(counted)
+            "`directory` must not be written by another process. "
+            f"Received: {directory}, which is"
+        ) from None

@@ -150,3 +150,25 @@ def test_shuffle_may_be_given_by_position():
     history = distiller.fit(data, *positional)
     assert np.isfinite(history.history["loss"]).all()
     assert isinstance(data, tf.data.Dataset)
+
+
+@pytest.mark.parametrize("way", SLOW_WAYS)
+def test_what_is_wrong_with_soft_targets_is_said_first(tmp_path, way):
+    store = stores.write(tmp_path)
+    distiller = compiled(nets.linear(), **WAYS[way])
+    others = store.join(stores.dataset().map(lambda x, y: (x + 1, y)))
+    some = stores.dataset().take(3).filter(lambda *_: True)
+    (shard, *_) = sorted(tmp_path.glob("*.tfrecord"))
+    content = bytearray(shard.read_bytes())
+    content[-10] ^= 1
+    for data, message in (
+        (others, "^`dataset` must be the one that was written.*example 0 "),
+        (store.join(some), "^`x` must have as many elements"),
+        (store.join(stores.dataset()), "^`x` must come from files as they"),
+    ):
+        if "files" in message:
+            shard.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            distiller.fit(data, verbose=0)
+        with pytest.raises(ValueError, match=message):
+            distiller.evaluate(data, verbose=0)

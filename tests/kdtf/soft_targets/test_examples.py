@@ -64,6 +64,29 @@ def test_an_augmentation_may_change_shape_and_dtype():
     assert shown.element_spec[0].dtype == tf.bfloat16
 
 
+def test_the_start_is_more_than_a_small_first_batch():
+    x = nets.inputs(70)
+
+    def start(rows, batch):
+        return examples.start(
+            tf.data.Dataset.from_tensor_slices(rows).batch(batch)
+        )
+
+    first, digest = start(x, 1)
+    np.testing.assert_array_equal(first, x[:1])
+    assert digest == start(x, 1)[1] == start(x, 64)[1]
+    for row, noticed in ((0, True), (63, True), (64, False)):
+        other = x.copy()
+        other[row, 2] += 1
+        assert (start(other, 1)[1] != digest) == noticed
+    assert start(x[:0], 1)[0] is None
+
+
+def test_none_does_not_keep_examples_from_being_stacked():
+    data = stores.dataset().map(lambda x, y: (x, None))
+    assert examples.at_once(data, batched=True) == 1024
+
+
 @pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     (

@@ -1,13 +1,10 @@
-"""kdtf.soft_targets.format: records and manifests, as they lie on disk."""
-
-import json
+"""kdtf.soft_targets.format: records, as they lie on disk."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from kdtf.soft_targets import format as store_format
-from tests import stores
 
 
 def identity(**changes):
@@ -15,7 +12,7 @@ def identity(**changes):
         **{
             "teacher": "a",
             "examples": ["float32 [5]"],
-            "first_batch": "b",
+            "start": "b",
             "batches": 7,
             "dtype": "float16",
             "top_k": None,
@@ -40,51 +37,73 @@ def test_classes_take_the_smallest_integers(classes, dtype):
     assert fields["classes"] == (dtype, [2])
 
 
+def test_without_a_known_end_shards_double_in_size():
+    starts = [identity(batches=None).first_batch_of(s) for s in range(10)]
+    assert starts == [0, 1, 2, 3, 5, 7, 9, 13, 17, 21]
+
+
+def test_a_tag_tells_identities_apart():
+    tags = {
+        identity(**change).tag()
+        for change in ({}, {"teacher": "c"}, {"views": 2}, {"batches": None})
+    }
+    assert len(tags) == 4
+    assert {len(tag) for tag in tags} == {8}
+
+
+LOGITS = np.array([[0, -1], [-2, 0], [0, -3]], np.float16)
+CHECKSUM = np.array([1, 2, 3], np.int32)
+TAG = b"8 bytes."
+
+
+def encoded(rows, batch, tag=TAG):
+    arrays = {"checksum": CHECKSUM[rows], "logits": LOGITS[rows]}
+    return store_format.encode(arrays, tag, [0, batch])
+
+
 def test_records_are_examples_of_raw_little_endian_arrays():
     fields = store_format.fields(identity(), 2, [])
-    logits = np.array([[0, -1], [-2, 0], [0, -3]], np.float16)
-    checksum = np.array([1, 2, 3], np.int32)
-    records = [
-        store_format.encode(
-            {"checksum": checksum[rows], "logits": logits[rows]}
-        )
-        for rows in (slice(0, 2), slice(2, 3))
-    ]
+    records = [encoded(slice(0, 2), 0), encoded(slice(2, 3), 1)]
     features = tf.train.Example.FromString(records[0]).features.feature
     stored = features["logits"].bytes_list.value[0]
     np.testing.assert_array_equal(
-        np.frombuffer(stored, "<f2").reshape(-1, 2), logits[:2]
+        np.frombuffer(stored, "<f2").reshape(-1, 2), LOGITS[:2]
     )
-    together = store_format.decode(tf.constant(records), fields)
-    np.testing.assert_array_equal(together["logits"], logits)
-    np.testing.assert_array_equal(together["checksum"], checksum)
+    together = store_format.decode(tf.constant(records), fields, TAG)
+    np.testing.assert_array_equal(together["logits"], LOGITS)
+    np.testing.assert_array_equal(together["checksum"], CHECKSUM)
+    assert list(store_format.origins(records)) == [
+        (TAG, [0, 0], 2),
+        (TAG, [0, 1], 1),
+    ]
 
 
-def test_a_manifest_is_read_as_it_was_written(tmp_path):
-    manifest = store_format.Manifest(
-        identity=identity(top_k=3, temperature=0.1),
-        classes=10,
-        entries=[4],
-        examples=22,
-        bytes={"a": 1},
-    )
-    store_format.write_identity(tmp_path, manifest.identity)
-    assert store_format.read_identity(tmp_path) == manifest.identity
-    store_format.write_manifest(tmp_path, manifest)
-    assert store_format.read_manifest(tmp_path) == manifest
-    assert list(stores.contents(tmp_path)) == [store_format.MANIFEST]
+@pytest.mark.parametrize("shape", ((2, 3, 1), (2, 0, 4)))
+def test_a_record_may_have_lengths_of_its_own(shape):
+    batch, *lengths = shape
+    fields = store_format.fields(identity(top_k=2), 300, [None, None])
+    rng = np.random.default_rng(0)
+    arrays = {
+        "checksum": CHECKSUM[:batch],
+        "logits": rng.normal(size=(*shape, 2)).astype(np.float16),
+        "classes": rng.integers(0, 300, (*shape, 2)).astype(np.uint16),
+        "tail": rng.normal(size=shape).astype(np.float32),
+    }
+    record = store_format.encode(arrays, TAG, [1, 5, *lengths])
+    decoded = store_format.decode_one(tf.constant(record), fields, TAG)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(decoded[name], array)
+    assert list(store_format.origins([record])) == [(TAG, [1, 5, *lengths], 2)]
 
 
-def test_a_changed_manifest_is_damaged(tmp_path):
-    stores.write(tmp_path)
-    path = tmp_path / store_format.MANIFEST
-    content = json.loads(path.read_text())
-    for text in (
-        json.dumps({**content, "classes": 5}, indent=2) + "\n",
-        json.dumps(content),  # the same content, another text
-        "[]",
-        "",
-    ):
-        path.write_text(text)
-        with pytest.raises(ValueError, match="which is damaged"):
-            store_format.read_manifest(tmp_path)
+def test_records_of_another_store_are_not_decoded():
+    fields = store_format.fields(identity(), 2, [])
+    own, other = encoded(slice(0, 2), 0), encoded(slice(2, 3), 1, b"others'.")
+    without = tf.train.Example().SerializeToString()
+    for records in ([own, other], [own, without]):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="another store"
+        ):
+            store_format.decode(tf.constant(records), fields, TAG)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="another store"):
+        store_format.decode_one(tf.constant(other), fields, TAG)

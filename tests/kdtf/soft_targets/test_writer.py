@@ -1,20 +1,23 @@
 """Writing soft targets: resumed after any kill, refused where it must be."""
 
 import contextlib
+import errno
 import multiprocessing
+import os
 import pathlib
 import random
 import resource
+import shutil
 import time
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kdtf
+from kdtf import _atomic
 from kdtf.soft_targets import format as store_format
-from kdtf.soft_targets import writer
+from kdtf.soft_targets import manifest, shards, writer
 from tests import nets, slow_writer, stores
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -29,10 +32,10 @@ def killed_at_record(monkeypatch, record):
     """Makes the writer die as it is about to encode that record."""
     encode, count = store_format.encode, iter(range(record))
 
-    def counted(arrays):
+    def counted(*record):
         if next(count, None) is None:
             raise Killed
-        return encode(arrays)
+        return encode(*record)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(store_format, "encode", counted)
@@ -62,22 +65,21 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
 
 def test_complete_shards_are_not_computed_again(tmp_path, monkeypatch):
     seen = []
-    data = stores.dataset()
-    teacher = nets.linear(3)
+    linear = nets.linear(3)
 
-    class Watched(keras.Model):
-        def call(self, x):
-            tf.py_function(lambda x: seen.append(len(x)), [x], [])
-            return teacher(x)
+    def teacher(x):
+        seen.append(len(x))
+        return linear(x)
 
-    watched = Watched()
+    def write():
+        seen.clear()
+        stores.write(tmp_path, teacher, fingerprint="linear 3")
+
     with killed_at_record(monkeypatch, 4):
-        stores.write(tmp_path, watched, data)
-    seen.clear()
-    stores.write(tmp_path, watched, data)
+        write()
+    write()
     assert sum(seen) <= 4 + 6  # the first batch, for its shape; the last two
-    seen.clear()
-    stores.write(tmp_path, watched, data)
+    write()
     assert not seen
 
 
@@ -121,11 +123,6 @@ def test_ensembles_of_the_same_members_are_told_apart(tmp_path):
             stores.write(tmp_path, other, temperature=2.0)
 
 
-def test_a_teacher_that_was_never_called_is_built_first(tmp_path):
-    store = stores.write(tmp_path, keras.Sequential([keras.layers.Dense(4)]))
-    assert len(store) == 22
-
-
 def test_a_directory_that_holds_something_else_stays_as_it_is(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"`directory`.*thesis\.txt"):
@@ -135,49 +132,22 @@ def test_a_directory_that_holds_something_else_stays_as_it_is(tmp_path):
         stores.write(tmp_path / "thesis.txt")
 
 
-class Constant(keras.Model):
-    """Returns the same whatever it is given."""
-
-    def __init__(self, output):
-        super().__init__()
-        self.output_value = output
-
-    def call(self, x):
-        return self.output_value
-
-
-@pytest.mark.parametrize(
-    "output",
-    (
-        tf.zeros((4,)),
-        tf.zeros((3, 4)),
-        tf.zeros((4, 5), tf.int32),
-        [tf.zeros((4, 5)), tf.zeros((4, 5))],
-    ),
-    ids=("rank", "batch", "dtype", "list"),
-)
-def test_a_teacher_that_returns_no_logits_is_refused(tmp_path, output):
-    with pytest.raises(ValueError, match=r"`teacher`.*\[batch, ..., classes\]"):
-        stores.write(tmp_path / "store", Constant(output))
-    assert not (tmp_path / "store").exists()
-
-
 @pytest.mark.parametrize(
     ("value", "dtype"),
     ((np.nan, "float32"), (np.inf, "float16"), (-7e4, "float16")),
 )
 def test_logits_that_cannot_be_kept_are_named(tmp_path, value, dtype):
-    class Spoiled(keras.Model):
-        def call(self, x):
-            bad = tf.reduce_all(x == nets.inputs(22)[13], axis=-1)
-            column = tf.where(bad, value, 0.0)[:, None]
-            return tf.concat([column, tf.zeros((tf.shape(x)[0], 3))], axis=1)
+    def spoiled(x):
+        bad = (x == nets.inputs(22)[13]).numpy().all(axis=-1)
+        column = np.where(bad, value, 0.0)[:, None]
+        return np.concatenate([column, np.zeros((len(x), 3))], axis=1)
 
+    options = {"shards": 1, "fingerprint": "spoiled"}
     with pytest.raises(ValueError, match="batch 3, row 1"):
-        stores.write(tmp_path, Spoiled(), shards=1, dtype=dtype)
+        stores.write(tmp_path, spoiled, dtype=dtype, **options)
     assert not list(tmp_path.iterdir())
     if value == -7e4:
-        stores.write(tmp_path, Spoiled(), shards=1, dtype="bfloat16")
+        stores.write(tmp_path, spoiled, dtype="bfloat16", **options)
 
 
 @pytest.mark.parametrize(
@@ -189,13 +159,15 @@ def test_logits_that_cannot_be_kept_are_named(tmp_path, value, dtype):
         ({"top_k": 4, "temperature": 1.0}, "`top_k` must be below.*4"),
         ({"temperature": -1.0}, "`temperature`.*-1"),
         ({"views": 0}, "`views`.*0"),
+        ({"views": True}, "`views`.*True"),
         ({"views": 2}, "`augment` must be given"),
         ({"shards": 1.5}, r"`shards`.*1\.5"),
-        ({"teacher": lambda x: x}, "`teacher` must be a keras.Model"),
+        ({"batch_size": 0}, "`batch_size`.*0"),
+        ({"batch_size": 4}, "`batch_size` must not be given.*Dataset"),
         ({"data": [1, 2]}, "`dataset` must be a tf.data.Dataset"),
         ({"data": stores.dataset().repeat()}, "an infinite data set"),
-        ({"data": stores.dataset().filter(lambda x, y: True)}, "unknown"),
         ({"data": stores.dataset().take(0)}, "an empty one"),
+        ({"data": stores.dataset().filter(lambda x, y: False)}, "an empty one"),
     ),
 )
 def test_arguments_that_make_no_sense(tmp_path, options, message):
@@ -208,6 +180,200 @@ def test_an_arithmetic_ensemble_needs_a_temperature(tmp_path):
     ensemble = kdtf.Ensemble([nets.linear(3), nets.linear(4)])
     with pytest.raises(ValueError, match="`temperature` must be given"):
         stores.write(tmp_path, ensemble)
+
+
+@pytest.mark.parametrize("buffer", (2, 100))
+@pytest.mark.parametrize("batch", (1, 4))
+def test_data_in_another_order_each_time_are_refused(tmp_path, buffer, batch):
+    shuffled = stores.dataset(None).shuffle(buffer, seed=1).batch(batch)
+    with pytest.raises(ValueError, match=r"`dataset`.*reshuffle_each_iter"):
+        stores.write(tmp_path / "store", data=shuffled)
+    assert not (tmp_path / "store").exists()
+
+
+def test_data_shuffled_once_and_for_all_are_taken(tmp_path):
+    shuffled = (
+        stores.dataset(None)
+        .shuffle(22, seed=1, reshuffle_each_iteration=False)
+        .batch(4)
+    )
+    store = stores.write(tmp_path, data=shuffled)
+    assert len(list(store.join(shuffled))) == 6
+
+
+def test_data_that_can_be_read_once_only_are_refused(tmp_path):
+    batches = iter(stores.dataset().as_numpy_iterator())
+    once = tf.data.Dataset.from_generator(
+        lambda: batches, output_signature=stores.dataset().element_spec
+    )
+    with pytest.raises(ValueError, match="when it is read again"):
+        stores.write(tmp_path, data=once)
+
+
+def test_an_augmentation_with_a_state_is_named(tmp_path):
+    def augment(x, seed):
+        noise = tf.numpy_function(np.random.normal, [0.0], tf.float64)
+        return x + tf.cast(tf.ensure_shape(noise, []), x.dtype)
+
+    with pytest.raises(ValueError, match="`augment` must be stateless"):
+        stores.write(tmp_path, augment=augment)
+
+
+def unknown_length(data):
+    return data.filter(lambda *element: True)
+
+
+@pytest.mark.parametrize("record", (0, 1, 3, 5, 8, 21))
+def test_of_unknown_length_it_resumes_too(tmp_path, monkeypatch, record):
+    data = unknown_length(stores.dataset(2))  # 11 batches
+    options = {"data": data, "views": 2, "augment": lambda x, seed: x}
+    whole = stores.write(tmp_path / "whole", **options)
+    # 1 batch in each of three shards, 2 in the next three, and the rest.
+    sizes = [
+        shards.look_at(path, whole._manifest.identity, view, index).batches
+        for view in range(2)
+        for index, path in enumerate(
+            sorted((tmp_path / "whole").glob(f"view00{view}*"))
+        )
+    ]
+    assert sizes == [1, 1, 1, 2, 2, 2, 2] * 2
+    with killed_at_record(monkeypatch, record):
+        stores.write(tmp_path / "killed", **options)
+    complete = set((tmp_path / "killed").glob("*.tfrecord"))
+    ends = np.cumsum(sizes)
+    assert len(complete) == np.searchsorted(ends, record, "right")
+    stores.write(tmp_path / "killed", **options)
+    assert stores.contents(tmp_path / "whole") == stores.contents(
+        tmp_path / "killed"
+    )
+
+
+@pytest.mark.parametrize("count", (2, 6, 7, 10))
+def test_of_unknown_length_all_that_there_is_is_written(tmp_path, count):
+    data = unknown_length(stores.dataset(2, count))
+    store = stores.write(tmp_path, data=data)
+    assert len(store) == count
+    joined = store.join(data)
+    assert len(joined) == len(list(joined)) == -(-count // 2)
+    assert len(store.join(unknown_length(stores.dataset(None, count)))) == count
+
+
+def test_killed_between_its_last_shard_and_its_manifest(tmp_path, monkeypatch):
+    data = unknown_length(stores.dataset(2, 7))  # the last shard is not full
+    stores.write(tmp_path / "whole", data=data, shards=3)
+
+    def killed(*args):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(manifest, "write", killed)
+        stores.write(tmp_path / "killed", data=data, shards=3)
+    stores.write(tmp_path / "killed", data=data, shards=3)
+    assert stores.contents(tmp_path / "whole") == stores.contents(
+        tmp_path / "killed"
+    )
+
+
+@pytest.mark.parametrize(("second", "told"), ((14, 4), (30, "more")))
+def test_a_view_of_another_length_makes_no_store(tmp_path, second, told):
+    counts = iter((22, 22, 22, second))  # the start twice, and each view
+
+    def read():
+        yield from nets.inputs(next(counts))
+
+    data = tf.data.Dataset.from_generator(
+        read, output_signature=tf.TensorSpec([nets.FEATURES])
+    )
+    options = {"views": 2, "augment": lambda x, seed: x}
+    message = rf"must yield 6 batches.*Received: {told}"
+    with pytest.raises(ValueError, match=message):
+        stores.write(tmp_path, data=data.batch(4), **options)
+    with pytest.raises(ValueError, match="unfinished"):
+        kdtf.SoftTargets(tmp_path)
+
+
+def test_a_length_that_was_asserted_wrongly_is_named(tmp_path):
+    data = stores.dataset().apply(tf.data.experimental.assert_cardinality(9))
+    with pytest.raises(ValueError, match=r"`dataset` must have as many elem"):
+        stores.write(tmp_path / "store", data=data, shards=1)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil", ("foreign", "exchanged", "damaged", "cut off", "older")
+)
+def test_resuming_notices_a_shard_that_is_not_its_own(
+    tmp_path, monkeypatch, spoil
+):
+    folder, other = tmp_path / "store", tmp_path / "other"
+    with killed_at_record(monkeypatch, 5):
+        stores.write(folder)
+    first, second = sorted(folder.glob("*.tfrecord"))
+    if spoil == "foreign":
+        stores.write(other, nets.linear(4))
+        second.write_bytes((other / second.name).read_bytes())
+    elif spoil == "exchanged":
+        contents = first.read_bytes(), second.read_bytes()
+        first.write_bytes(contents[1])
+        second.write_bytes(contents[0])
+    elif spoil == "damaged":
+        content = bytearray(second.read_bytes())
+        content[len(content) // 2] ^= 1
+        second.write_bytes(content)
+    elif spoil == "cut off":
+        records = tf.data.TFRecordDataset(str(second)).take(1)
+        with tf.io.TFRecordWriter(str(second) + "x") as file:
+            file.write(next(iter(records)).numpy())
+        (second.parent / (second.name + "x")).replace(second)
+    else:  # a record without an origin, as version 1 wrote them
+        with tf.io.TFRecordWriter(str(second)) as file:
+            file.write(tf.train.Example().SerializeToString())
+    before = stores.contents(folder)
+    bad = first if spoil == "exchanged" else second
+    with pytest.raises(ValueError, match=rf"delete that file.*{bad.name}"):
+        stores.write(folder)
+    assert stores.contents(folder) == before
+    bad.unlink()
+    if spoil == "exchanged":  # the other one is written over
+        stores.write(folder).verify()
+    stores.write(tmp_path / "whole")
+    stores.write(folder)
+    assert stores.contents(folder) == stores.contents(tmp_path / "whole")
+
+
+def test_a_folder_that_vanishes(tmp_path):
+    folder, linear = tmp_path / "store", nets.linear(3)
+
+    def teacher(x):
+        if (folder / store_format.UNFINISHED).exists():
+            shutil.rmtree(folder)
+        return linear(x)
+
+    with pytest.raises(OSError, match=r"could not be written to.*shard00000"):
+        stores.write(folder, teacher, fingerprint="a")
+
+
+@pytest.mark.parametrize("name", ("UNFINISHED", "MANIFEST"))
+def test_a_disk_without_room_for_the_small_files(tmp_path, monkeypatch, name):
+    name = getattr(store_format, name)
+    write_whole = _atomic.write_whole
+
+    def full(path, content):
+        if path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_whole(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_atomic, "write_whole", full)
+        with pytest.raises(OSError, match=rf"{name}: .*No space left.*room"):
+            stores.write(tmp_path / "store")
+    assert len(stores.write(tmp_path / "store")) == 22
+
+
+def test_a_place_where_no_folder_can_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="could not be written to"):
+        stores.write(tmp_path / "file" / "store")
 
 
 def test_a_disk_that_fills_up(tmp_path):

@@ -1,0 +1,212 @@
+"""A teacher from the store's point of view: what names it, what it says."""
+
+import contextlib
+import hashlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kdtf._math import arguments, softmax
+from kdtf._math.top_logits import TopLogits
+from kdtf._training import teachers
+from kdtf.ensemble import Ensemble
+from kdtf.soft_targets import examples
+
+
+def require_teacher(teacher, fingerprint, temperature, top_k):
+    """Raises ValueError if a teacher, its name or temperature cannot be right.
+
+    Args:
+      teacher: a Keras model or layer, or another callable.
+      fingerprint: str that names it, or None.
+      temperature: float or None.
+      top_k: int or None.
+    """
+    if not callable(teacher):
+        raise ValueError(
+            "`teacher` must be a Keras model or another callable, from x to "
+            f"logits. Received: {teacher!r}"
+        )
+    if isinstance(teacher, keras.Layer) and not _is_built(teacher):
+        raise ValueError(
+            "`teacher` must have the weights it was trained to: one that was "
+            "never called or built would get random ones here. Call it on a "
+            "batch and load its weights. Received: "
+            f"{type(teacher).__name__} {teacher.name!r}, never built"
+        )
+    _require_name(teacher, fingerprint)
+    if temperature is not None:
+        arguments.check_temperature(temperature)
+    elif depends_on_temperature(teacher, top_k):
+        raise ValueError(
+            "`temperature` must be given: the soft targets of an arithmetic "
+            "ensemble, and those of `top_k`, depend on it. Received: "
+            "temperature=None"
+        )
+
+
+def depends_on_temperature(teacher, top_k):
+    """Whether the soft targets hold for the one temperature they are made at.
+
+    Those of an arithmetic ensemble do, and so does the tail of `top_k`.
+    """
+    if isinstance(teacher, Ensemble) and teacher.combine == "arithmetic":
+        return True
+    return top_k is not None
+
+
+def identify(teacher, fingerprint):
+    """Hash of all that tells one teacher from another.
+
+    Of its weights, of how an ensemble combines its members, and of the name
+    that the caller gave it.
+    """
+    digest = hashlib.sha256()
+    if fingerprint is not None:
+        digest.update(f"fingerprint {fingerprint}".encode())
+    if isinstance(teacher, Ensemble):
+        combined = f"{teacher.combine} {teacher.weights_of_members}"
+        digest.update(combined.encode())
+    for weight in _weights(teacher):
+        value = np.asarray(weight)
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def output_shape(teacher, x):
+    """The number of classes, and of the axes between batch and classes.
+
+    Raises:
+      ValueError: if the teacher does not return logits for x, a batch.
+    """
+    in_inference_mode = (
+        {"training": False} if isinstance(teacher, keras.Layer) else {}
+    )
+    logits = _as_logits(teacher(x, **in_inference_mode), examples.size(x))
+    return logits.shape[-1], logits.shape.rank - 2
+
+
+def function(teacher, fields, classes, *, temperature, top_k):
+    """Function from x and the batch's number to the arrays of a record.
+
+    A Keras model is traced. Any other callable runs eagerly, so that it may be
+    Python, and all that it returns is checked.
+
+    Args:
+      teacher: see `require_teacher`.
+      fields: what `format.fields` returned.
+      classes: int.
+      temperature: float or None.
+      top_k: int or None.
+    """
+    temperature = 1.0 if temperature is None else temperature
+    targets = _targets(fields, temperature, top_k)
+    in_graph = tf.function(autograph=False, reduce_retracing=True)
+    if isinstance(teacher, keras.Layer):
+        logits_of = teachers.logits_function(teacher)
+        run = in_graph(lambda x: targets(x, logits_of(x, temperature)[1]))
+    else:
+        finish = in_graph(targets)
+        rank = len(fields["logits"][1]) + 1
+
+        def run(x):
+            logits = _as_logits(teacher(x), examples.size(x))
+            if (logits.shape.rank, logits.shape[-1]) != (rank, classes):
+                raise ValueError(
+                    "`teacher` must return logits of the same classes for "
+                    f"every batch. Received: {classes} classes at first, later "
+                    f"logits of shape {logits.shape}"
+                )
+            return finish(x, logits)
+
+    def infer(x, batch):
+        arrays = {n: value.numpy() for n, value in run(x).items()}
+        _require_finite(arrays.pop("finite"), batch, fields["logits"][0].name)
+        return arrays
+
+    return infer
+
+
+def _targets(fields, temperature, top_k):
+    """Function from x and logits to a record's arrays, "finite" `[batch]`."""
+
+    def targets(x, logits):
+        logits = softmax.at_least_float32(logits)
+        # The softmax stays, and half precision keeps more of its digits.
+        logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
+        values = {"checksum": examples.checksums(x), "logits": logits}
+        if top_k is not None:
+            values |= TopLogits.of(logits, top_k, temperature)._asdict()
+        values = {n: tf.cast(values[n], fields[n][0]) for n in fields}
+        axes = list(range(1, logits.shape.rank))
+        finite = tf.reduce_all(tf.math.is_finite(logits), axes)
+        finite &= tf.reduce_all(tf.math.is_finite(values["logits"]), axes)
+        return {**values, "finite": finite}
+
+    return targets
+
+
+def _is_built(teacher):
+    members = teacher.members if isinstance(teacher, Ensemble) else [teacher]
+    return all(member.built for member in members)
+
+
+def _weights(teacher):
+    return teacher.weights if isinstance(teacher, keras.Layer) else []
+
+
+def _require_name(teacher, fingerprint):
+    if fingerprint is None and not _weights(teacher):
+        raise ValueError(
+            "`fingerprint` must be given for a teacher without weights of "
+            "Keras: a string that names it, and changes when it does. "
+            f"Received: fingerprint=None, teacher={teacher!r}"
+        )
+    if fingerprint is not None and not (
+        isinstance(fingerprint, str) and fingerprint
+    ):
+        raise ValueError(
+            "`fingerprint` must be a string that is not empty. "
+            f"Received: fingerprint={fingerprint!r}"
+        )
+
+
+def _as_logits(output, rows):
+    """What a teacher returned for a batch, as a tensor, if it is logits."""
+    logits = None
+    if not isinstance(output, list | tuple | dict):
+        with contextlib.suppress(TypeError, ValueError):
+            logits = tf.convert_to_tensor(output)
+    good = (
+        logits is not None
+        and logits.dtype.is_floating
+        and logits.shape.rank >= 2
+        and logits.shape[0] == rows
+    )
+    if not good:
+        raise ValueError(
+            "`teacher` must return logits [batch, ..., classes], a tensor or "
+            f"array of floats. Received: {_kind(output)} for a batch of {rows}"
+        )
+    return logits
+
+
+def _kind(output):
+    if isinstance(output, list | tuple | dict):
+        parts = tf.nest.map_structure(_kind, output)
+        return f"a {type(output).__name__}, {parts}"
+    if hasattr(output, "dtype") and hasattr(output, "shape"):
+        dtype = getattr(output.dtype, "name", output.dtype)
+        return f"{dtype} of shape {tuple(output.shape)}"
+    return f"a {type(output).__name__}"
+
+
+def _require_finite(finite, batch, dtype):
+    if not finite.all():
+        raise ValueError(
+            "`teacher` must return finite logits, whose distance from the "
+            f"largest of their row {dtype} can hold. Received: logits that are "
+            f"not, first in batch {batch}, row {int(np.argmin(finite))}"
+        )

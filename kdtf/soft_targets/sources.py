@@ -1,0 +1,148 @@
+"""The data that `write` and `join` take, as a `tf.data.Dataset`."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+_TAKEN = (
+    "a tf.data.Dataset, a keras.utils.PyDataset, or arrays x, (x, y) or "
+    "(x, y, sample_weight)"
+)
+_DEFAULT_BATCH = 32  # Keras's
+
+
+def batches(data, batch_size):
+    """The data in batches, as a teacher gets them.
+
+    Args:
+      data: see `kdtf.SoftTargets.write`.
+      batch_size: int, of arrays; None for 32.
+
+    Raises:
+      ValueError: if the data are of another kind, or endless.
+    """
+    if _is_batched_already(data):
+        if batch_size is not None:
+            raise ValueError(
+                "`batch_size` must not be given for data that come in batches "
+                f"already. Received: batch_size={batch_size!r} and a "
+                f"{type(data).__name__}"
+            )
+        return dataset(data)
+    return dataset(data).batch(batch_size or _DEFAULT_BATCH)
+
+
+def dataset(data):
+    """The data, batched or not as they came: arrays as single examples.
+
+    Args:
+      data: see `kdtf.SoftTargets.join`.
+
+    Raises:
+      ValueError: as `batches`.
+    """
+    if isinstance(data, keras.utils.PyDataset):
+        return _of_py_dataset(data)
+    if isinstance(data, tf.data.Dataset):
+        return data
+    return tf.data.Dataset.from_tensor_slices(_arrays(data))
+
+
+def _is_batched_already(data):
+    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset)
+
+
+def _arrays(data):
+    """Arrays of one length, in the structure they came in."""
+    arrays = [part for part in tf.nest.flatten(data) if part is not None]
+    if not arrays or not all(hasattr(a, "__array__") for a in arrays):
+        raise ValueError(
+            f"`dataset` must be {_TAKEN}. A Python generator can be read once "
+            "only: wrap a function that makes one by "
+            f"tf.data.Dataset.from_generator. Received: {_kind(data)}"
+        )
+    shapes = [np.shape(array) for array in arrays]
+    if len({shape[:1] for shape in shapes}) != 1 or () in shapes:
+        raise ValueError(
+            "`dataset` must be arrays whose first axis is the same. "
+            f"Received: arrays of the shapes {shapes}"
+        )
+    data = tf.nest.map_structure(
+        lambda a: a if a is None or tf.is_tensor(a) else np.asarray(a), data
+    )
+    # A list is several inputs, as in Keras, and not x, y and sample weights.
+    return (_tuples(data),) if isinstance(data, list) else _tuples(data)
+
+
+def _kind(data):
+    structured = isinstance(data, list | tuple | dict)
+    inner = [type(p).__name__ for p in tf.nest.flatten(data)[:3]]
+    return f"a {type(data).__name__}" + (f" of {inner}" if structured else "")
+
+
+def _of_py_dataset(data):
+    """The batches of a PyDataset in the order of their indices."""
+    count = data.num_batches
+    if count is None or count < 1:
+        received = "one that has none" if count == 0 else "one without end"
+        raise ValueError(
+            "`dataset` must be finite and not empty. Received: a "
+            f"{type(data).__name__}, {received}"
+        )
+    first = [_element(data, index) for index in range(min(count, 2))]
+    spec = tf.nest.map_structure(_spec, *first)
+
+    def read():
+        for index in range(count):
+            element = _element(data, index)
+            _require_fit(element, spec, index)
+            yield element
+
+    found = tf.data.Dataset.from_generator(read, output_signature=spec)
+    if len(spec) == 2 and _has_weights_alone(data):
+        found = found.map(lambda x, sample_weight: (x, None, sample_weight))
+    return found.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _element(data, index):
+    """Batch `index`, of arrays, without None, which no generator may yield."""
+    parts = keras.utils.unpack_x_y_sample_weight(data[index])
+    kept = tuple(part for part in parts if part is not None)
+    return _tuples(tf.nest.map_structure(np.asarray, kept))
+
+
+def _require_fit(element, spec, index):
+    specs, arrays = tf.nest.flatten(spec), tf.nest.flatten(element)
+    if len(specs) != len(arrays) or not all(
+        s.shape.is_compatible_with(a.shape) and s.dtype == a.dtype
+        for s, a in zip(specs, arrays, strict=True)
+    ):
+        raise ValueError(
+            "`dataset` must have batches like its first two. Where shapes "
+            "differ in other axes, make it a tf.data.Dataset by from_generator "
+            f"with an output_signature. Received: as batch {index} "
+            f"{[f'{a.dtype.name} {list(a.shape)}' for a in arrays]}, at first "
+            f"{[f'{s.dtype.name} {list(s.shape)}' for s in specs]}"
+        )
+
+
+def _has_weights_alone(data):
+    return keras.utils.unpack_x_y_sample_weight(data[0])[1] is None
+
+
+def _tuples(structure):
+    """The structure with its lists as tuples: tf.data stacks what is a list."""
+    if isinstance(structure, dict):
+        return {key: _tuples(part) for key, part in structure.items()}
+    if type(structure) in (list, tuple):
+        return tuple(_tuples(part) for part in structure)
+    return structure
+
+
+def _spec(*arrays):
+    """What fits all of them: None for an axis whose length differs."""
+    shapes = [array.shape[1:] for array in arrays]
+    common = tf.TensorShape(shapes[0])
+    for shape in shapes[1:]:
+        common = common.most_specific_compatible_shape(tf.TensorShape(shape))
+    return tf.TensorSpec([None, *common], arrays[0].dtype)
