@@ -272,6 +272,7 @@ class Distiller(SavedWithoutTeacher, FitLoops):
     def _targets(self, x, y, among=None):
         """The `Targets` of a batch, from the data and from the teacher."""
         targets.require_temperature(targets.temperature_of(y), self.temperature)
+        targets.require_head(y, self.head)
         runs_teacher = self._wants_soft_targets and self._teacher_logits
         batch = targets.from_data(y, beside_teacher=bool(runs_teacher))
         if not runs_teacher:

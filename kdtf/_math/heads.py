@@ -141,6 +141,10 @@ class SoftmaxHead:
         """`[..., classes]` at T = 1."""
         return tf.nn.softmax(logits)
 
+    def to_be_stored(self, logits):
+        """Logits of the same softmax, of which half precision keeps more."""
+        return logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+
     def predictions(self, logits):
         """What Keras's own metrics get: logits, whose order is enough."""
         return logits
@@ -252,6 +256,10 @@ class SigmoidHead:
     def probabilities(self, logits):
         """`[..., labels]` at T = 1."""
         return tf.sigmoid(logits)
+
+    def to_be_stored(self, logits):
+        """Logits as they are: a sigmoid depends on each."""
+        return logits
 
     def predictions(self, logits):
         """What Keras's own metrics get: probabilities, as they expect."""

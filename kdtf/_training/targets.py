@@ -13,6 +13,7 @@ TOP_KEYS = ("teacher_top_logits", "teacher_top_classes", "teacher_tail")
 KEYS = ("labels", "teacher_logits", *TOP_KEYS)
 
 _TEMPERATURE = "teacher_temperature="
+_HEAD = "teacher_head="
 
 
 class Targets(NamedTuple):
@@ -40,6 +41,39 @@ def temperature_key(temperature):
     return f"{_TEMPERATURE}{float(temperature)!r}"
 
 
+def head_key(head):
+    """The key of y by which stored logits tell the head they are for.
+
+    Those for a softmax are shifted by a number a row, which a sigmoid would
+    take for something else.
+    """
+    return f"{_HEAD}{head}"
+
+
+def require_head(y, head):
+    """Raises if targets tell that they are for another head.
+
+    Args:
+      y: as a data set gives it.
+      head: str.
+
+    Raises:
+      ValueError: if they do.
+    """
+    keys = y if isinstance(y, dict) else ()
+    found = [str(key) for key in keys if _tells(key, _HEAD)]
+    if found and found[0] != head_key(head):
+        raise ValueError(
+            f'`y` must hold soft targets for head="{head}": write them anew '
+            f'with SoftTargets.write(..., head="{head}"). '
+            f"Received: soft targets for {found[0].removeprefix(_HEAD)}"
+        )
+
+
+def _tells(key, what):
+    return str(key).startswith(what)
+
+
 def temperature_of(y):
     """The temperature that targets hold for, or None if they hold for any.
 
@@ -48,7 +82,7 @@ def temperature_of(y):
     """
     if isinstance(y, dict):
         for key in y:
-            if str(key).startswith(_TEMPERATURE):
+            if _tells(key, _TEMPERATURE):
                 return float(key.removeprefix(_TEMPERATURE))
     return None
 
@@ -68,7 +102,7 @@ def from_data(y, *, beside_teacher=False):
     Args:
       y: None, labels, or a dict with the keys "labels" and "teacher_logits",
         either of which may be missing; `TOP_KEYS` may stand for the latter,
-        and a `temperature_key` may come with both.
+        and a `temperature_key` and a `head_key` may come with both.
       beside_teacher: whether a teacher runs, in which case y must not hold
         teacher logits.
 
@@ -89,7 +123,7 @@ def from_data(y, *, beside_teacher=False):
 
 
 def _from_dict(y, beside_teacher):
-    names = [k for k in y if not str(k).startswith(_TEMPERATURE)]
+    names = [k for k in y if not _tells(k, (_TEMPERATURE, _HEAD))]
     if set(names) - set(KEYS):
         raise ValueError(
             f"`y` may have the keys {list(KEYS)}. "

@@ -120,15 +120,20 @@ def check(teacher, student, head):
             "never called has no weights yet, and would teach random ones. "
             f"Received: {teacher.name!r}, which is not built"
         )
-    theirs = getattr(teacher, "head", head.name)
-    if isinstance(teacher, Ensemble) and theirs != head.name:
-        raise ValueError(
-            "`teacher` must have the head of the Distiller: build the "
-            f'Ensemble with head="{head.name}". Received: head="{theirs}"'
-        )
+    check_head(teacher, head)
     _models.check_logits(teacher, "teacher", head)
     _check_class_counts(student, teacher)
     _check_apart(teacher, student)
+
+
+def check_head(teacher, head):
+    """Raises if a teacher is an ensemble for the other head."""
+    if isinstance(teacher, Ensemble) and teacher.head != head.name:
+        raise ValueError(
+            "`teacher` must have the head of those who learn from it: build "
+            f'the Ensemble with head="{head.name}". '
+            f'Received: head="{teacher.head}"'
+        )
 
 
 def _check_class_counts(student, teacher):

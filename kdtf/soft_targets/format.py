@@ -44,6 +44,7 @@ class Identity:
       views: int.
       shards: int, number of shards of one view; if the number of batches was
         not known, after so many the shards double in size.
+      head: str, "softmax" or "sigmoid".
     """
 
     teacher: str
@@ -55,6 +56,7 @@ class Identity:
     temperature: float | None
     views: int
     shards: int
+    head: str
 
     def shard(self, view, index):
         """File name of a shard."""

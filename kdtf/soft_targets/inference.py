@@ -2,19 +2,21 @@
 
 import contextlib
 import hashlib
+import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kdtf._math import arguments, softmax
+from kdtf import _models
+from kdtf._math import arguments, heads, softmax
 from kdtf._math.top_logits import TopLogits
-from kdtf._training import teachers
+from kdtf._training import input_checks, teachers
 from kdtf.ensemble import Ensemble
 from kdtf.soft_targets import examples
 
 
-def require_teacher(teacher, fingerprint, temperature, top_k):
+def require_teacher(teacher, fingerprint, temperature, top_k, head):
     """Raises ValueError if a teacher, its name or temperature cannot be right.
 
     Args:
@@ -22,7 +24,9 @@ def require_teacher(teacher, fingerprint, temperature, top_k):
       fingerprint: str that names it, or None.
       temperature: float or None.
       top_k: int or None.
+      head: str.
     """
+    kind = heads.of(head)
     if not callable(teacher):
         raise ValueError(
             "`teacher` must be a Keras model or another callable, from x to "
@@ -35,7 +39,15 @@ def require_teacher(teacher, fingerprint, temperature, top_k):
             "batch and load its weights. Received: "
             f"{type(teacher).__name__} {teacher.name!r}, never built"
         )
+    _models.check_logits(teacher, "teacher", kind)
+    teachers.check_head(teacher, kind)
     _require_name(teacher, fingerprint)
+    if top_k is not None and head != "softmax":
+        raise ValueError(
+            "`top_k` must be None for a sigmoid head: the labels that it "
+            "leaves out are not the rest of one distribution. "
+            f"Received: top_k={top_k}"
+        )
     if temperature is not None:
         arguments.check_temperature(temperature)
     elif depends_on_temperature(teacher, top_k):
@@ -75,20 +87,24 @@ def identify(teacher, fingerprint):
     return digest.hexdigest()
 
 
-def output_shape(teacher, x):
+def output_shape(teacher, x, head):
     """The number of classes, and of the axes between batch and classes.
 
     Raises:
-      ValueError: if the teacher does not return logits for x, a batch.
+      ValueError: if the teacher does not return logits for x, a batch, or
+        what looks like probabilities.
     """
     in_inference_mode = (
         {"training": False} if isinstance(teacher, keras.Layer) else {}
     )
     logits = _as_logits(teacher(x, **in_inference_mode), examples.size(x))
+    kind = heads.of(head)
+    kind.check_logits(logits, "teacher")
+    _require_no_probabilities(logits.numpy(), kind)
     return logits.shape[-1], logits.shape.rank - 2
 
 
-def function(teacher, fields, classes, *, temperature, top_k):
+def function(teacher, fields, classes, *, temperature, top_k, head):
     """Function from x and the batch's number to the arrays of a record.
 
     A Keras model is traced. Any other callable runs eagerly, so that it may be
@@ -100,9 +116,10 @@ def function(teacher, fields, classes, *, temperature, top_k):
       classes: int.
       temperature: float or None.
       top_k: int or None.
+      head: str.
     """
     temperature = 1.0 if temperature is None else temperature
-    targets = _targets(fields, temperature, top_k)
+    targets = _targets(fields, temperature, top_k, heads.of(head))
     in_graph = tf.function(autograph=False, reduce_retracing=True)
     if isinstance(teacher, keras.Layer):
         logits_of = teachers.logits_function(teacher)
@@ -129,13 +146,11 @@ def function(teacher, fields, classes, *, temperature, top_k):
     return infer
 
 
-def _targets(fields, temperature, top_k):
+def _targets(fields, temperature, top_k, head):
     """Function from x and logits to a record's arrays, "finite" `[batch]`."""
 
     def targets(x, logits):
-        logits = softmax.at_least_float32(logits)
-        # The softmax stays, and half precision keeps more of its digits.
-        logits -= tf.reduce_max(logits, axis=-1, keepdims=True)
+        logits = head.to_be_stored(softmax.at_least_float32(logits))
         values = {"checksum": examples.checksums(x), "logits": logits}
         if top_k is not None:
             values |= TopLogits.of(logits, top_k, temperature)._asdict()
@@ -146,6 +161,16 @@ def _targets(fields, temperature, top_k):
         return {**values, "finite": finite}
 
     return targets
+
+
+def _require_no_probabilities(logits, head):
+    """Raises, or where logits might be such numbers, warns."""
+    try:
+        input_checks.check_no_probabilities(logits, "teacher", head)
+    except ValueError as error:
+        if head.name == "softmax":
+            raise
+        warnings.warn(str(error), stacklevel=2)
 
 
 def _is_built(teacher):

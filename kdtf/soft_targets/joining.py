@@ -109,7 +109,7 @@ def _rows(stored):
 def _zip(shown, placed, manifest):
     # In this order: the first one's end or excess is seen.
     return tf.data.Dataset.zip((shown, placed)).map(
-        functools.partial(_attach, temperature=manifest.identity.temperature),
+        functools.partial(_attach, identity=manifest.identity),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -158,14 +158,14 @@ def _require_written_batches(manifest, dataset, batched):
         )
 
 
-def _attach(element, placed, *, temperature):
+def _attach(element, placed, *, identity):
     """A batch with its soft targets, if it is the one they were written for.
 
     Args:
       element: the batch, as the data set gives it.
       placed: what the store has for it, a dict, and the position of its first
         example in the data set.
-      temperature: float that the targets belong to, or None for any.
+      identity: `Identity` of the store.
 
     Returns:
       The batch, with a dict as y.
@@ -174,7 +174,7 @@ def _attach(element, placed, *, temperature):
     stored, position = dict(placed[0]), tf.cast(placed[1], tf.int64)
     found = examples.checksums(x)
     _require_checksums(found, stored.pop("checksum"), position)
-    joined = _targets(stored, temperature)
+    joined = _targets(stored, identity)
     if isinstance(y, dict):
         joined = {**y, **joined}
     elif y is not None:
@@ -182,7 +182,7 @@ def _attach(element, placed, *, temperature):
     return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
 
 
-def _targets(stored, temperature):
+def _targets(stored, identity):
     """What is added to y, under the keys of `kdtf._training.targets`."""
     logits = tf.cast(stored["logits"], tf.float32)
     if "tail" in stored:
@@ -191,10 +191,12 @@ def _targets(stored, temperature):
         found = dict(zip(targets.TOP_KEYS, parts, strict=True))
     else:
         found = {"teacher_logits": logits}
-    if temperature is not None:
+    keys = [targets.head_key(identity.head)]
+    if identity.temperature is not None:
+        keys.append(targets.temperature_key(identity.temperature))
+    for key in keys:
         # The key tells it; as the value any number per example will do.
-        key = targets.temperature_key(temperature)
-        found[key] = tf.fill(tf.shape(logits)[:1], temperature)
+        found[key] = tf.zeros(tf.shape(logits)[:1])
     return found
 
 

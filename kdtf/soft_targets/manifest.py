@@ -10,6 +10,7 @@ import json
 import math
 
 from kdtf import _atomic
+from kdtf._math import heads
 from kdtf.soft_targets import format as store_format
 
 
@@ -143,6 +144,7 @@ def _identity(path, content):
     _require(path, "views", _is_count(identity.views))
     _require(path, "shards", _is_count(shards))
     _require(path, "shards", batches is None or shards <= batches)
+    _require(path, "head", identity.head in heads.NAMES)
     return identity
 
 

@@ -94,6 +94,7 @@ class SoftTargets:
         views: int = 1,
         augment: Callable | None = None,
         shards: int = 16,
+        head: str = "softmax",
         verbose: int = 1,
     ) -> "SoftTargets":
         """Runs a teacher once over a data set and writes its soft targets.
@@ -134,6 +135,8 @@ class SoftTargets:
           shards: int, number of files per view, and of points at which a
             killed run resumes. For data of unknown length there are more: the
             first `shards` hold one batch each, the next two, then four.
+          head: "softmax", or "sigmoid" for a teacher of labels that do not
+            exclude each other; see `kdtf.losses`.
           verbose: 0 for no progress bar.
 
         Returns:
@@ -159,6 +162,7 @@ class SoftTargets:
                 views=views,
                 augment=augment,
                 shards=shards,
+                head=head,
                 verbose=verbose,
             )
         return cls(directory)
@@ -221,9 +225,9 @@ class SoftTargets:
           dict of "labels", if there are any, and "teacher_logits" `[...,
           classes]` float32; or, for `top_k`, "teacher_top_logits" `[..., k]`
           float32, "teacher_top_classes" `[..., k]` int32 and "teacher_tail"
-          `[...]` float32. Targets that depend on the temperature have one key
-          more, such as "teacher_temperature=2.0", by which a Distiller at
-          another temperature refuses them.
+          `[...]` float32. The key "teacher_head=softmax" tells their head, and
+          "teacher_temperature=2.0" the temperature of those that depend on it:
+          by them a Distiller of another head or temperature refuses them.
 
         Raises:
           ValueError: if the data set cannot be the one that was written, or

@@ -29,11 +29,12 @@ def write(
     views,
     augment,
     shards,
+    head,
     verbose,
 ):
     """See `kdtf.SoftTargets.write`."""
     checks.require_options(dtype, top_k, views, augment, shards, batch_size)
-    inference.require_teacher(teacher, fingerprint, temperature, top_k)
+    inference.require_teacher(teacher, fingerprint, temperature, top_k, head)
     dataset = sources.batches(data, batch_size)
     batches = checks.require_length(dataset)
     shown = [examples.view(dataset, v, augment) for v in range(views)]
@@ -51,6 +52,7 @@ def write(
         temperature=float(temperature) if depends_on_t else None,
         views=views,
         shards=shards if batches is None else min(shards, batches),
+        head=head,
     )
     directory = pathlib.Path(directory)
     if (directory / store_format.MANIFEST).exists():
@@ -58,7 +60,7 @@ def write(
         checks.require_same(directory, finished.identity, identity)
         (directory / store_format.UNFINISHED).unlink(missing_ok=True)
         return
-    classes, axes = inference.output_shape(teacher, x)
+    classes, axes = inference.output_shape(teacher, x, head)
     checks.require_top_k(top_k, classes)
     infer = inference.function(
         teacher,
@@ -66,6 +68,7 @@ def write(
         classes,
         temperature=temperature,
         top_k=top_k,
+        head=head,
     )
     with _opened(directory, identity):
         _write_all(directory, identity, infer, shown, classes, verbose)

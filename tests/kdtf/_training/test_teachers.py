@@ -110,7 +110,7 @@ def test_a_student_that_would_train_its_teacher():
 
 def test_an_ensemble_of_the_other_head():
     ensemble = kdtf.Ensemble([nets.linear(7)])
-    with pytest.raises(ValueError, match=r'Ensemble with head="sigmoid"'):
+    with pytest.raises(ValueError, match=r'the Ensemble with head="sigmoid"'):
         distiller_of(ensemble, head="sigmoid")
     distiller_of(
         kdtf.Ensemble([nets.linear(7)], head="sigmoid"), head="sigmoid"

@@ -39,7 +39,8 @@ def test_every_form_of_data(tmp_path, form):
     }[form]
     data = tf.data.Dataset.from_tensor_slices(parts).batch(4)
     joined = list(stores.write(tmp_path, data=data).join(data))
-    keys = {"teacher_logits"} if form == "x" else {"labels", "teacher_logits"}
+    keys = {"teacher_logits", "teacher_head=softmax"}
+    keys |= set() if form == "x" else {"labels"}
     assert set(joined[1][1]) == keys
     if form == "(x, y, w)":
         np.testing.assert_array_equal(joined[1][2], [4, 5, 6, 7])
