@@ -1,0 +1,152 @@
+"""Forked processes that are struck, and how they ended.
+
+A fork costs milliseconds where an import of TensorFlow costs seconds. It copies
+no threads, so the process that forks must not have used TensorFlow, only
+imported it.
+"""
+
+import contextlib
+import dataclasses
+import linecache
+import multiprocessing
+import os
+import pathlib
+import time
+import traceback
+from typing import Any
+
+from absl import app
+
+# From good to bad; of several, the worst counts.
+SAME, NAMED, UNNAMED, LOST = OUTCOMES = ("same", "named", "unnamed", "lost")
+
+_FORK = multiprocessing.get_context("fork")
+_HANGS_AFTER = 120.0  # seconds
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_OURS = tuple(str(_ROOT / name) + os.sep for name in ("kdtf", "trainers"))
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """How a process ended.
+
+    Attributes:
+      struck: what struck it while it ran, a str, or None.
+      finished: bool, whether the function returned.
+      value: what it returned.
+      outcome: `SAME` if it returned; `NAMED` if it refused in a sentence, else
+        `UNNAMED`.
+      said: str, the error.
+      seconds: float.
+    """
+
+    struck: str | None = None
+    finished: bool = False
+    value: Any = None
+    outcome: str = UNNAMED
+    said: str = ""
+    seconds: float = 0.0
+
+    def __str__(self):
+        end = "ended" if self.finished else self.said
+        return f"{self.struck}: {end}" if self.struck else end
+
+
+def run(function, folder, *, strike=None, after=0.0):
+    """Calls a function of a folder in a fork.
+
+    Args:
+      function: its result must go through a pipe.
+      folder: `pathlib.Path`; an error that names it, or a file in it, is told
+        from one that does not.
+      strike: function from the process's id to what struck it; None for none.
+      after: float, seconds until then.
+
+    Returns:
+      `End`.
+    """
+    ours, theirs = _FORK.Pipe(duplex=False)
+    child = _FORK.Process(target=_call, args=(theirs, function, folder))
+    began = time.monotonic()
+    child.start()
+    theirs.close()  # or a child that dies would be waited for
+    struck = None
+    if strike is not None and not _ends_within(child, after):
+        struck = strike(child.pid)
+    report = {"said": "was still running when it should have ended"}
+    if ours.poll(_HANGS_AFTER):
+        try:
+            report = ours.recv()
+            child.join(_HANGS_AFTER)
+        except EOFError:
+            child.join()
+            report = {"said": f"died with exit code {child.exitcode}"}
+    child.kill()  # if it hangs
+    child.join()
+    return End(struck=struck, seconds=time.monotonic() - began, **report)
+
+
+def _ends_within(child, seconds):
+    child.join(seconds)
+    return not child.is_alive()
+
+
+def _call(pipe, function, folder):
+    """What the fork does."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        value = function(folder)
+        report = {"finished": True, "value": value, "outcome": SAME}
+    except BaseException as error:
+        report = {"outcome": judge(error, folder), "said": describe(error)}
+    with contextlib.suppress(BrokenPipeError):
+        pipe.send(report)
+
+
+def judge(error, folder):
+    """Whether an error tells its reader what is wrong: `NAMED` or `UNNAMED`.
+
+    It does if kdtf or a trainer raised it on purpose, in words of its own, and
+    it names the folder or a file in it. An error of Keras, HDF5, JSON or the
+    operating system that merely passes through does not.
+
+    Args:
+      error: an exception that was raised.
+      folder: `pathlib.Path`.
+    """
+    error = _cause(error)
+    raised = traceback.extract_tb(error.__traceback__)
+    if not raised:
+        return UNNAMED
+    where = raised[-1]
+    on_purpose = (
+        isinstance(error, ValueError | OSError | app.UsageError)
+        and getattr(error, "errno", None) is None
+        and where.filename.startswith(_OURS)
+        and linecache.getline(where.filename, where.lineno)
+        .lstrip()
+        .startswith("raise ")
+    )
+    return NAMED if on_purpose and str(folder) in str(error) else UNNAMED
+
+
+def describe(error):
+    """Kind, message and place of an error in a line."""
+    error = _cause(error)
+    message = " ".join(str(error).split())[:300]
+    raised = traceback.extract_tb(error.__traceback__)
+    place = ""
+    if raised:
+        where = raised[-1]
+        name = os.path.relpath(where.filename, _ROOT)
+        place = f" ({name}, line {where.lineno})"
+    return f"{type(error).__name__}: {message}{place}"
+
+
+def _cause(error):
+    """What made absl exit, or the error itself."""
+    if isinstance(error, SystemExit) and error.__context__ is not None:
+        return error.__context__
+    return error
