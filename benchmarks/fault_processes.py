@@ -22,6 +22,7 @@ SAME, NAMED, UNNAMED, LOST = OUTCOMES = ("same", "named", "unnamed", "lost")
 
 _FORK = multiprocessing.get_context("fork")
 _HANGS_AFTER = 120.0  # seconds
+_LONGEST = 200  # characters of a message
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 _OURS = tuple(str(_ROOT / name) + os.sep for name in ("kdtf", "trainers"))
 
@@ -100,7 +101,10 @@ def _call(pipe, function, folder):
         value = function(folder)
         report = {"finished": True, "value": value, "outcome": SAME}
     except BaseException as error:
-        report = {"outcome": judge(error, folder), "said": describe(error)}
+        report = {
+            "outcome": judge(error, folder),
+            "said": describe(error, folder),
+        }
     with contextlib.suppress(BrokenPipeError):
         pipe.send(report)
 
@@ -132,17 +136,21 @@ def judge(error, folder):
     return NAMED if on_purpose and str(folder) in str(error) else UNNAMED
 
 
-def describe(error):
-    """Kind, message and place of an error in a line."""
+def describe(error, folder):
+    """Kind, message and place of an error in a line.
+
+    Args:
+      error: an exception that was raised.
+      folder: `pathlib.Path`; another one each time, it is left out.
+    """
     error = _cause(error)
-    message = " ".join(str(error).split())[:300]
+    message = " ".join(str(error).replace(str(folder), "").split())
     raised = traceback.extract_tb(error.__traceback__)
     place = ""
     if raised:
-        where = raised[-1]
-        name = os.path.relpath(where.filename, _ROOT)
-        place = f" ({name}, line {where.lineno})"
-    return f"{type(error).__name__}: {message}{place}"
+        name = "/".join(pathlib.Path(raised[-1].filename).parts[-3:])
+        place = f" ({name}, line {raised[-1].lineno})"
+    return f"{type(error).__name__}: {message[:_LONGEST]}{place}"
 
 
 def _cause(error):

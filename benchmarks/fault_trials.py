@@ -1,6 +1,5 @@
 """Trials of faults: what is struck, when, and what is left of it."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -54,12 +53,16 @@ class Task:
 
     Attributes:
       victim: `Victim`.
+      started: `pathlib.Path` of a folder as `Victim.start` leaves it.
+      files: the same as `Victim.make_files` leaves it.
       before: what `Victim.state` returns before a run.
       after: the same after a run.
       seconds: float, of a run.
     """
 
     victim: Victim
+    started: pathlib.Path
+    files: pathlib.Path
     before: dict
     after: dict
     seconds: float
@@ -80,11 +83,12 @@ class Trial:
     said: list
 
 
-def undisturbed(victim):
+def undisturbed(victim, folder):
     """Runs a victim twice.
 
     Args:
       victim: `Victim`.
+      folder: `pathlib.Path` of an empty folder; the task needs it.
 
     Returns:
       `Task`.
@@ -93,21 +97,24 @@ def undisturbed(victim):
       RuntimeError: if a run fails, or the two end in different states: a fault
         could not be told from chance.
     """
-    tasks = []
-    for _ in range(2):
-        with _temporary_folder() as folder:
-            _must(victim.start, folder)
-            before = _must(victim.state, folder).value
-            seconds = _must(victim.run, folder).seconds
-            after = _must(victim.state, folder).value
-            tasks.append(Task(victim, before, after, seconds))
-    first, second = tasks
-    if first.after != second.after:
+    started, files = folder / "started", folder / "files"
+    started.mkdir()
+    _must(victim.start, started)
+    ends = []
+    for name in ("first", "second"):
+        shutil.copytree(started, folder / name)
+        seconds = _must(victim.run, folder / name).seconds
+        ends.append(_must(victim.state, folder / name).value)
+    first, after = ends
+    if first != after:
         raise RuntimeError(
             f"Two undisturbed runs of {victim.name!r} must end the same way. "
-            f"Received: other {_differences(first.after, second.after)}"
+            f"Received: other {_differences(first, after)}"
         )
-    return second
+    shutil.copytree(started, files)
+    _must(victim.make_files, files)
+    before = _must(victim.state, started).value
+    return Task(victim, started, files, before, after, seconds)
 
 
 def run(task, kind, index, seed):
@@ -121,11 +128,16 @@ def run(task, kind, index, seed):
 
     Returns:
       `Trial`.
+
+    Raises:
+      RuntimeError: if no fault struck, and yet the victim came to harm.
     """
     draw = random.Random(f"{seed} {task.victim.name} {kind} {index}")
-    with _temporary_folder() as folder:
-        _must(task.victim.start, folder)
-        return KINDS[kind](task, folder, draw)
+    with tempfile.TemporaryDirectory(prefix="kdtf-faults-") as folder:
+        trial = KINDS[kind](task, pathlib.Path(folder, "trial"), draw)
+    if not trial.faults and trial.outcome != SAME:
+        raise RuntimeError(f"An undisturbed run came to harm: {trial.said}")
+    return trial
 
 
 def _by_signals(task, folder, draw):
@@ -156,6 +168,7 @@ def _by_full_disk(task, folder, draw):
 def _struck(task, folder, draw, strike, *, judged):
     """Runs a victim that is struck, then again to its end."""
     victim, outcomes, said, faults = task.victim, [SAME], [], 0
+    shutil.copytree(task.started, folder)
     strikes = draw.randint(1, _MOST_STRIKES)
     while True:
         chosen = strike if faults < strikes else None
@@ -178,7 +191,7 @@ def _struck(task, folder, draw, strike, *, judged):
 def _by_flipped_byte(task, folder, draw):
     """One byte of one finished file becomes another one."""
     victim = task.victim
-    _must(victim.make_files, folder)
+    shutil.copytree(task.files, folder)
     said = [_flip(folder, draw)]
     end = processes.run(victim.use, folder)
     said.append(str(end))
@@ -237,12 +250,3 @@ def _must(function, folder):
     if not end.finished:
         raise RuntimeError(f"An undisturbed process failed: {end}")
     return end
-
-
-@contextlib.contextmanager
-def _temporary_folder():
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="kdtf-faults-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)

@@ -76,6 +76,11 @@ class Trainer(Victim):
             if end.code:
                 raise
 
+    def use(self, folder):
+        """Runs the command again, and verifies the soft targets of the run."""
+        self.run(folder)
+        SoftTargets(folder / "run" / "seed0" / "soft_targets").verify()
+
     def state(self, folder):
         """All files, arrays by their values, figures without times."""
         found = _hashes(folder)
