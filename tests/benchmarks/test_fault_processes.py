@@ -1,0 +1,106 @@
+"""benchmarks.fault_processes: how a process ended, and what its error says."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+import kdtf
+from benchmarks import fault_processes
+from benchmarks.fault_processes import NAMED, SAME, UNNAMED
+from trainers.core import results, run_directory
+
+
+def raised(function, *args):
+    """The exception that a call raises."""
+    with pytest.raises(BaseException) as caught:
+        function(*args)
+    return caught.value
+
+
+def test_a_result_comes_back(tmp_path):
+    end = fault_processes.run(lambda folder: {"of": folder.name}, tmp_path)
+    assert end.finished and end.outcome == SAME and end.struck is None
+    assert end.value == {"of": tmp_path.name}
+
+
+def test_a_process_that_dies_has_not_finished(tmp_path):
+    end = fault_processes.run(lambda folder: os._exit(3), tmp_path)
+    assert not end.finished and end.outcome == UNNAMED
+    assert "exit code 3" in end.said
+
+
+def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(fault_processes, "_HANGS_AFTER", 0.2)
+    end = fault_processes.run(lambda folder: time.sleep(60), tmp_path)
+    assert not end.finished and "still running" in end.said
+    assert end.seconds < 30
+
+
+def test_it_is_struck_while_it_runs_and_not_after(tmp_path):
+    def strike(pid):
+        os.kill(pid, signal.SIGTERM)
+        return "SIGTERM"
+
+    for seconds, after, struck in ((30, 0.1, "SIGTERM"), (0, 30, None)):
+        end = fault_processes.run(
+            lambda folder, seconds=seconds: time.sleep(seconds),
+            tmp_path,
+            strike=strike,
+            after=after,
+        )
+        assert end.struck == struck and end.finished == (struck is None)
+
+
+def test_a_refusal_that_names_the_folder_is_named(tmp_path):
+    error = raised(kdtf.SoftTargets, tmp_path)
+    assert fault_processes.judge(error, tmp_path) == NAMED
+    assert fault_processes.judge(error, tmp_path / "other") == UNNAMED
+
+
+def test_a_usage_error_that_absl_exits_with_is_named(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+
+    def app():
+        try:
+            run_directory.open_run_directory(tmp_path, {})
+        except ValueError:
+            raise SystemExit(1) from None
+
+    assert fault_processes.judge(raised(app), tmp_path) == NAMED
+
+
+def test_an_error_that_passes_through_is_not_named(tmp_path):
+    (tmp_path / "result").mkdir()
+    state = tmp_path / "result" / "state.json"
+    state.write_text("{" + str(tmp_path))
+    errors = [
+        # Raised by the standard library, called by a trainer.
+        raised(results._load, None, tmp_path),
+        # Raised inside the trainer itself, but not on purpose.
+        raised(run_directory.require_same_flags, "f", damaged(tmp_path), {}),
+        raised(json.loads, str(tmp_path)),
+        # On purpose, but by nobody whose errors are ours.
+        raised(refuse, tmp_path),
+        raised(np.load, tmp_path / "no"),
+    ]
+    assert {fault_processes.judge(e, tmp_path) for e in errors} == {UNNAMED}
+
+
+def damaged(folder):
+    (folder / "flags.txt").write_text(f"--of {folder}\n")
+    return folder
+
+
+def refuse(folder):
+    raise ValueError(f"`directory` must be another one. Received: {folder}")
+
+
+def test_what_an_error_says_is_a_line_without_this_machines_folders(tmp_path):
+    said = fault_processes.describe(raised(refuse, tmp_path), tmp_path)
+    assert said.startswith("ValueError: `directory` must be")
+    assert "test_fault_processes.py, line" in said
+    assert str(tmp_path) not in said and "\n" not in said
