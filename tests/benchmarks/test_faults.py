@@ -90,7 +90,7 @@ def test_it_goes_on_where_it_was(measured):
     resumed, second = measured(24, half)
     assert sorted(first + second) == sorted(all_of_them)
     for one, other in zip(resumed["rows"], whole["rows"], strict=True):
-        assert one | {"seconds": 0} == other | {"seconds": 0}
+        assert one | {"cpu_seconds": 0} == other | {"cpu_seconds": 0}
     assert measured(24, resumed)[1] == []
 
 
