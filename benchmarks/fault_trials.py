@@ -57,7 +57,7 @@ class Task:
       files: the same as `Victim.make_files` leaves it.
       before: what `Victim.state` returns before a run.
       after: the same after a run.
-      seconds: float, of the faster of two runs.
+      cpu_seconds: float, that a run takes.
     """
 
     victim: Victim
@@ -65,7 +65,7 @@ class Task:
     files: pathlib.Path
     before: dict
     after: dict
-    seconds: float
+    cpu_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +100,10 @@ def undisturbed(victim, folder):
     started, files = folder / "started", folder / "files"
     started.mkdir()
     _must(victim.start, started)
-    ends, seconds = [], []
+    ends = []
     for name in ("first", "second"):
         shutil.copytree(started, folder / name)
-        seconds.append(_must(victim.run, folder / name).seconds)
+        seconds = _must(victim.run, folder / name).cpu_seconds
         ends.append(_must(victim.state, folder / name).value)
     first, after = ends
     if first != after:
@@ -114,7 +114,7 @@ def undisturbed(victim, folder):
     shutil.copytree(started, files)
     _must(victim.make_files, files)
     before = _must(victim.state, started).value
-    return Task(victim, started, files, before, after, min(seconds))
+    return Task(victim, started, files, before, after, seconds)
 
 
 def run(task, kind, index, seed):
@@ -172,7 +172,7 @@ def _struck(task, folder, draw, strike, *, judged):
     strikes = draw.randint(1, _MOST_STRIKES)
     while True:
         chosen = strike if faults < strikes else None
-        after = draw.uniform(0, task.seconds)
+        after = draw.uniform(0, task.cpu_seconds)
         end = processes.run(victim.run, folder, strike=chosen, after=after)
         faults += bool(end.struck)
         said.append(f"{after:.2f} s, {end}" if end.struck else str(end))

@@ -12,8 +12,8 @@ about 40 minutes on two cores; `--only` picks some of the tasks:
 
 Each is disturbed in three ways:
 
-    signals       SIGKILL, SIGINT or SIGTERM at random moments
-    full disk     nothing more can be written from random moments on
+    signals       SIGKILL, SIGINT or SIGTERM at random moments of its CPU time
+    full disk     nothing more can be written from such moments on
     flipped byte  in a random file that is finished; for `fit`, half finished
 
 A signal or a full disk strikes up to three times before the task is run to its
@@ -28,18 +28,19 @@ verified, the export loaded, and trainer and fit are run again. The outcome is
     unnamed  an error of another package, a crash, or an endless wait
 
 and counts for all faults of a trial. Stopped and started again, the benchmark
-goes on; trial i of a task depends on `--seed` and i alone.
+goes on; trial i of a task depends on `--seed` and i alone. Leave the checkout
+as it is meanwhile: TensorFlow reads the sources of what it traces.
 """
 
+import itertools
 import json
 import pathlib
-import resource
 import tempfile
 
 import keras
 from absl import app, flags
 
-from benchmarks import fault_trials, timing
+from benchmarks import fault_processes, fault_trials, timing
 from benchmarks.fault_processes import LOST, OUTCOMES, UNNAMED
 from benchmarks.fault_victims import VICTIMS
 from trainers.core import run_directory
@@ -62,22 +63,31 @@ def measure(victims, faults, results, write):
     share = -(-faults // len(scenarios))
     rows = [_row(results, *scenario) for scenario in scenarios]
     with tempfile.TemporaryDirectory() as folder:
-        tasks = {}
-        for name, victim in victims.items():
-            place = pathlib.Path(folder, name)
-            place.mkdir()
-            print(f"{name}: undisturbed", flush=True)
-            tasks[name] = fault_trials.undisturbed(victim, place)
+        tasks = _prepared(victims, pathlib.Path(folder))
         bar = keras.utils.Progbar(share * len(rows), unit_name="fault")
-        trials = 0
-        while waiting := [row for row in rows if row["faults"] < share]:
-            for row in waiting:
+        try:
+            for trials in itertools.count(1):
+                waiting = [row for row in rows if row["faults"] < share]
+                if not waiting:
+                    break
+                # Evenly at any time, whenever it is stopped.
+                row = min(waiting, key=lambda row: row["trials"])
                 _add_trial(row, tasks[row["task"]], results["seed"])
                 bar.update(sum(min(row["faults"], share) for row in rows))
-                trials += 1
                 if trials % _TRIALS_BETWEEN_WRITES == 0:
                     write()
-    write()
+        finally:
+            write()
+
+
+def _prepared(victims, folder):
+    """Dict from name to `fault_trials.Task`."""
+    tasks = {}
+    for name, victim in victims.items():
+        print(f"{name}, undisturbed", flush=True)
+        (folder / name).mkdir()
+        tasks[name] = fault_trials.undisturbed(victim, folder / name)
+    return tasks
 
 
 def _row(results, name, kind):
@@ -99,22 +109,16 @@ def _row(results, name, kind):
 
 
 def _add_trial(row, task, seed):
-    index, began = row["trials"], _cpu_seconds()
+    index, began = row["trials"], fault_processes.cpu_seconds()
     trial = fault_trials.run(task, row["disturbed_by"], index, seed)
     row["trials"] += 1
     row["faults"] += trial.faults
     row["outcomes"][trial.outcome] += trial.faults
-    row["cpu_seconds"] += _cpu_seconds() - began
+    row["cpu_seconds"] += fault_processes.cpu_seconds() - began
     if trial.outcome in (LOST, UNNAMED):
         row["failures"].append(
             {"trial": index, "outcome": trial.outcome, "said": trial.said}
         )
-
-
-def _cpu_seconds():
-    """That all victims so far have taken."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _opened(path, seed):

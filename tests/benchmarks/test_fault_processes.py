@@ -37,22 +37,25 @@ def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(fault_processes, "_HANGS_AFTER", 0.2)
     end = fault_processes.run(lambda folder: time.sleep(60), tmp_path)
     assert not end.finished and "still running" in end.said
-    assert end.seconds < 30
 
 
-def test_it_is_struck_while_it_runs_and_not_after(tmp_path):
+def test_it_is_struck_by_its_cpu_clock_and_not_after_its_end(tmp_path):
     def strike(pid):
         os.kill(pid, signal.SIGTERM)
         return "SIGTERM"
 
-    for seconds, after, struck in ((30, 0.1, "SIGTERM"), (0, 30, None)):
-        end = fault_processes.run(
-            lambda folder, seconds=seconds: time.sleep(seconds),
-            tmp_path,
-            strike=strike,
-            after=after,
-        )
+    def work(folder):
+        time.sleep(0.3)  # no CPU time
+        end = time.process_time() + 0.5
+        while time.process_time() < end:
+            pass
+
+    for after, struck in ((0.25, "SIGTERM"), (60, None)):
+        began = time.monotonic()
+        end = fault_processes.run(work, tmp_path, strike=strike, after=after)
         assert end.struck == struck and end.finished == (struck is None)
+        assert end.cpu_seconds > (0.5 if end.finished else 0.24)
+        assert time.monotonic() - began > 0.3 + end.cpu_seconds - 0.1
 
 
 def test_a_refusal_that_names_the_folder_is_named(tmp_path):
