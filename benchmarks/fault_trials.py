@@ -11,6 +11,7 @@ import tempfile
 
 from benchmarks import fault_processes as processes
 from benchmarks.fault_processes import LOST, OUTCOMES, SAME
+from kdtf import _atomic
 
 _MOST_STRIKES = 3  # in a trial: those after the first hit resumed runs
 
@@ -209,11 +210,17 @@ KINDS = {
 
 
 def files(folder):
-    """The `pathlib.Path`s of all files but TensorBoard's logs, sorted."""
+    """The `pathlib.Path`s of a folder's files, sorted.
+
+    All but TensorBoard's logs, and what a killed process leaves under names
+    that nobody reads.
+    """
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and "tensorboard" not in path.parts
+        if path.is_file()
+        and "tensorboard" not in path.parts
+        and not any(p.endswith(_atomic.SCRATCH) for p in path.parts)
     )
 
 

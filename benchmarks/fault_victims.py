@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import runpy
 import sys
 
@@ -19,6 +20,7 @@ from kdtf import Distiller, SoftTargets, _atomic, export_student
 from trainers.core import training
 
 _FEATURES, _CLASSES = 5, 4
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class Store(Victim):
@@ -44,7 +46,7 @@ class Store(Victim):
 
     def state(self, folder):
         """All bytes."""
-        return _hashes(folder)
+        return {path.name: _bytes(path) for path in fault_trials.files(folder)}
 
 
 class Trainer(Victim):
@@ -76,7 +78,7 @@ class Trainer(Victim):
         SoftTargets(folder / "run" / "seed0" / "soft_targets").verify()
 
     def state(self, folder):
-        """All files, arrays by their values, figures without times."""
+        """All files: arrays by their values, figures without times."""
         found = _hashes(folder)
         export = folder / "run" / "export"
         if export.exists():
@@ -225,11 +227,21 @@ def _bytes(path):
 
 
 def _json_without_times(path):
+    """Nor checksums, which may be of times."""
+
     def keep(pairs):
-        return {k: v for k, v in pairs if "seconds" not in k}
+        return {
+            name: value
+            for name, value in pairs
+            if "seconds" not in name and not _is_checksum(value)
+        }
 
     content = json.loads(path.read_text(), object_pairs_hook=keep)
     return _hash(json.dumps(content).encode())
+
+
+def _is_checksum(value):
+    return isinstance(value, str) and bool(_SHA256.fullmatch(value))
 
 
 def _hdf5_arrays(path):

@@ -32,8 +32,8 @@ class Careful(Victim):
     name = "careful"
 
     def run(self, folder):
-        self.write(folder / "file.scratch")
-        os.replace(folder / "file.scratch", folder / "file")
+        self.write(folder / "file.part")
+        os.replace(folder / "file.part", folder / "file")
 
     def write(self, path):
         with path.open("w") as file:

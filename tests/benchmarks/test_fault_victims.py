@@ -3,6 +3,7 @@
 That the victims run is tested by test_faults.py, in a process that forks them.
 """
 
+import hashlib
 import json
 
 import h5py
@@ -29,8 +30,11 @@ def hashes(folder, **files):
 def test_times_are_no_difference_and_figures_are(tmp_path):
     def of(errors, seconds):
         curve = [{"errors": errors, "seconds_per_epoch": seconds}]
-        content = json.dumps({"seconds": seconds, "curve": curve})
-        return hashes(tmp_path, json=content)
+        content = {"seconds": seconds, "curve": curve}
+        checksum = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return hashes(
+            tmp_path, json=json.dumps({**content, "sha256": checksum})
+        )
 
     assert of(3, 1.5) == of(3, 2.5)
     assert of(3, 1.5) != of(4, 1.5)
@@ -68,8 +72,10 @@ def test_bytes_of_hdf5_that_mean_nothing_are_no_difference(tmp_path):
     assert with_changed(gap - 3) != before
 
 
-def test_logs_of_tensorboard_are_no_part_of_the_state(tmp_path):
-    (tmp_path / "tensorboard").mkdir()
-    (tmp_path / "tensorboard" / "events").touch()
-    (tmp_path / "report.md").touch()
+def test_logs_and_scratch_files_are_no_part_of_the_state(tmp_path):
+    for folder in ("tensorboard", "result.scratch"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").touch()
+    for name in ("report.md", "metrics.json.scratch"):
+        (tmp_path / name).touch()
     assert fault_trials.files(tmp_path) == [tmp_path / "report.md"]
