@@ -35,6 +35,7 @@ class End:
     Attributes:
       struck: what struck it while it ran, a str, or None.
       finished: bool, whether the function returned.
+      hung: bool, whether it had to be ended.
       value: what it returned.
       outcome: `SAME` if it returned; `NAMED` if it refused in a sentence, else
         `UNNAMED`.
@@ -44,6 +45,7 @@ class End:
 
     struck: str | None = None
     finished: bool = False
+    hung: bool = False
     value: Any = None
     outcome: str = UNNAMED
     said: str = ""
@@ -78,7 +80,7 @@ def run(function, folder, *, strike=None, after=0.0):
     struck = None
     if strike is not None and _still_runs(child, after):
         struck = strike(child.pid)
-    report = {"said": "was still running when it should have ended"}
+    report = {"said": "hung", "hung": True}
     if ours.poll(_HANGS_AFTER):
         try:
             report = ours.recv()

@@ -177,7 +177,7 @@ def _struck(task, folder, draw, strike, *, judged):
         end = processes.run(victim.run, folder, strike=chosen, after=after)
         faults += bool(end.struck)
         said.append(f"{after:.2f} s, {end}" if end.struck else str(end))
-        if judged or not end.struck:
+        if judged or end.hung or not end.struck:
             outcomes.append(end.outcome)
         if end.finished or not end.struck:
             break

@@ -11,6 +11,7 @@ import pytest
 import kdtf
 from benchmarks import fault_processes
 from benchmarks.fault_processes import NAMED, SAME, UNNAMED
+from kdtf import _atomic
 from trainers.core import results, run_directory
 
 
@@ -36,7 +37,7 @@ def test_a_process_that_dies_has_not_finished(tmp_path):
 def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(fault_processes, "_HANGS_AFTER", 0.2)
     end = fault_processes.run(lambda folder: time.sleep(60), tmp_path)
-    assert not end.finished and "still running" in end.said
+    assert end.hung and not end.finished and end.outcome == UNNAMED
 
 
 def test_it_is_struck_by_its_cpu_clock_and_not_after_its_end(tmp_path):
@@ -86,6 +87,8 @@ def test_an_error_that_passes_through_is_not_named(tmp_path):
         # Raised inside the trainer itself, but not on purpose.
         raised(run_directory.require_same_flags, "f", damaged(tmp_path), {}),
         raised(json.loads, str(tmp_path)),
+        # On purpose, in the operating system's words.
+        raised(_atomic._exchange, tmp_path / "new", tmp_path / "old"),
         # On purpose, but by nobody whose errors are ours.
         raised(refuse, tmp_path),
         raised(np.load, tmp_path / "no"),

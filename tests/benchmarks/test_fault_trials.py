@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from benchmarks import fault_trials
-from benchmarks.fault_processes import LOST, NAMED, SAME, UNNAMED
+from benchmarks import fault_processes, fault_trials
+from benchmarks.fault_processes import LOST, NAMED, SAME, UNNAMED, End
 from benchmarks.fault_trials import Trial, Victim
 
 CONTENT = "0123456789" * 3
@@ -114,6 +114,20 @@ def test_one_that_writes_in_place_is_counted_as_lost(trials):
     assert LOST in outcomes(found)
     [lost, *_] = [trial for trial in found if trial.outcome == LOST]
     assert lost.said[-1] == "other file"
+
+
+@pytest.mark.parametrize(("hung", "outcome"), ((True, UNNAMED), (False, SAME)))
+def test_to_hang_is_no_way_to_end(tmp_path, monkeypatch, hung, outcome):
+    ends = iter(
+        (
+            End(struck="SIGINT", hung=hung),
+            End(finished=True, outcome=SAME),
+            End(finished=True, outcome=SAME, value={}),  # of `state`
+        )
+    )
+    monkeypatch.setattr(fault_processes, "run", lambda *_, **__: next(ends))
+    task = fault_trials.Task(Careful(), tmp_path, tmp_path, {}, {}, 1.0)
+    assert fault_trials.run(task, "signals", 0, seed=0).outcome == outcome
 
 
 @pytest.mark.slow
