@@ -159,10 +159,12 @@ def describe(error, folder):
 
     Args:
       error: an exception that was raised.
-      folder: `pathlib.Path`; another one each time, it is left out.
+      folder: `pathlib.Path`; it is left out, as is the checkout's.
     """
     error = _cause(error)
-    message = " ".join(str(error).replace(str(folder), "").split())
+    message = " ".join(str(error).split())
+    for path in (folder, _ROOT):
+        message = message.replace(str(path), "")
     raised = traceback.extract_tb(error.__traceback__)
     place = ""
     if raised:
