@@ -134,7 +134,7 @@ def run(task, kind, index, seed):
       RuntimeError: if no fault struck, and yet the victim came to harm.
     """
     draw = random.Random(f"{seed} {task.victim.name} {kind} {index}")
-    with tempfile.TemporaryDirectory(prefix="kdtf-faults-") as folder:
+    with tempfile.TemporaryDirectory() as folder:
         trial = KINDS[kind](task, pathlib.Path(folder, "trial"), draw)
     if not trial.faults and trial.outcome != SAME:
         raise RuntimeError(f"An undisturbed run came to harm: {trial.said}")

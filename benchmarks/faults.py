@@ -155,12 +155,16 @@ def main(argv):
     output = pathlib.Path(values.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     results = _opened(output, values.seed)
-    measure(
-        {name: VICTIMS[name] for name in VICTIMS if name in values.only},
-        values.faults,
-        results,
-        lambda: run_directory.write_json(output, results),
-    )
+    victims = {name: VICTIMS[name] for name in VICTIMS if name in values.only}
+    with tempfile.TemporaryDirectory(prefix="kdtf-faults-") as folder:
+        # Killed processes cannot remove their temporary files.
+        tempfile.tempdir = folder
+        measure(
+            victims,
+            values.faults,
+            results,
+            lambda: run_directory.write_json(output, results),
+        )
     for row in results["rows"]:
         print(f"{row['task']}, {row['disturbed_by']}: {row['outcomes']}")
 
