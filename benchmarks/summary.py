@@ -1,5 +1,6 @@
-"""README's summary: three lines for each result, from the same figures."""
+"""README's summary: a few lines for each result, from the same figures."""
 
+import collections
 import json
 
 from trainers.mnist import figures, omitted
@@ -9,7 +10,7 @@ _GIVEN = "kdtf, given teacher logits"
 
 
 def lines(results):
-    """Bullets on MNIST, speech and speed.
+    """Bullets on MNIST, speech, speed and faults.
 
     Args:
       results: `pathlib.Path` of the folder of result files.
@@ -17,7 +18,12 @@ def lines(results):
     Returns:
       List of str, Markdown.
     """
-    return [*_mnist(results), *_speech(results), *_speed(results)]
+    return [
+        *_mnist(results),
+        *_speech(results),
+        *_speed(results),
+        *_faults(results),
+    ]
 
 
 def _mnist(results):
@@ -85,6 +91,20 @@ def _speed(results):
         f"- Against an eager PyTorch loop it takes "
         f"{ratios[large, peers['torch']]:.2f} and "
         f"{ratios[small, peers['torch']]:.2f} of the time.",
+    ]
+
+
+def _faults(results):
+    total = collections.Counter()
+    for row in _load(results, "faults/faults.json")["rows"]:
+        total.update(row["outcomes"])
+    return [
+        f"- **[Faults](BENCHMARKS.md#faults)**: of {total.total():,} kills, "
+        "full disks and flipped bytes, at random moments of writing a store, "
+        f"a trainer's run, an export and `fit`, {total['same']:,} changed "
+        f"nothing in the end, {total['named']:,} were named in a sentence, "
+        f"{total['unnamed']:,} ended in another package's error and "
+        f"{total['lost']:,} passed unnoticed.",
     ]
 
 

@@ -7,6 +7,7 @@ The figures are those under results/. A table stands between
 `<!-- table: NAME -->` and `<!-- end -->`; no figure in it is typed by hand.
 """
 
+import collections
 import json
 import pathlib
 import re
@@ -72,6 +73,34 @@ def _peers(results):
         cells = [row["measured"][name] for name in names]
         lines.append(speed_tables.row(row["what"], row["right"], *cells))
     return lines
+
+
+def _faults(results):
+    rows = _load(results, "faults/faults.json")["rows"]
+    lines = speed_tables.header(
+        "task",
+        "disturbed by",
+        "faults",
+        "ended as if undisturbed",
+        "named in a sentence",
+        "lost",
+        "unnamed",
+    )
+    total = collections.Counter()
+    for row in rows:
+        total.update(row["outcomes"])
+        lines.append(_faults_row(row, row["outcomes"]))
+    every = {"task": "all", "disturbed_by": ""}
+    return [*lines, _faults_row(every, total)]
+
+
+def _faults_row(row, outcomes):
+    counts = [outcomes[name] for name in ("same", "named", "lost", "unnamed")]
+    return speed_tables.row(
+        row["task"],
+        row["disturbed_by"],
+        *(f"{count:,}" for count in (sum(counts), *counts)),
+    )
 
 
 def _soft_targets_size(results):
@@ -174,6 +203,7 @@ TABLES = {
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
     "gpu_aot": speed_tables.gpu_aot,
+    "faults": _faults,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,
     "soft_targets_speed": _soft_targets_speed,

@@ -8,10 +8,10 @@ from benchmarks import summary
 RESULTS = pathlib.Path(__file__).resolve().parents[2] / "results"
 
 
-def test_three_lines_a_result():
+def test_every_result_begins_with_its_name():
     lines = summary.lines(RESULTS)
-    assert len(lines) == 9
-    assert [i for i, line in enumerate(lines) if "**[" in line] == [0, 3, 6]
+    assert len(lines) == 10
+    assert [i for i, line in enumerate(lines) if "**[" in line] == [0, 3, 6, 9]
 
 
 def test_figures_are_those_of_the_result_files():
@@ -27,3 +27,8 @@ def test_figures_are_those_of_the_result_files():
     speech = json.loads((RESULTS / "speech/metrics.json").read_text())
     kept = speech["experiments"]["ensemble"]["gain_kept"]["distilled"]
     assert f"{kept['mean']:.0%}" in lines[3]
+    rows = json.loads((RESULTS / "faults/faults.json").read_text())["rows"]
+    faults = sum(row["faults"] for row in rows)
+    lost = sum(row["outcomes"]["lost"] for row in rows)
+    assert f"of {faults:,} kills" in lines[9]
+    assert f" {lost:,} passed unnoticed" in lines[9]

@@ -36,6 +36,19 @@ def test_a_stale_table_is_replaced_and_the_text_kept(tmp_path):
     assert "| loss | 1 | 1.5 |" in new and "old" not in new
 
 
+def test_faults_are_added_up(tmp_path):
+    outcomes = {"same": 1000, "named": 2, "unnamed": 3, "lost": 4}
+    rows = [
+        {"task": task, "disturbed_by": "signals", "outcomes": outcomes}
+        for task in ("store", "fit")
+    ]
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "faults.json").write_text(json.dumps({"rows": rows}))
+    lines = tables.TABLES["faults"](tmp_path)
+    assert "| store | signals | 1,009 | 1,000 | 2 | 4 | 3 |" in lines
+    assert lines[-1] == "| all |  | 2,018 | 2,000 | 4 | 8 | 6 |"
+
+
 def test_an_unknown_table_is_named():
     text = "<!-- table: nothing -->\n<!-- end -->"
     with pytest.raises(ValueError, match=r"one of \['digits'.*'nothing'"):
