@@ -1,6 +1,7 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -208,8 +209,13 @@ class Distiller(SavedWithoutTeacher, FitLoops):
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
         variables = self.student.trainable_weights
-        gradients = tape.gradient(scaled_loss, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if variables:
+            gradients = tape.gradient(scaled_loss, variables)
+            self.optimizer.apply_gradients(
+                zip(gradients, variables, strict=True)
+            )
+        else:  # as Keras does: its metrics may be what `fit` is called for
+            warnings.warn("`student` has no trainable weights.", stacklevel=2)
         return self.compute_metrics(x, batch, logits, weights)
 
     def test_step(self, data: Any) -> dict:
