@@ -100,6 +100,7 @@ class FitLoops(keras.Model):
         """As in Keras; under XLA an execution of many steps is one program."""
         if self.train_function is not None and not force:
             return
+        self._build_optimizer()
         super().make_train_function(force=True)
         function = self.train_function
         if self._trains_in_one_program():
@@ -125,6 +126,16 @@ class FitLoops(keras.Model):
             return function(iterator)
 
         return checked
+
+    def _build_optimizer(self):
+        """Makes the optimizer's variables, if the student is there.
+
+        A step that makes variables is traced twice: once for them, and once
+        without.
+        """
+        if self.student.built and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
 
     def _set_class_weight(self, class_weight):
         if class_weight != self._class_weight:

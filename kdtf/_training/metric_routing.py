@@ -21,7 +21,8 @@ def update(compiled_metrics, unweighted, batch, logits, weights):
     if not compiled_metrics.built:
         absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
         labels = absent if batch.labels is None else batch.labels
-        compiled_metrics.build(labels, logits)
+        with tf.init_scope():  # a step that makes variables is traced twice
+            compiled_metrics.build(labels, logits)
     for i, metric in enumerate(compiled_metrics.metrics):
         if not _is_fed(metric, batch):
             continue
