@@ -40,6 +40,7 @@ from kdtf._version import __version__
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 from kdtf.export import export_student
+from kdtf.logits import logits_from_probabilities, logits_of, numpy_teacher
 from kdtf.soft_targets.store import SoftTargets
 
 __all__ = [
@@ -49,8 +50,11 @@ __all__ = [
     "TopLogits",
     "__version__",
     "export_student",
+    "logits_from_probabilities",
+    "logits_of",
     "losses",
     "metrics",
+    "numpy_teacher",
     "output_bias",
     "speech",
 ]

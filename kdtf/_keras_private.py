@@ -63,6 +63,31 @@ def leaf_layers(model):
         return None
 
 
+def operations_from_the_end(model):
+    """Yields the layers and operations that make a model's one output.
+
+    Reason: only the tensors of a functional model tell what made them.
+
+    Args:
+      model: a `keras.Model`. Of one with several outputs, and of a subclass,
+        whose `call` is code, nothing is known.
+
+    Yields:
+      Layers and operations, the last one first, as long as each has one input.
+    """
+    if isinstance(model, keras.Sequential):
+        yield from reversed(model.layers)
+        return
+    outputs = getattr(model, "outputs", None) or []
+    while len(outputs) == 1:
+        history = getattr(outputs[0], "_keras_history", None)
+        if history is None:
+            return
+        yield history.operation
+        node = history.operation._inbound_nodes[history.node_index]
+        outputs = node.input_tensors
+
+
 def loss_tracker(model):
     """The metric that `fit` reports as `loss`.
 
@@ -85,6 +110,18 @@ def compiled_metrics(model):
       RuntimeError: if this Keras has none.
     """
     return _attribute(model, "_compile_metrics")
+
+
+def metric_function(metric):
+    """The function of (labels, predictions) that a metric takes the mean of.
+
+    Reason: Keras makes metrics of the functions given to `compile`, and weighs
+    results one by one, also of a function that gives one result a batch.
+
+    Returns:
+      The function, or None if the metric has none, or Keras hides it.
+    """
+    return getattr(metric, "_fn", None)
 
 
 def _attribute(model, name):

@@ -1,5 +1,18 @@
 """What a Keras model tells about itself."""
 
+import keras
+
+from kdtf import _keras_private as keras_private
+
+_PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+_PASSING = (
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.Identity,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+)
+
 
 def class_count(model):
     """The size of the last axis of a model's one output, or None if unknown.
@@ -11,3 +24,82 @@ def class_count(model):
         return model.output_shape[-1]
     except (AttributeError, TypeError):
         return None
+
+
+def check_logits(model, argument, head):
+    """Raises if a model tells that its output cannot be logits.
+
+    Args:
+      model: a `keras.Model`, or any callable, which tells nothing.
+      argument: str, what the error calls it.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: if it ends in a softmax or a sigmoid, or if a softmax would
+        be over one class.
+    """
+    found = last_activation(model)
+    if found is not None:
+        raise ValueError(
+            f"`{argument}` must return logits, not probabilities: give "
+            f"kdtf.logits_of({argument}), the same model without its last "
+            f"{found}, or build it without one (keras.applications: "
+            "classifier_activation=None). "
+            f"Received: {model.name!r}, which ends in a {found}"
+        )
+    head.check_count(class_count(model), argument)
+
+
+def last_activation(model):
+    """The function that makes a model's output probabilities.
+
+    Args:
+      model: a `keras.Model`, or anything else.
+
+    Returns:
+      "softmax", "sigmoid" or "hard_sigmoid"; None if the model ends in none of
+      them or does not tell, as subclasses of `keras.Model` do not.
+    """
+    last = probability_operation(model)
+    return None if last is None else _activation(last)
+
+
+def probability_operation(model):
+    """The layer or operation by which an output becomes probabilities.
+
+    Args:
+      model: a `keras.Model`, or anything else.
+
+    Returns:
+      A layer of the model, which may be a model or a wrapper itself, or an
+      operation; None as in `last_activation`.
+    """
+    for operation in keras_private.operations_from_the_end(model):
+        if not _passes(operation):
+            return operation if _activation(operation) else None
+    return None
+
+
+def _passes(operation):
+    """Whether probabilities are probabilities still after an operation."""
+    linear = isinstance(operation, keras.layers.Activation) and (
+        operation.activation is keras.activations.linear
+    )
+    return linear or isinstance(operation, _PASSING)
+
+
+def _activation(operation):
+    """As `last_activation`, of one layer or operation."""
+    if isinstance(operation, keras.Model):
+        return last_activation(operation)
+    if isinstance(operation, keras.layers.TimeDistributed):
+        return _activation(operation.layer)
+    if isinstance(operation, keras.Layer):
+        function = getattr(operation, "activation", None)
+        # Of a `keras.layers.Softmax`, here or as an activation, the class.
+        is_layer = isinstance(function, keras.Layer) or function is None
+        of = operation if function is None else function
+        name = type(of).__name__ if is_layer else getattr(of, "__name__", "")
+    else:  # `keras.ops.softmax` in a functional model
+        name = type(operation).__name__
+    return name.lower() if name.lower() in _PROBABILITIES else None

@@ -9,19 +9,22 @@ import keras
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf._math import arguments, entries
+from kdtf import _models
+from kdtf._math import entries, heads
+from kdtf._math.top_logits import TopLogits
 from kdtf._training import (
     class_weights,
     compile_policy,
+    compiled_steps,
+    hyperparameters,
+    input_checks,
     metric_routing,
-    multi_step,
     objective,
     targets,
     teachers,
 )
 from kdtf._training.fit_loops import FitLoops
-from kdtf._training.input_checks import InputChecker
-from kdtf._training.saving import HYPERPARAMETERS, SavedWithoutTeacher
+from kdtf._training.saving import SavedWithoutTeacher
 from kdtf._types import Tensor, TensorLike
 
 
@@ -45,14 +48,17 @@ class Distiller(SavedWithoutTeacher, FitLoops):
     A negative label, such as -1, means unlabelled: such a row has no hard term.
     The student's output is one tensor of logits, `[batch, classes]` or, for
     time frames, `[batch, time, classes]` with labels and sample weights
-    `[batch, time]`.
+    `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
+    that do not exclude each other, or one for yes or no; see `kdtf.losses`.
 
     `fit` and `evaluate` report, as means weighted by the sample weights,
     `loss`; `soft_loss` (KL at T, without T^2); `hard_loss` (over labelled rows
     only); `agreement` (share of entries on which student and teacher choose
     the same class); and the metrics given to `compile`. A metric of
     `kdtf.metrics` that compares with the teacher is fed the teacher's logits;
-    all others get the labels and skip unlabelled rows.
+    all others get the labels and skip unlabelled rows. Metrics get the
+    student's logits, but those of Keras, and your own, get the probabilities of
+    a sigmoid head.
 
     Saving a Distiller saves student and optimizer, never the teacher: after
     `keras.saving.load_model`, `set_teacher` continues the training.
@@ -67,6 +73,7 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         epochs, nothing is traced again.
       soft_weight: scalar float32 variable, likewise.
       hard_weight: scalar float32 variable, likewise.
+      head: "softmax" or "sigmoid".
 
     Example:
       >>> def net(units):
@@ -84,6 +91,10 @@ class Distiller(SavedWithoutTeacher, FitLoops):
       >>> kdtf.export_student(distiller, "export")
     """
 
+    temperature = hyperparameters.Attribute()
+    soft_weight = hyperparameters.Attribute()
+    hard_weight = hyperparameters.Attribute()
+
     def __init__(
         self,
         student: keras.Model,
@@ -92,53 +103,70 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         temperature: float,
         soft_weight: float = 0.9,
         hard_weight: float = 0.1,
+        head: str = "softmax",
         check_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
         """Builds a Distiller.
 
         Args:
-          student: a `keras.Model` that returns logits.
+          student: a `keras.Model` that returns logits; `kdtf.logits_of` makes
+            one of a model that ends in a softmax or sigmoid.
           teacher: a `keras.Model` that returns logits, a `kdtf.Ensemble`, or
-            any callable from x to logits; it runs in inference mode and is not
-            changed. None if the data hold the teacher's logits.
+            any callable from x to logits that works on tensors
+            (`kdtf.numpy_teacher` wraps others); it runs in inference mode,
+            outside of programs that XLA compiles, and is not changed. None if
+            the data hold the teacher's logits.
           temperature: Python float > 0.
           soft_weight: Python float >= 0; 0 trains on the labels alone, and the
             teacher never runs, whatever is assigned later.
           hard_weight: Python float >= 0.
+          head: "softmax" for classes that exclude each other, "sigmoid" for
+            labels that do not, or one label, yes or no.
           check_inputs: whether to check every batch (labels in range, teacher
-            logits finite) and name batch and row in the error. Turns XLA off.
+            logits finite, no probabilities) and name batch and row in the
+            error. Turns XLA off. Without it a label that is no class gives a
+            loss of NaN, which `keras.callbacks.TerminateOnNaN` stops at,
+            unless it is in an array given to `fit`: those are checked once.
           **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
           ValueError: if `student` is not a `keras.Model`, `teacher` cannot be
-            called, both tell their number of classes and differ, the
-            temperature is not positive and finite, or the weights are
-            negative, not finite or both 0.
+            called, is not built or shares weights that the student trains,
+            either shows that it ends in a softmax or sigmoid, both tell their
+            number of classes and differ, the temperature is not positive and
+            finite, or the weights are negative, not finite or both 0.
         """
         if not isinstance(student, keras.Model):
             raise ValueError(
                 f"`student` must be a keras.Model. Received: {student!r}"
             )
-        arguments.check_temperature(temperature)
-        arguments.check_weights(soft_weight, hard_weight)
+        self._head = heads.of(head)
+        _models.check_logits(student, "student", self._head)
+        values = hyperparameters.Hyperparameters(
+            temperature, soft_weight, hard_weight
+        )
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
         self.student = student
-        self._checker = InputChecker() if check_inputs else None
+        self._hyperparameters = values
+        self._checker = None
+        if check_inputs:
+            self._checker = input_checks.InputChecker(self._head)
         self._wants_soft_targets = soft_weight > 0
-        self._awaits_teacher = False
+        self._awaits_teacher = self._loads_whole = False
         self._teacher_logits: Callable | None = None
+        self._check_apart: Callable | None = None
         self._class_weight: dict | None = None
+        self._unchecked: list = []
+        self._programs = compiled_steps.CompiledSteps()
         self._constructor_arguments = {
             "temperature": float(temperature),
             "soft_weight": float(soft_weight),
             "hard_weight": float(hard_weight),
+            "head": head,
             "check_inputs": check_inputs,
         }
-        self.temperature = self._add_scalar("temperature", temperature)
-        self.soft_weight = self._add_scalar("soft_weight", soft_weight)
-        self.hard_weight = self._add_scalar("hard_weight", hard_weight)
         self._soft_tracker = keras.metrics.Mean("soft_loss")
         self._hard_tracker = keras.metrics.Mean("hard_loss")
         self._agreement_tracker = keras.metrics.Mean("agreement")
@@ -147,6 +175,11 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         if teacher is not None:
             self.set_teacher(teacher)
 
+    @property
+    def head(self) -> str:
+        """What the logits stand for, "softmax" or "sigmoid"."""
+        return self._head.name
+
     def set_teacher(self, teacher: Callable) -> None:
         """Gives a teacher to a Distiller, such as one that was loaded.
 
@@ -154,17 +187,13 @@ class Distiller(SavedWithoutTeacher, FitLoops):
           teacher: as in the constructor.
 
         Raises:
-          ValueError: if it cannot be called, or its number of classes is known
-            and not the student's.
+          ValueError: as in the constructor.
         """
-        if not callable(teacher):
-            raise ValueError(
-                "`teacher` must be a keras.Model, an Ensemble or a callable. "
-                f"Received: {teacher!r}"
-            )
-        teachers.check_class_counts(self.student, teacher)
-        # A function hides the teacher from Keras's saver, which follows every
+        teachers.check(teacher, self.student, self._head)
+        # Functions hide the teacher from Keras's saver, which follows every
         # attribute and property of a model.
+        self._check_apart = teachers.shared_weights_check(teacher)
+        self._check_apart(self.student)
         self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
@@ -176,7 +205,13 @@ class Distiller(SavedWithoutTeacher, FitLoops):
 
     def train_step(self, data: Any) -> dict:
         """One update of the student; returns the running metrics."""
-        return self._update(*self._with_targets(data))
+        return self._run("train", self._update, self._with_targets(data))
+
+    def _run(self, name, step, batch):
+        """The part of a step that follows the teacher; a program under XLA."""
+        if compiled_steps.applies(self):
+            return self._programs.run(name, step, batch)
+        return step(*batch)
 
     def _with_targets(self, data, among=None):
         """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
@@ -203,25 +238,34 @@ class Distiller(SavedWithoutTeacher, FitLoops):
                 logits, targets.common_weight(sample_weight)
             )
             weights = class_weights.apply(
-                weights, self._class_weight, batch.labels, logits
+                weights, self._class_weight, batch.labels, logits, self._head
             )
             loss = self._computed_loss(x, batch, logits, weights, training=True)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
+        if self._check_apart is not None:  # now the student is built
+            self._check_apart(self.student)
         variables = self.student.trainable_weights
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
             self.optimizer.apply_gradients(
                 zip(gradients, variables, strict=True)
             )
-        else:  # as Keras does: its metrics may be what `fit` is called for
-            warnings.warn("`student` has no trainable weights.", stacklevel=2)
+        else:
+            warnings.warn(
+                "`student` has no trainable weights: nothing is trained.",
+                stacklevel=2,
+            )
         return self.compute_metrics(x, batch, logits, weights)
 
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = self._targets(x, y)
+        batch = (x, self._targets(x, y), sample_weight)
+        return self._run("test", self._evaluate, batch)
+
+    def _evaluate(self, x, batch, sample_weight):
+        """The part of `test_step` that follows the teacher."""
         logits = self(x, training=False)
         batch = self._fit_to_logits(batch, logits)
         weights = entries.entry_weights(
@@ -250,7 +294,11 @@ class Distiller(SavedWithoutTeacher, FitLoops):
 
     def _fit_to_logits(self, batch, logits):
         """The batch with its labels in shape and, if asked for, checked."""
-        batch = batch._replace(labels=entries.fit_labels(batch.labels, logits))
+        for y in self._unchecked:  # until now the classes were not known
+            input_checks.check_arrays(y, logits.shape, self._head)
+        self._unchecked.clear()
+        labels = self._head.fit_labels(batch.labels, logits)
+        batch = batch._replace(labels=labels)
         batch = targets.fill_in(batch, logits.shape[-1], self.temperature)
         if self._checker is not None:
             self._checker(batch.labels, batch.teacher_logits, logits)
@@ -310,7 +358,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         each = objective.entry_losses(
             y_pred,
             batch,
-            *(tf.convert_to_tensor(getattr(self, h)) for h in HYPERPARAMETERS),
+            *map(tf.convert_to_tensor, self._hyperparameters.variables()),
+            head=self.head,
         )
         self._track(each, batch, y_pred, sample_weight)
         loss = entries.mean_over_entries(each.total, sample_weight, y_pred)
@@ -324,11 +373,19 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         """Updates the metrics that every Distiller reports."""
         if each.soft is not None:
             self._update_tracker(self._soft_tracker, each.soft, weights)
-            agree = tf.argmax(logits, -1) == targets.teacher_choices(batch)
+            theirs = batch.tempered_logits
+            if not isinstance(theirs, TopLogits):
+                theirs = batch.teacher_logits
+            agree = self._head.agreement(theirs, logits)
             self._update_tracker(self._agreement_tracker, agree, weights)
         if each.hard is not None:
-            labelled = entries.labelled_weights(weights, batch.labels, logits)
-            self._update_tracker(self._hard_tracker, each.hard, labelled)
+            labelled = self._head.labelled(batch.labels, logits)
+            # Over what is labelled, also within an entry of several labels.
+            hard = tf.math.divide_no_nan(
+                each.hard, tf.cast(labelled, each.hard.dtype)
+            )
+            labelled = entries.labelled_weights(weights, labelled)
+            self._update_tracker(self._hard_tracker, hard, labelled)
 
     def _update_tracker(self, tracker, values, weights):
         tracker.update_state(values, weights)
@@ -365,7 +422,12 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         compiled = keras_private.compiled_metrics(self)
         if compiled is not None:
             metric_routing.update(
-                compiled, self._unweighted_metrics, batch, y_pred, sample_weight
+                compiled,
+                self._unweighted_metrics,
+                batch,
+                y_pred,
+                sample_weight,
+                self._head,
             )
             absent |= set(metric_routing.names_without_data(compiled, batch))
         results = self.get_metrics_result()
@@ -382,7 +444,9 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         optimizer: Any = "rmsprop",
         *,
         loss: None = None,
+        loss_weights: None = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         """As `keras.Model.compile`, but for `loss`, which is the Distiller's.
@@ -390,15 +454,18 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         Args:
           optimizer: as in Keras.
           loss: must stay None.
+          loss_weights: must stay None.
           metrics: as in Keras; they skip unlabelled rows.
-          **kwargs: `weighted_metrics`, `run_eagerly`, `steps_per_execution`,
-            `jit_compile` and the rest, as in Keras. `jit_compile` is False
+          weighted_metrics: as in Keras; likewise.
+          **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
+            `auto_scale_loss`, as in Keras. `jit_compile` is False
             under `check_inputs=True`; "auto" also turns it on for students
             that XLA is known to train faster on a CPU. With it, the steps of
             an execution are the loop of one XLA program.
 
         Raises:
-          ValueError: if a loss is given.
+          ValueError: if a loss or its weights are given, or a metric cannot
+            read what it would be fed.
         """
         if loss is not None:
             raise ValueError(
@@ -407,32 +474,21 @@ class Distiller(SavedWithoutTeacher, FitLoops):
                 "`compute_loss` in a subclass to add a term. "
                 f"Received: loss={loss!r}"
             )
+        if loss_weights is not None:
+            raise ValueError(
+                "`loss_weights` must be None: the weights of a Distiller's "
+                "loss are soft_weight and hard_weight of its constructor. "
+                f"Received: loss_weights={loss_weights!r}"
+            )
+        metric_routing.require([metrics, weighted_metrics], self._head)
         if self._checker is not None:
             kwargs["jit_compile"] = False
-        kwargs["jit_compile"] = compile_policy.resolve(
-            self, metrics=metrics, **kwargs
-        )
-        super().compile(optimizer=optimizer, metrics=metrics, **kwargs)
+        given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
+        kwargs["jit_compile"] = compile_policy.resolve(self, **given, **kwargs)
+        super().compile(optimizer=optimizer, **given, **kwargs)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 
-    def _trains_in_one_program(self):
-        """Whether many steps are one program; not with an own `train_step`."""
-        own = getattr(self.train_step, "__func__", None) is Distiller.train_step
-        return own and multi_step.applies(self)
-
-    def __setattr__(self, name, value):
-        if name in HYPERPARAMETERS and hasattr(self, name):
-            raise AttributeError(
-                f"`{name}` is a variable, which compiled steps hold: change it "
-                f"with distiller.{name}.assign(value). Received: {value!r}"
-            )
-        super().__setattr__(name, value)
-
-    def _add_scalar(self, name, value):
-        return self.add_weight(
-            name=name,
-            shape=(),
-            dtype="float32",
-            initializer=keras.initializers.Constant(value),
-            trainable=False,
-        )
+    def _runs_own(self, step):
+        """Whether a step is kdtf's, and not that of a subclass."""
+        found = getattr(getattr(self, step), "__func__", None)
+        return found is getattr(Distiller, step)

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _models
-from kdtf._math import softmax
+from kdtf._math import heads, softmax
 from kdtf._types import Scalar, Tensor, TensorLike
 
 _COMBINATIONS = ("arithmetic", "geometric")
@@ -24,13 +24,15 @@ class Ensemble(keras.Model):
     their *tempered* probabilities, so it depends on the temperature; the
     geometric mean is the mean of the logits, which does not.
 
-    Called, an ensemble gives float32 logits `[..., classes]` whose softmax is
-    the members' combined distribution at T = 1. Members run in inference mode,
+    Called, an ensemble gives float32 logits `[..., classes]` whose softmax (or
+    sigmoid, with `head="sigmoid"`) is the members' combined distribution at
+    T = 1. Members run in inference mode,
     each on the input as it came, and may differ in architecture and dtype.
 
     Attributes:
       members: list of the models.
       combine: "arithmetic" or "geometric".
+      head: "softmax" or "sigmoid".
       weights_of_members: list of floats that sum to 1.
 
     Example:
@@ -50,6 +52,7 @@ class Ensemble(keras.Model):
         *,
         combine: str = "arithmetic",
         weights: Sequence[float] | None = None,
+        head: str = "softmax",
         **kwargs: Any,
     ) -> None:
         """Builds an ensemble.
@@ -60,15 +63,18 @@ class Ensemble(keras.Model):
           combine: "arithmetic" or "geometric".
           weights: one positive float per member, normalised to the sum 1; None
             for equal weights.
+          head: "softmax", or "sigmoid" for members whose labels do not exclude
+            each other; see `kdtf.losses`.
           **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
           ValueError: if there is no member or one is no `keras.Model`, their
-            numbers of classes differ, `combine` is neither name, or the
-            weights are not one positive finite number per member.
+            numbers of classes differ or are 1, one shows that it returns
+            probabilities, `combine` or `head` is neither name, or the weights
+            are not one positive finite number per member.
         """
         members = list(members)
-        _check_members(members)
+        _check_members(members, heads.of(head))
         if combine not in _COMBINATIONS:
             raise ValueError(
                 f"`combine` must be one of {_COMBINATIONS}. "
@@ -79,6 +85,7 @@ class Ensemble(keras.Model):
         super().__init__(autocast=False, **kwargs)
         self._given_weights = None if weights is None else list(weights)
         self.combine = combine
+        self.head = head
         self.weights_of_members = _normalise(weights, len(members))
         self.members = members
         self.built = all(member.built for member in members)
@@ -120,10 +127,10 @@ class Ensemble(keras.Model):
         if self.combine == "geometric":
             weighted = zip(self.weights_of_members, logits, strict=True)
             return tf.add_n([weight * z for weight, z in weighted])
-        temperature = tf.cast(temperature, logits[0].dtype)
-        return temperature * softmax.log_weighted_mean_exp(
-            [softmax.tempered_log_softmax(z, temperature) for z in logits],
+        return heads.of(self.head).mean_of_members(
+            logits,
             self.weights_of_members,
+            tf.cast(temperature, logits[0].dtype),
         )
 
     def get_config(self) -> dict:
@@ -135,6 +142,7 @@ class Ensemble(keras.Model):
             ],
             "combine": self.combine,
             "weights": self._given_weights,
+            "head": self.head,
         }
 
     @classmethod
@@ -147,7 +155,7 @@ class Ensemble(keras.Model):
         return cls(**config)
 
 
-def _check_members(members: list) -> None:
+def _check_members(members: list, head: Any) -> None:
     if not members or not all(isinstance(m, keras.Model) for m in members):
         raise ValueError(
             "`members` must be a non-empty list of keras.Model. "
@@ -159,6 +167,8 @@ def _check_members(members: list) -> None:
             "`members` must have the same number of classes. "
             f"Received: members of {sorted(counts)} classes"
         )
+    for i, member in enumerate(members):
+        _models.check_logits(member, f"members[{i}]", head)
 
 
 def _normalise(weights: Sequence[float] | None, count: int) -> list[float]:

@@ -6,13 +6,18 @@ float32 (float64 for float64 logits). Gradients are analytic
 tensor of the size of the logits. No gradient flows to teachers, labels,
 temperatures or weights.
 
+With `head="sigmoid"` the logits are `[..., labels]`, for labels that do not
+exclude each other, such as tags, or one label for yes or no: each is a
+distribution of its own, sigmoid(z / T) for the label and the rest against it,
+and losses are means over the labels.
+
 Reference: Hinton, Vinyals, Dean, *Distilling the Knowledge in a Neural
 Network*, arXiv 1503.02531, section 2.
 """
 
 import tensorflow as tf
 
-from kdtf._math import arguments, entries, loss_kernels, softmax, top_logits
+from kdtf._math import arguments, heads, loss_kernels, softmax
 from kdtf._math.top_logits import TopLogits
 from kdtf._types import Scalar, Tensor, TensorLike
 
@@ -22,6 +27,7 @@ def soft_loss(
     teacher_logits: TensorLike | TopLogits,
     *,
     temperature: Scalar,
+    head: str = "softmax",
 ) -> Tensor:
     """KL(teacher || student) of the distributions at temperature T.
 
@@ -37,13 +43,14 @@ def soft_loss(
         excludes by a logit of -inf has p = 0; one that only the student
         excludes has no finite loss.
       temperature: scalar T > 0; a Python float, tensor or variable.
+      head: "softmax", or "sigmoid" for logits `[..., labels]`.
 
     Returns:
       `[...]` losses in nats, never negative.
 
     Raises:
-      ValueError: if the shapes differ, or a Python temperature is not positive
-        and finite.
+      ValueError: if the shapes differ, a softmax is to be over one class, or a
+        Python temperature is not positive and finite.
 
     Example:
       >>> loss = kdtf.losses.soft_loss(
@@ -52,48 +59,47 @@ def soft_loss(
       >>> loss.numpy().round(4)
       array([0.4621], dtype=float32)
     """
+    kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
+    kind.check_logits(student_logits)
     arguments.check_temperature(temperature)
     temperature = loss_kernels.scalar(temperature, student_logits)
-    if isinstance(teacher_logits, TopLogits):
-        top = TopLogits(*(tf.convert_to_tensor(t) for t in teacher_logits))
-        arguments.check_top_logits(student_logits, *top)
-        return top_logits.divergence(student_logits, *top, temperature)
-    teacher_logits = tf.convert_to_tensor(teacher_logits)
-    arguments.check_same_shape(student_logits, teacher_logits)
-    return loss_kernels.divergence(student_logits, teacher_logits, temperature)
+    return kind.divergence(student_logits, teacher_logits, temperature)
 
 
-def hard_loss(student_logits: TensorLike, labels: TensorLike) -> Tensor:
+def hard_loss(
+    student_logits: TensorLike, labels: TensorLike, *, head: str = "softmax"
+) -> Tensor:
     """Cross-entropy with the true labels, at temperature 1.
 
     Args:
       student_logits: `[..., classes]`, any floating dtype.
       labels: sparse classes `[...]`, where a negative one means unlabelled and
-        one from `classes` on gives NaN; or dense distributions
-        `[..., classes]`, where a row that is all -1 (or all 0) is unlabelled.
+        one from `classes` on, or one that is no whole number, gives NaN; or
+        dense distributions `[..., classes]`, where a row that is all -1 (or
+        all 0) is unlabelled. With a sigmoid head `[..., labels]` (`[...]` will
+        do for one label): 0, 1 or a probability, where a negative one means
+        that the label is not known. Any dtype of numbers, or bool.
+      head: "softmax", or "sigmoid" for logits `[..., labels]`.
 
     Returns:
-      `[...]` losses in nats; 0, with gradient 0, on unlabelled rows.
+      `[...]` losses in nats; 0, with gradient 0, on unlabelled rows. With a
+      sigmoid head the mean over all labels, to which unknown ones add 0.
 
     Raises:
-      ValueError: if the shapes do not fit each other.
+      ValueError: if the shapes do not fit each other, labels are no numbers,
+        or a softmax is to be over one class.
 
     Example:
       >>> loss = kdtf.losses.hard_loss([[1.0, 0.0], [1.0, 0.0]], [0, -1])
       >>> loss.numpy().round(4)
       array([0.3133, 0.    ], dtype=float32)
     """
+    kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
-    labels = tf.convert_to_tensor(labels)
-    arguments.check_labels_shape(student_logits, labels)
-    if entries.is_dense(labels, student_logits):
-        return loss_kernels.dense_cross_entropy(
-            student_logits, tf.stop_gradient(labels)
-        )
-    if not labels.dtype.is_integer:
-        labels = tf.cast(labels, tf.int32)
-    return loss_kernels.sparse_cross_entropy(student_logits, labels)
+    kind.check_logits(student_logits)
+    labels = kind.fit_labels(labels, student_logits)
+    return kind.cross_entropy(student_logits, labels)
 
 
 def logit_matching_loss(
@@ -113,7 +119,7 @@ def logit_matching_loss(
       `[...]` losses.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, or there is one class.
 
     Example:
       >>> loss = kdtf.losses.logit_matching_loss([[1.0, 0.0]], [[0.0, 1.0]])
@@ -125,6 +131,7 @@ def logit_matching_loss(
         tf.convert_to_tensor(teacher_logits), student_logits.dtype
     )
     arguments.check_same_shape(student_logits, teacher_logits)
+    heads.of("softmax").check_logits(student_logits)
     gap = student_logits - tf.stop_gradient(teacher_logits)
     gap -= tf.reduce_mean(gap, axis=-1, keepdims=True)
     return 0.5 * tf.reduce_sum(tf.square(gap), axis=-1)
@@ -138,6 +145,7 @@ def distillation_loss(
     temperature: Scalar,
     soft_weight: Scalar,
     hard_weight: Scalar,
+    head: str = "softmax",
 ) -> Tensor:
     """The weighted mean of soft and hard loss (section 2).
 
@@ -153,13 +161,14 @@ def distillation_loss(
       temperature: scalar T > 0; a Python float, tensor or variable.
       soft_weight: scalar, not negative; a Python float, tensor or variable.
       hard_weight: scalar, not negative; a Python float, tensor or variable.
+      head: "softmax", or "sigmoid" for logits `[..., labels]`.
 
     Returns:
       `[...]` losses in nats.
 
     Raises:
-      ValueError: if the shapes do not fit, a Python temperature is not
-        positive and finite, or Python weights are negative or both zero.
+      ValueError: as in `soft_loss` and `hard_loss`, or if Python weights are
+        negative or both zero.
 
     Example:
       >>> loss = kdtf.losses.distillation_loss(
@@ -169,11 +178,13 @@ def distillation_loss(
       array([0.5722], dtype=float32)
     """
     arguments.check_weights(soft_weight, hard_weight)
-    soft = soft_loss(student_logits, teacher_logits, temperature=temperature)
+    soft = soft_loss(
+        student_logits, teacher_logits, temperature=temperature, head=head
+    )
     hard = (
         tf.zeros_like(soft)
         if labels is None
-        else hard_loss(student_logits, labels)
+        else hard_loss(student_logits, labels, head=head)
     )
     return loss_kernels.weighted_mean(
         soft, hard, temperature, soft_weight, hard_weight

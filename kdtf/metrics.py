@@ -2,9 +2,10 @@
 
 Two kinds of `keras.metrics.Metric`: those that compare with the teacher take
 `(teacher_logits, logits)`, and a `Distiller` feeds them the teacher's logits;
-the others take `(labels, logits)` and skip negative labels. All work from
+the others take `(labels, logits)` and skip what is not labelled. All work from
 logits `[..., classes]` of any floating dtype, at T = 1, and accept sample
-weights `[batch]` or `[...]`.
+weights `[batch]` or `[...]`. For a sigmoid head (see `kdtf.losses`) build them
+with `head="sigmoid"`: they are then means over labels.
 """
 
 from typing import Any
@@ -15,12 +16,17 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kdtf import losses
-from kdtf._math import entries, loss_kernels, softmax
+from kdtf._math import arguments, entries, heads, softmax
 from kdtf._types import Tensor, TensorLike
 
 
 class TeacherMetric(keras.metrics.Mean):
     """A mean over entries of a comparison with the teacher."""
+
+    def __init__(self, name: str, dtype: Any, head: str) -> None:
+        heads.of(head)
+        super().__init__(name=name, dtype=dtype)
+        self.head = head
 
     def update_state(
         self,
@@ -34,16 +40,29 @@ class TeacherMetric(keras.metrics.Mean):
           teacher_logits: `[..., classes]`.
           logits: `[..., classes]`, the student's.
           sample_weight: None, `[batch]` or `[...]`.
+
+        Raises:
+          ValueError: if the shapes differ.
         """
         logits = tf.convert_to_tensor(logits)
+        teacher_logits = tf.convert_to_tensor(teacher_logits)
+        heads.of(self.head).check_logits(logits)
+        arguments.check_same_shape(logits, teacher_logits)
         weights = entries.entry_weights(logits, sample_weight)
-        super().update_state(
-            self.compare(tf.convert_to_tensor(teacher_logits), logits), weights
-        )
+        super().update_state(self.compare(teacher_logits, logits), weights)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "head": self.head}
 
 
 class LabelMetric(keras.metrics.Mean):
-    """A mean over labelled entries of a score of labels and logits."""
+    """A mean over what is labelled of a score of labels and logits."""
+
+    def __init__(self, name: str, dtype: Any, head: str) -> None:
+        heads.of(head)
+        super().__init__(name=name, dtype=dtype)
+        self.head = head
 
     def update_state(
         self,
@@ -54,19 +73,30 @@ class LabelMetric(keras.metrics.Mean):
         """Adds a batch.
 
         Args:
-          labels: `[...]` or `[..., 1]` classes; negative ones are skipped.
+          labels: as in `kdtf.losses.hard_loss`; unlabelled entries, and with a
+            sigmoid head labels that are not known, are skipped.
           logits: `[..., classes]`.
           sample_weight: None, `[batch]` or `[...]`.
+
+        Raises:
+          ValueError: if the shapes do not fit, or labels are no numbers.
         """
-        labels, logits, weights = _labelled(labels, logits, sample_weight)
+        labels, logits, weights = _distributions(
+            labels, logits, sample_weight, self.head
+        )
         super().update_state(self.score(labels, logits), weights)
+
+    def get_config(self) -> dict:
+        """The constructor's arguments."""
+        return {**super().get_config(), "head": self.head}
 
 
 @keras.saving.register_keras_serializable("kdtf")
 class Agreement(TeacherMetric):
     """Share of entries on which student and teacher choose the same class.
 
-    Top-1 agreement of Stanton et al. 2021, arXiv 2106.05945.
+    Top-1 agreement of Stanton et al. 2021, arXiv 2106.05945; with a sigmoid
+    head the share of labels of which both say the same.
 
     Example:
       >>> metric = kdtf.metrics.Agreement()
@@ -75,12 +105,18 @@ class Agreement(TeacherMetric):
       0.5
     """
 
-    def __init__(self, name: str = "agreement", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self,
+        name: str = "agreement",
+        dtype: Any = None,
+        *,
+        head: str = "softmax",
+    ) -> None:
+        super().__init__(name, dtype, head)
 
     def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]`: 1 where both choose the same class."""
-        return tf.equal(tf.argmax(teacher_logits, -1), tf.argmax(logits, -1))
+        return heads.of(self.head).agreement(teacher_logits, logits)
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -94,17 +130,27 @@ class FidelityKL(TeacherMetric):
       0.4621
     """
 
-    def __init__(self, name: str = "fidelity_kl", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self,
+        name: str = "fidelity_kl",
+        dtype: Any = None,
+        *,
+        head: str = "softmax",
+    ) -> None:
+        super().__init__(name, dtype, head)
 
     def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]` divergences."""
-        return losses.soft_loss(logits, teacher_logits, temperature=1.0)
+        return losses.soft_loss(
+            logits, teacher_logits, temperature=1.0, head=self.head
+        )
 
 
 @keras.saving.register_keras_serializable("kdtf")
 class NegativeLogLikelihood(LabelMetric):
     """Mean of -log q[label], in nats.
+
+    The cross-entropy, if labels are distributions.
 
     Example:
       >>> metric = kdtf.metrics.NegativeLogLikelihood()
@@ -113,17 +159,22 @@ class NegativeLogLikelihood(LabelMetric):
       0.6931
     """
 
-    def __init__(self, name: str = "nll", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self, name: str = "nll", dtype: Any = None, *, head: str = "softmax"
+    ) -> None:
+        super().__init__(name, dtype, head)
 
     def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` negative log-likelihoods."""
-        return loss_kernels.sparse_cross_entropy(logits, labels)
+        # A sigmoid's label is a softmax over two classes here.
+        return heads.of("softmax").cross_entropy(logits, labels)
 
 
 @keras.saving.register_keras_serializable("kdtf")
 class BrierScore(LabelMetric):
     """Mean of sum_i (q_i - [i is the label])^2, from 0 to 2.
+
+    With a sigmoid head the mean of (q - label)^2 over labels, from 0 to 1.
 
     Example:
       >>> metric = kdtf.metrics.BrierScore()
@@ -132,14 +183,18 @@ class BrierScore(LabelMetric):
       0.5
     """
 
-    def __init__(self, name: str = "brier", dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self, name: str = "brier", dtype: Any = None, *, head: str = "softmax"
+    ) -> None:
+        super().__init__(name, dtype, head)
 
     def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` scores."""
         q = tf.exp(softmax.tempered_log_softmax(logits, 1.0))
-        one_hot = tf.one_hot(labels, tf.shape(logits)[-1], dtype=q.dtype)
-        return tf.reduce_sum(tf.square(q - one_hot), axis=-1)
+        target = entries.dense_labels(labels, q)
+        squares = tf.reduce_sum(tf.square(q - target), axis=-1)
+        # Both outcomes of a label are off by the same.
+        return squares / 2.0 if self.head == "sigmoid" else squares
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -157,7 +212,12 @@ class ExpectedCalibrationError(keras.metrics.Metric):
     """
 
     def __init__(
-        self, num_bins: int = 15, name: str = "ece", dtype: Any = None
+        self,
+        num_bins: int = 15,
+        name: str = "ece",
+        dtype: Any = None,
+        *,
+        head: str = "softmax",
     ) -> None:
         """Builds the metric.
 
@@ -165,13 +225,17 @@ class ExpectedCalibrationError(keras.metrics.Metric):
           num_bins: int > 0.
           name: the metric's name.
           dtype: the dtype of the result.
+          head: "softmax" or "sigmoid".
 
         Raises:
-          ValueError: if `num_bins` is not a positive int.
+          ValueError: if `num_bins` is not a positive int, or there is no such
+            head.
         """
         super().__init__(name=name, dtype=dtype)
         _check_num_bins(num_bins)
+        heads.of(head)
         self.num_bins = num_bins
+        self.head = head
         self.gaps = self.add_variable((num_bins,), "zeros", name="gaps")
         self.total = self.add_variable((), "zeros", name="total")
 
@@ -182,13 +246,12 @@ class ExpectedCalibrationError(keras.metrics.Metric):
         sample_weight: TensorLike | None = None,
     ) -> None:
         """Adds a batch; arguments as in `LabelMetric`."""
-        labels, logits, weights = _labelled(labels, logits, sample_weight)
+        labels, logits, weights = _distributions(
+            labels, logits, sample_weight, self.head
+        )
         log_q = softmax.tempered_log_softmax(logits, 1.0)
         confidence = tf.exp(tf.reduce_max(log_q, axis=-1))
-        correct = tf.cast(
-            tf.equal(tf.argmax(logits, -1, labels.dtype), labels),
-            confidence.dtype,
-        )
+        correct = entries.mass_at(labels, tf.argmax(logits, -1), logits)
         # A confidence of exactly 1 belongs to the last bin.
         bins = tf.minimum(
             tf.cast(confidence * self.num_bins, tf.int32), self.num_bins - 1
@@ -207,11 +270,19 @@ class ExpectedCalibrationError(keras.metrics.Metric):
 
     def get_config(self) -> dict:
         """The constructor's arguments."""
-        return {**super().get_config(), "num_bins": self.num_bins}
+        return {
+            **super().get_config(),
+            "num_bins": self.num_bins,
+            "head": self.head,
+        }
 
 
 def equal_mass_calibration_error(
-    labels: npt.ArrayLike, logits: npt.ArrayLike, *, num_bins: int = 15
+    labels: npt.ArrayLike,
+    logits: npt.ArrayLike,
+    *,
+    num_bins: int = 15,
+    head: str = "softmax",
 ) -> float:
     """Calibration error over bins of equal count, sorted by confidence.
 
@@ -219,9 +290,10 @@ def equal_mass_calibration_error(
     nearly empty, as are most bins of equal width for a good net.
 
     Args:
-      labels: `[...]` array of classes; negative ones are skipped.
+      labels: as in `kdtf.losses.hard_loss`; unlabelled ones are skipped.
       logits: `[..., classes]` array.
       num_bins: int > 0.
+      head: "softmax" or "sigmoid".
 
     Returns:
       Python float in [0, 1]; 0 if no entry is labelled.
@@ -235,32 +307,41 @@ def equal_mass_calibration_error(
       0.5
     """
     _check_num_bins(num_bins)
-    y, z = np.asarray(labels), np.asarray(logits, np.float64)
-    if y.shape != z.shape[:-1]:
-        raise ValueError(
-            "`labels` must have the shape of `logits` without the classes. "
-            f"Received: labels of {y.shape}, logits of {z.shape}"
-        )
-    labelled = entries.has_class(y.ravel())
-    y, z = y.ravel()[labelled], z.reshape(-1, z.shape[-1])[labelled]
-    if not y.size:
+    z = tf.constant(np.asarray(logits, np.float64))
+    y, z, weights = _distributions(np.asarray(labels), z, None, head)
+    log_q = softmax.tempered_log_softmax(z, 1.0)
+    confidence = np.exp(np.max(log_q, axis=-1, initial=-np.inf))
+    labelled = np.asarray(weights) > 0
+    correct = np.asarray(entries.mass_at(y, tf.argmax(z, -1), z))
+    gaps = (correct - confidence)[labelled]
+    if not gaps.size:
         return 0.0
-    shifted = np.exp(z - z.max(-1, keepdims=True))
-    confidence = 1.0 / shifted.sum(-1)  # the largest exponential is 1
-    gaps = (z.argmax(-1) == y) - confidence
-    by_confidence = gaps[np.argsort(confidence, kind="stable")]
-    bins = np.array_split(by_confidence, num_bins)
-    return float(sum(abs(b.sum()) for b in bins) / y.size)
+    order = np.argsort(confidence[labelled], kind="stable")
+    bins = np.array_split(gaps[order], num_bins)
+    return float(sum(abs(b.sum()) for b in bins) / gaps.size)
 
 
-def _labelled(
-    labels: TensorLike, logits: TensorLike, sample_weight: TensorLike | None
+def _distributions(
+    labels: TensorLike,
+    logits: TensorLike,
+    sample_weight: TensorLike | None,
+    head: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """int32 labels `[...]`, logits, and weights `[...]`, 0 if unlabelled."""
+    """Labels, logits and weights, 0 if unlabelled, of what is scored.
+
+    `[...]` or `[..., classes]`, `[..., classes]` and `[...]`; with a sigmoid
+    head `[..., labels, 2]`, `[..., labels, 2]` and `[..., labels]`.
+    """
+    kind = heads.of(head)
     logits = tf.convert_to_tensor(logits)
-    labels = tf.cast(entries.fit_labels(labels, logits), tf.int32)
+    kind.check_logits(logits)
     weights = entries.entry_weights(logits, sample_weight)
-    return labels, logits, entries.labelled_weights(weights, labels, logits)
+    labels = kind.fit_labels(labels, logits)
+    labels, pairs = kind.as_distributions(labels, logits)
+    labelled = tf.cast(entries.is_labelled(labels, pairs), tf.float32)
+    if weights is not None and pairs.shape.rank > logits.shape.rank:
+        weights = weights[..., None]
+    return labels, pairs, entries.labelled_weights(weights, labelled)
 
 
 def _check_num_bins(num_bins: int) -> None:

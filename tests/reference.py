@@ -75,3 +75,41 @@ def top_probabilities(top_logits, top_classes, tail, classes, temperature):
         row[chosen] = -np.expm1(np.float64(t)) * softmax(u, temperature)
         rows.append(row)
     return np.array(rows)
+
+
+def sigmoid(logits, temperature=1.0):
+    """float64 probabilities, also where they are near 0."""
+    return np.exp(-np.logaddexp(0.0, -np.float64(logits) / temperature))
+
+
+def binary_soft_loss(student_logits, teacher_logits, temperature):
+    """KL(teacher || student) at T of every label: both of its outcomes.
+
+    As in `soft_loss`, p - q is added to each outcome's term.
+    """
+    total = 0.0
+    for sign in (1.0, -1.0):
+        a = sign * np.float64(teacher_logits) / temperature
+        b = sign * np.float64(student_logits) / temperature
+        log_p, log_q = -np.logaddexp(0.0, -a), -np.logaddexp(0.0, -b)
+        p, q = np.exp(log_p), np.exp(log_q)
+        total += p * (log_p - log_q) - p + q
+    return total
+
+
+def binary_soft_gradient(student_logits, teacher_logits, temperature):
+    """(q - p) / T of every label."""
+    q = sigmoid(student_logits, temperature)
+    return (q - sigmoid(teacher_logits, temperature)) / temperature
+
+
+def binary_hard_loss(student_logits, labels):
+    """-y log q - (1 - y) log(1 - q) of every label; 0 where y is negative."""
+    z = np.float64(student_logits)
+    loss = labels * np.logaddexp(0.0, -z) + (1 - labels) * np.logaddexp(0.0, z)
+    return np.where(labels < 0, 0.0, loss)
+
+
+def binary_hard_gradient(student_logits, labels):
+    """q - y of every label, and 0 where y is negative."""
+    return np.where(labels < 0, 0.0, sigmoid(student_logits) - labels)

@@ -9,7 +9,13 @@ import numbers
 
 
 def check_temperature(temperature):
-    """Raises ValueError if a number is no temperature."""
+    """Raises ValueError if what is known of a temperature cannot be right."""
+    shape = getattr(temperature, "shape", ())
+    if len(shape) or isinstance(temperature, (str, bytes, type(None))):
+        raise ValueError(
+            "`temperature` must be one number. "
+            f"Received: temperature={temperature!r}"
+        )
     if isinstance(temperature, numbers.Real) and not (
         math.isfinite(temperature) and temperature > 0
     ):
@@ -37,6 +43,22 @@ def check_weights(soft_weight, hard_weight):
         raise ValueError(
             "`soft_weight` and `hard_weight` must not both be zero. "
             f"Received: soft_weight={soft_weight}, hard_weight={hard_weight}"
+        )
+
+
+def check_class_count(count, argument):
+    """Raises ValueError if a softmax over that many classes says nothing.
+
+    Args:
+      count: int, or None if it is not known.
+      argument: str, whose logits they are.
+    """
+    if count is not None and count < 2:
+        raise ValueError(
+            f"`{argument}` must have two or more classes: a softmax over one is "
+            "always 1. For yes or no, or labels each for itself, use "
+            'head="sigmoid"; regression has no soft targets and is not '
+            f"supported. Received: logits of shape [..., {count}]"
         )
 
 
@@ -75,9 +97,20 @@ def check_top_logits(student_logits, top_logits, classes, tail):
         )
 
 
-def check_labels_shape(student_logits, labels):
+def check_top_count(k, classes):
+    """Raises ValueError if k of so many classes are not some, and not all."""
+    if not isinstance(k, numbers.Integral) or not (
+        k >= 1 and (classes is None or k < classes)
+    ):
+        raise ValueError(
+            "`k` must be a positive int below the number of classes, "
+            f"{classes}. Received: k={k!r}"
+        )
+
+
+def check_labels_shape(logits, labels):
     """Raises ValueError if labels are neither [...] nor [..., classes]."""
-    logits_shape, labels_shape = student_logits.shape, labels.shape
+    logits_shape, labels_shape = logits.shape, labels.shape
     if not (
         logits_shape.is_compatible_with(labels_shape)
         or logits_shape[:-1].is_compatible_with(labels_shape)
@@ -85,6 +118,18 @@ def check_labels_shape(student_logits, labels):
         raise ValueError(
             "`labels` must be classes of shape [...] or distributions of "
             "shape [..., classes] for logits of shape [..., classes]. "
-            f"Received: labels of shape {labels_shape}, student_logits of "
-            f"shape {logits_shape}"
+            f"Received: labels of shape {labels_shape}, logits of shape "
+            f"{logits_shape}"
+        )
+
+
+def check_binary_labels_shape(logits, labels):
+    """Raises ValueError if labels are not [..., labels], as the logits are."""
+    if not logits.shape.is_compatible_with(labels.shape):
+        raise ValueError(
+            "`labels` must have the shape of the logits, [..., labels], for a "
+            "sigmoid head: 0, 1 or a probability for every label, or -1 where "
+            "it is not known; [...] will do for one label. "
+            f"Received: labels of shape {labels.shape}, logits of shape "
+            f"{logits.shape}"
         )

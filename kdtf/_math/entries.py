@@ -5,9 +5,12 @@ An entry is one prediction: an example, or one frame of one. Whatever asks
 here, so that losses, metrics and checks never disagree.
 """
 
+import math
+
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
+from kdtf._math import arguments, softmax
 
 
 def is_dense(labels, logits):
@@ -35,9 +38,10 @@ def has_class(labels):
 def has_distribution(labels):
     """`[...]`: which rows of dense labels `[..., classes]` have any mass.
 
-    A row that is all 0 or all -1 is unlabelled.
+    A row that is all 0 or all -1 is unlabelled. One with a NaN is not: it
+    shows in the loss.
     """
-    return tf.reduce_sum(labels, axis=-1) > 0
+    return ~(tf.reduce_sum(labels, axis=-1) <= 0)
 
 
 def is_labelled(labels, logits):
@@ -48,25 +52,134 @@ def is_labelled(labels, logits):
 
 
 def fit_labels(labels, logits):
-    """Labels as a tensor, without a trailing axis of 1 beside the logits.
+    """Labels of classes in the one form that everything here takes.
 
     Keras's own losses allow labels `[..., 1]`; two or more classes make it
     plain that such labels are no distributions.
 
     Args:
-      labels: None, or array-like `[...]`, `[..., 1]` or `[..., classes]`.
+      labels: None, or array-like `[...]`, `[..., 1]` or `[..., classes]` of
+        any dtype of numbers, or bool.
       logits: `[..., classes]` tensor.
 
     Returns:
-      None, or a tensor `[...]` or `[..., classes]`.
+      None; or int32 or int64 `[...]`, at least `classes` where a label is no
+      whole number; or floating `[..., classes]`.
+
+    Raises:
+      ValueError: if labels are no numbers, or their shape does not fit.
     """
     if labels is None:
         return None
-    labels = tf.convert_to_tensor(labels)
+    labels = _numbers(labels)
     same_rank = labels.shape.rank == logits.shape.rank
     if same_rank and labels.shape[-1] == 1 and logits.shape[-1] != 1:
         labels = tf.squeeze(labels, axis=-1)
+    arguments.check_labels_shape(logits, labels)
+    if is_dense(labels, logits):
+        return softmax.at_least_float32(labels)
+    return _whole(labels)
+
+
+def fit_binary_labels(labels, logits):
+    """Labels of a sigmoid head in the one form that everything here takes.
+
+    Args:
+      labels: None, or array-like `[..., labels]`, or `[...]` where there is
+        one label; any dtype of numbers, or bool.
+      logits: `[..., labels]` tensor.
+
+    Returns:
+      None, or floating `[..., labels]`.
+
+    Raises:
+      ValueError: if labels are no numbers, or their shape does not fit.
+    """
+    if labels is None:
+        return None
+    labels = _numbers(labels)
+    lower_rank = None not in (labels.shape.rank, logits.shape.rank) and (
+        labels.shape.rank == logits.shape.rank - 1
+    )
+    if lower_rank and logits.shape[-1] == 1:
+        labels = labels[..., None]
+    arguments.check_binary_labels_shape(logits, labels)
+    return softmax.at_least_float32(labels)
+
+
+def dense_labels(labels, logits):
+    """Labels as distributions.
+
+    Args:
+      labels: `[...]` or `[..., classes]`, as `fit_labels` gives them.
+      logits: `[..., classes]` float32 or float64.
+
+    Returns:
+      `[..., classes]` of the dtype of `logits`; 0 in unlabelled rows, NaN in
+      those whose label is no class.
+    """
+    if is_dense(labels, logits):
+        labels = tf.cast(labels, logits.dtype)
+        labelled = has_distribution(labels)[..., None]
+        return tf.where(labelled, labels, tf.zeros_like(labels))
+    classes = logits.shape[-1] or tf.shape(logits)[-1]
+    in_range = labels < tf.cast(classes, labels.dtype)
+    one_hot = tf.one_hot(labels, classes, dtype=logits.dtype)
+    return tf.where(in_range[..., None], one_hot, one_hot * math.nan)
+
+
+def mass_at(labels, classes, logits):
+    """How much of each label lies on one class.
+
+    Args:
+      labels: `[...]` or `[..., classes]`, as `fit_labels` gives them.
+      classes: `[...]` int64, a class for each entry.
+      logits: `[..., classes]` float32 or float64.
+
+    Returns:
+      `[...]` of the dtype of `logits`; NaN where a label is no class.
+    """
+    if is_dense(labels, logits):
+        rank = classes.shape.rank
+        mass = tf.gather(labels, classes, axis=-1, batch_dims=rank)
+        return tf.cast(mass, logits.dtype)
+    width = tf.shape(logits, tf.int64)[-1]
+    labels = tf.cast(labels, tf.int64)
+    same = tf.cast(labels == classes, logits.dtype)
+    return tf.where(labels < width, same, tf.constant(math.nan, logits.dtype))
+
+
+def _numbers(labels):
+    """Labels as a tensor of numbers."""
+    labels = tf.convert_to_tensor(labels)
+    dtype = labels.dtype
+    if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        raise ValueError(
+            "`labels` must be numbers: turn names into classes with "
+            "keras.layers.StringLookup or "
+            "numpy.unique(names, return_inverse=True). "
+            f"Received: labels of dtype {dtype.name}"
+        )
     return labels
+
+
+def _whole(labels):
+    """Classes as int32 or int64.
+
+    Narrow or unsigned integers would wrap around where they are compared with
+    the number of classes.
+    """
+    dtype = labels.dtype
+    if dtype in (tf.int32, tf.int64):
+        return labels
+    if dtype.is_floating:
+        whole = (tf.floor(labels) == labels) & (tf.abs(labels) < 2**31)
+        labels = tf.where(whole, labels, tf.zeros_like(labels))
+        return tf.where(whole, tf.cast(labels, tf.int32), tf.int32.max)
+    if dtype == tf.uint64:  # the upper half would become negative
+        labels = tf.minimum(labels, tf.constant(2**63 - 1, tf.uint64))
+    wide = dtype in (tf.uint32, tf.uint64)
+    return tf.cast(labels, tf.int64 if wide else tf.int32)
 
 
 def entry_weights(logits, sample_weight):
@@ -94,18 +207,16 @@ def entry_weights(logits, sample_weight):
     return weights
 
 
-def labelled_weights(weights, labels, logits):
-    """`weights` with 0 on unlabelled entries.
+def labelled_weights(weights, labelled):
+    """`weights`, less on what is not labelled.
 
     Args:
       weights: `[...]` float32 from `entry_weights`, or None.
-      labels: tensor `[...]` or `[..., classes]`.
-      logits: `[..., classes]` tensor.
+      labelled: `[...]` float32 from 0 to 1; see `heads`.
 
     Returns:
       `[...]` float32, never None.
     """
-    labelled = tf.cast(is_labelled(labels, logits), tf.float32)
     return labelled if weights is None else weights * labelled
 
 

@@ -10,6 +10,7 @@ Arguments are checked in `kdtf.losses`.
 """
 
 import math
+import numbers
 
 import tensorflow as tf
 
@@ -84,7 +85,7 @@ def _soft_sums(student_logits, teacher_logits, temperature, peaks):
     u = remainder - mean_gap
     small = tf.maximum(remainder, tf.abs(u)) < CLOSE
     log_ratio = tf.math.log(z_sum / v_sum)
-    loss = tf.where(small, remainder - _log_remainder(u), mean_gap + log_ratio)
+    loss = tf.where(small, remainder - log_remainder(u), mean_gap + log_ratio)
     log_ratio = tf.where(small, tf.math.log1p(u), log_ratio)
     return loss, (tf.math.log(v_sum), log_ratio)
 
@@ -162,7 +163,7 @@ def exp_remainder(d):
     return tf.square(d) * series
 
 
-def _log_remainder(u):
+def log_remainder(u):
     """u - log(1 + u) = u^2/2 - u^3/3 + ... for |u| < CLOSE."""
     u = tf.clip_by_value(u, -CLOSE, CLOSE)
     series = tf.zeros_like(u)
@@ -302,4 +303,6 @@ def weighted_mean(soft, hard, temperature, soft_weight, hard_weight):
 def scalar(value, like):
     """A float, tensor or variable as a tensor of the working precision."""
     dtype = tf.float64 if like.dtype == tf.float64 else tf.float32
+    if isinstance(value, numbers.Real):  # not by way of float32
+        return tf.constant(value, dtype)
     return tf.stop_gradient(tf.cast(tf.convert_to_tensor(value), dtype))

@@ -10,11 +10,12 @@ evenly: with L = log sum_top exp(u_i / T), the row stands for the logits
 The losses take it in place of teacher logits and never build that dense row.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kdtf._math import loss_kernels, softmax
+from kdtf._math import arguments, loss_kernels, softmax
 from kdtf._types import Scalar, Tensor, TensorLike
 
 
@@ -56,8 +57,15 @@ class TopLogits(NamedTuple):
 
         Returns:
           `TopLogits` with float32 (or float64) logits and tail.
+
+        Raises:
+          ValueError: if k is not below the number of classes, or a Python
+            temperature is not positive and finite.
         """
         logits = softmax.at_least_float32(logits)
+        arguments.check_class_count(logits.shape[-1], "logits")
+        arguments.check_top_count(k, logits.shape[-1])
+        arguments.check_temperature(temperature)
         top, classes = tf.math.top_k(logits, k)
         log_p = softmax.tempered_log_softmax(logits, temperature)
         others = _put(log_p, classes, tf.fill(tf.shape(top), log_p.dtype.min))
@@ -92,6 +100,9 @@ def divergence(student_logits, top_logits, top_classes, tail, temperature):
     classes, so every sum runs over all classes with that number and is then
     corrected at the k.
     """
+    width = tf.cast(tf.shape(student_logits)[-1], top_classes.dtype)
+    in_range = (top_classes >= 0) & (top_classes < width)
+    top_classes = tf.where(in_range, top_classes, tf.zeros_like(top_classes))
     top = TopLogits(top_logits, top_classes, tail)
     rows = _rows(student_logits, top, temperature)
     z, z_top, v_top, k = _scaled(student_logits, top, temperature, rows)
@@ -101,6 +112,9 @@ def divergence(student_logits, top_logits, top_classes, tail, temperature):
     loss = tf.reduce_sum(_terms(rest, z_rest, rows), axis=-1)
     loss -= k * _terms(rest, rest, rows)[..., 0]
     loss += tf.reduce_sum(_terms(v_top, z_top, rows), axis=-1)
+    # NaN, an error that shows, where a class is none of the student's.
+    one, nan = (tf.constant(c, loss.dtype) for c in (1, math.nan))
+    loss *= tf.where(tf.reduce_all(in_range, axis=-1), one, nan)
 
     def gradient(upstream):
         unit = _gradient(student_logits, top, temperature, rows)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
+from kdtf._training import compiled_steps
 
 # The most that a group takes; the next one waits in memory, too.
 _BYTES_A_GROUP = 2**26
@@ -115,9 +116,9 @@ class _GroupedAdapter(keras_private.DataAdapter):
 
 
 def _can_be_grouped(specs):
-    """Whether they are dense tensors of known rank."""
+    """Whether they are dense tensors of known rank, which XLA takes."""
     return all(
-        isinstance(spec, tf.TensorSpec) and spec.shape.rank is not None
+        compiled_steps.can_be_compiled(spec) and spec.shape.rank is not None
         for spec in specs
     )
 

@@ -1,34 +1,72 @@
 """Weights of entries by their class."""
 
+import math
+import numbers
+
 import tensorflow as tf
 
-from kdtf._math import entries
+
+def require(class_weight):
+    """Raises if `class_weight` is not what `fit` takes.
+
+    Args:
+      class_weight: what was given to `fit`.
+
+    Raises:
+      ValueError: if it is neither None nor a dict from class to weight.
+    """
+    good = class_weight is None or (
+        isinstance(class_weight, dict)
+        and all(
+            isinstance(c, numbers.Integral) and c >= 0 and _is_weight(w)
+            for c, w in class_weight.items()
+        )
+    )
+    if not good:
+        raise ValueError(
+            "`class_weight` must be a dict from classes, integers from 0, to "
+            "weights, finite and not negative; dict(enumerate(weights)) makes "
+            f"one of a list. Received: class_weight={class_weight!r}"
+        )
 
 
-def apply(weights, class_weight, labels, logits):
+def _is_weight(value):
+    is_number = isinstance(value, numbers.Real)
+    return is_number and math.isfinite(value) and value >= 0
+
+
+def apply(weights, class_weight, labels, logits, head):
     """`weights` times the weight of each entry's class.
 
     Args:
       weights: `[...]` float32, or None if every entry weighs 1.
       class_weight: dict from class to weight, or None; classes that are not in
         it, and unlabelled entries, weigh 1.
-      labels: `[...]` classes or `[..., classes]` distributions, which count as
+      labels: as `head.fit_labels` gives them, where distributions count as
         their most probable class; or None.
       logits: `[..., classes]`.
+      head: one of `_math.heads`; one label of a sigmoid head has the classes
+        0 and 1.
 
     Returns:
       `[...]` float32 weights, or None.
+
+    Raises:
+      ValueError: if a class is none, or a sigmoid head has several labels.
     """
     if class_weight is None or labels is None:
         return weights
+    classes, count = head.classes(labels, logits)
+    unknown = [c for c in class_weight if c >= count]
+    if unknown:
+        raise ValueError(
+            f"`class_weight` must name classes below {count}. "
+            f"Received: class_weight={class_weight}"
+        )
     table = tf.constant(
-        [class_weight.get(c, 1.0) for c in range(logits.shape[-1])], tf.float32
+        [class_weight.get(c, 1.0) for c in range(count)], tf.float32
     )
-    if entries.is_dense(labels, logits):
-        classes = tf.argmax(labels, axis=-1)
-    else:
-        classes = tf.maximum(tf.cast(labels, tf.int32), 0)
     by_class = tf.where(
-        entries.is_labelled(labels, logits), tf.gather(table, classes), 1.0
+        head.labelled(labels, logits) > 0, tf.gather(table, classes), 1.0
     )
     return by_class if weights is None else weights * by_class

@@ -6,7 +6,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kdtf._training import batch_groups, multi_step, targets
+from kdtf._training import (
+    batch_groups,
+    class_weights,
+    compiled_steps,
+    input_checks,
+    multi_step,
+    targets,
+)
 
 
 class FitLoops(keras.Model):
@@ -44,11 +51,15 @@ class FitLoops(keras.Model):
             soft targets that were made at another temperature.
         """
         self._set_class_weight(class_weight)
+        self._check_arrays(y)
         sample_weight = targets.weights_beside(y, sample_weight)
         named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
         given = named.arguments
+        validation_data = given.get("validation_data")
+        if isinstance(validation_data, (tuple, list)):
+            self._check_arrays(*validation_data[1:2])
         if isinstance(x, tf.data.Dataset):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
@@ -71,6 +82,8 @@ class FitLoops(keras.Model):
         **kwargs: Any,
     ) -> Any:
         """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
+        if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked
+            self._check_arrays(y)
         sample_weight = targets.weights_beside(y, sample_weight)
         return super().evaluate(
             x, y, *args, sample_weight=sample_weight, **kwargs
@@ -86,6 +99,7 @@ class FitLoops(keras.Model):
     ) -> Any:
         """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
         targets.require_temperature(targets.temperature_of(y), self.temperature)
+        self._check_arrays(y)
         self._set_class_weight(class_weight)
         return super().train_on_batch(x, y, *args, **kwargs)
 
@@ -94,6 +108,7 @@ class FitLoops(keras.Model):
     ) -> Any:
         """As `keras.Model.test_on_batch`; y as in `fit`."""
         targets.require_temperature(targets.temperature_of(y), self.temperature)
+        self._check_arrays(y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> None:
@@ -101,7 +116,10 @@ class FitLoops(keras.Model):
         if self.train_function is not None and not force:
             return
         self._build_optimizer()
-        super().make_train_function(force=True)
+        self._programs.reset("train")
+        own = self._runs_own("train_step")
+        with compiled_steps.left_to_the_steps(self, own):
+            super().make_train_function(force=True)
         function = self.train_function
         if self._trains_in_one_program():
             function = multi_step.train_function(self, function)
@@ -111,7 +129,10 @@ class FitLoops(keras.Model):
         """As in Keras."""
         if self.test_function is not None and not force:
             return
-        super().make_test_function(force=True)
+        self._programs.reset("test")
+        own = self._runs_own("test_step")
+        with compiled_steps.left_to_the_steps(self, own):
+            super().make_test_function(force=True)
         self.test_function = self._at_its_temperature(self.test_function)
 
     def _at_its_temperature(self, function):
@@ -137,7 +158,20 @@ class FitLoops(keras.Model):
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
+    def _check_arrays(self, y=None):
+        """Checks labels and logits that are arrays, as soon as that can be."""
+        shape = getattr(self.student, "output_shape", None)
+        if isinstance(shape, tuple) and isinstance(shape[-1], int):
+            input_checks.check_arrays(y, shape, self._head)
+        elif y is not None:
+            self._unchecked.append(y)
+
+    def _trains_in_one_program(self):
+        """Whether many steps are one program."""
+        return self._runs_own("train_step") and multi_step.applies(self)
+
     def _set_class_weight(self, class_weight):
+        class_weights.require(class_weight)
         if class_weight != self._class_weight:
             self._class_weight = class_weight
             self.train_function = None  # it holds the old weights

@@ -1,20 +1,26 @@
-"""The checks of every batch under `Distiller(check_inputs=True)`."""
+"""What labels and teacher logits must be, where their values can be seen.
+
+That is in arrays given to `fit`, once before it begins, and in every batch
+under `Distiller(check_inputs=True)`.
+"""
 
 import numpy as np
 import tensorflow as tf
 
-from kdtf._math import entries
+# So many numbers from 0 to 1 are no logits of a sigmoid by chance.
+_ENOUGH = 64
 
 
 class InputChecker:
-    """Raises on labels out of range and on teacher logits that are not finite.
+    """Raises on labels and teacher logits that cannot be right.
 
     The checks run in Python, once per batch, in eager and in graph mode (not
     under XLA). The error names the row and the batch, counted from 0 since
     `reset`.
     """
 
-    def __init__(self):
+    def __init__(self, head):
+        self._head = head
         self._batch = 0
 
     def reset(self):
@@ -31,64 +37,145 @@ class InputChecker:
 
         Raises:
           ValueError: in eager mode, if a label or a teacher's logit cannot be
-            right; in graph mode TensorFlow's InvalidArgumentError, with the
-            same message.
+            right, or student or teacher gives probabilities; in graph mode
+            TensorFlow's InvalidArgumentError, with the same message.
         """
-        present = [v for v in (labels, teacher_logits) if v is not None]
-        classes = logits.shape[-1]
-        dense = labels is not None and entries.is_dense(labels, logits)
+        given = {"labels": labels, "teacher_logits": teacher_logits}
+        given = {n: v for n, v in given.items() if v is not None}
 
         def check(*arrays):
-            arrays = list(arrays)
-            if labels is not None:
-                check_labels = _check_dense if dense else _check_sparse
-                check_labels(arrays.pop(0), classes, self._batch)
-            if teacher_logits is not None:
-                _check_teacher_logits(arrays.pop(0), self._batch)
+            found = dict(zip([*given, "student"], arrays, strict=True))
+            where = f" in batch {self._batch}"
+            if "labels" in found:
+                shape = found["student"].shape
+                _check_labels(found["labels"], shape, self._head, where)
+            if "teacher_logits" in found:
+                _check_finite(found["teacher_logits"], where)
+                check_no_probabilities(
+                    found["teacher_logits"], "teacher_logits", self._head
+                )
+            check_no_probabilities(found["student"], "student", self._head)
             self._batch += 1
             return np.int32(0)
 
+        tensors = [*given.values(), logits]
         if tf.executing_eagerly():
-            check(*[v.numpy() for v in present])
+            check(*[t.numpy() for t in tensors])
         else:
-            tf.numpy_function(check, present, tf.int32)
+            tf.numpy_function(check, tensors, tf.int32)
 
 
-def _check_sparse(labels, classes, batch):
-    good = ~entries.has_class(labels) | ((labels < classes) & (labels % 1 == 0))
-    rule = f"be whole numbers from 0 to {classes - 1}, or negative (unlabelled)"
-    _require_all(good, labels, rule, batch)
+def check_arrays(y, logits_shape, head):
+    """Checks labels and teacher logits that were given to `fit` as arrays.
+
+    What is no array of numbers, or of another shape, is left to the steps.
+
+    Args:
+      y: labels, a dict of labels and teacher logits, or None.
+      logits_shape: shape of the student's logits, `[batch, ..., classes]`.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: names the first row that cannot be right.
+    """
+    given = y if isinstance(y, dict) else {"labels": y}
+    labels = _as_array(given.get("labels"))
+    if labels is not None:
+        column = labels.ndim == len(logits_shape) and labels.shape[-1] == 1
+        if column and logits_shape[-1] != 1:
+            labels = labels[..., 0]
+        _check_labels(labels, logits_shape, head)
+    logits = _as_array(given.get("teacher_logits"))
+    if logits is not None and logits.dtype.kind == "f":
+        if np.isnan(logits.sum(dtype=np.float64)):
+            _check_finite(logits)
+        check_no_probabilities(logits[:1000], "teacher_logits", head)
 
 
-def _check_dense(labels, classes, batch):
-    del classes
-    sums = labels.astype(np.float64).sum(-1)
-    is_distribution = (labels >= 0).all(-1) & np.isclose(sums, 1, atol=1e-2)
-    good = is_distribution | (labels == -1).all(-1) | (labels == 0).all(-1)
-    rule = "be distributions that sum to 1 (or all -1: unlabelled)"
-    _require_all(good, labels, rule, batch)
+def _as_array(values):
+    """An array of numbers that lies in memory, or None."""
+    if values is None or isinstance(values, (str, bytes, dict)):
+        return None
+    if tf.is_tensor(values) and not hasattr(values, "numpy"):
+        return None
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError):  # Keras says what is wrong with it
+        return None
+    return found if found.size and found.dtype.kind in "biuf" else None
 
 
-def _require_all(good, labels, rule, batch):
+def _check_labels(labels, logits_shape, head, where=""):
+    """Raises ValueError if a label cannot be right.
+
+    Args:
+      labels: numpy array `[...]` or `[..., classes]`.
+      logits_shape: shape of the student's logits.
+      head: one of `_math.heads`.
+      where: str, put into the message after the label.
+    """
+    classes = logits_shape[-1]
+    if head.name == "sigmoid":
+        good = labels <= 1
+        rule = "be 0, 1 or a probability for every label, or -1 (not known)"
+    elif labels.ndim == len(logits_shape):
+        good = _is_distribution(labels)
+        rule = "be distributions that sum to 1 (or all -1: unlabelled)"
+    else:
+        good = (labels < 0) | ((labels < classes) & (labels % 1 == 0))
+        rule = (
+            f"be whole numbers from 0 to {classes - 1}, or negative "
+            "(unlabelled)"
+        )
+    _require_all(good, labels, "labels", rule, where)
+
+
+def _is_distribution(labels):
+    """`[...]`: which rows are distributions, or unlabelled."""
+    sums = labels.sum(-1, dtype=np.float64)
+    return (
+        (labels >= 0).all(-1) & np.isclose(sums, 1, atol=1e-2)
+        | (labels == -1).all(-1)
+        | (labels == 0).all(-1)
+    )
+
+
+def _check_finite(logits, where=""):
+    good = np.isfinite(logits.astype(np.float32)).all(-1)
+    _require_all(good, logits, "teacher_logits", "be finite", where)
+
+
+def _require_all(good, values, name, rule, where):
     if not good.all():
-        where = np.argwhere(~good)[0]
+        row = np.argwhere(~good)[0]
+        place = f"{where}, row" if where else " in row"
+        number = int(row[0]) if len(row) == 1 else tuple(int(i) for i in row)
         raise ValueError(
-            f"`labels` must {rule}. Received: {labels[tuple(where)]} in "
-            f"batch {batch}, row {_row(where)}"
+            f"`{name}` must {rule}. Received: {values[tuple(row)]}{place} "
+            f"{number}"
         )
 
 
-def _check_teacher_logits(teacher_logits, batch):
-    good = np.isfinite(teacher_logits.astype(np.float32)).all(-1)
-    if not good.all():
-        where = np.argwhere(~good)[0]
+def check_no_probabilities(logits, argument, head):
+    """Raises ValueError if all rows of a batch look like probabilities.
+
+    Args:
+      logits: numpy array `[..., classes]`, as they were given.
+      argument: str, what the error calls them, or the model that made them.
+      head: one of `_math.heads`.
+    """
+    values = np.asarray(logits, np.float32)
+    within = bool((values >= 0).all() and (values <= 1).all())
+    if head.name == "softmax":
+        found = within and np.allclose(values.sum(-1), 1, atol=1e-3)
+    else:
+        found = within and values.size >= _ENOUGH
+    if found:
         raise ValueError(
-            "`teacher_logits` must be finite. Received: "
-            f"{teacher_logits[tuple(where)]} in batch {batch}, "
-            f"row {_row(where)}"
+            f"`{argument}` must give logits, not probabilities: all "
+            f"{values.size} numbers looked at lie between 0 and 1"
+            f"{' and sum to 1' if head.name == 'softmax' else ''}. Use "
+            "kdtf.logits_of(model) for a model that ends in a softmax or "
+            "sigmoid, kdtf.logits_from_probabilities for what gives nothing "
+            f"else. Received: {values.reshape(-1, values.shape[-1])[0]}, ..."
         )
-
-
-def _row(where):
-    """3 for an example, (3, 7) for frame 7 of example 3."""
-    return int(where[0]) if len(where) == 1 else tuple(int(i) for i in where)

@@ -2,13 +2,92 @@
 
 import inspect
 
+import keras
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf._math import entries
-from kdtf.metrics import TeacherMetric
+from kdtf.metrics import (
+    ExpectedCalibrationError,
+    LabelMetric,
+    TeacherMetric,
+)
+
+_OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
+# Functions that Keras knows by these names, and that take probabilities.
+_CROSS_ENTROPIES = (
+    "bce",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "ce",
+    "crossentropy",
+    "sparse_categorical_crossentropy",
+)
 
 
-def update(compiled_metrics, unweighted, batch, logits, weights):
+def require(metrics, head):
+    """Raises if a metric would misread what it is going to be fed.
+
+    Args:
+      metrics: structure of what was given to `compile`.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: if a metric of kdtf is for the other head, or one of Keras
+        is set up for logits where it gets probabilities, or vice versa.
+    """
+    for metric in keras.tree.flatten(metrics):
+        if isinstance(metric, _OF_KDTF):
+            if metric.head != head.name:
+                raise ValueError(
+                    "`metrics` must be for the head of the Distiller: build "
+                    f'{type(metric).__name__} with head="{head.name}". '
+                    f'Received: one with head="{metric.head}"'
+                )
+        elif head.name == "softmax":
+            _require_logits(metric)
+        else:
+            _require_probabilities(metric)
+
+
+def _require_logits(metric):
+    config = _config(metric)
+    if config.get("from_logits") is False or metric in _CROSS_ENTROPIES:
+        raise ValueError(
+            "`metrics` get the student's logits: build those that can take "
+            "them with from_logits=True, as in "
+            "keras.metrics.SparseCategoricalCrossentropy(from_logits=True). "
+            f"Received: {getattr(metric, 'name', metric)!r}, which takes "
+            "probabilities"
+        )
+
+
+def _require_probabilities(metric):
+    config = _config(metric)
+    thresholds = keras.tree.flatten(
+        [config.get("threshold"), config.get("thresholds")]
+    )
+    if config.get("from_logits") or 0.0 in thresholds:
+        raise ValueError(
+            "`metrics` of a sigmoid head get probabilities, as from a last "
+            "layer with a sigmoid: build them without from_logits=True and "
+            "with thresholds of probabilities. "
+            f"Received: {metric.name!r}, which takes logits"
+        )
+
+
+def _config(metric):
+    """What a metric of Keras was built with; {} of any other thing."""
+    is_metric = isinstance(metric, keras.metrics.Metric)
+    return metric.get_config() if is_metric and _is_of_keras(metric) else {}
+
+
+def _is_of_keras(thing):
+    module = getattr(thing, "__module__", None) or type(thing).__module__
+    return module.partition(".")[0] == "keras"
+
+
+def update(compiled_metrics, unweighted, batch, logits, weights, head):
     """Updates every metric whose argument the batch holds.
 
     Args:
@@ -17,20 +96,27 @@ def update(compiled_metrics, unweighted, batch, logits, weights):
       batch: a `targets.Targets`.
       logits: `[..., classes]`, the student's.
       weights: `[...]` or None.
+      head: one of `_math.heads`.
     """
+    predictions = head.predictions(logits)
     if not compiled_metrics.built:
-        absent = tf.zeros(tf.shape(logits)[:-1], tf.int32)
-        labels = absent if batch.labels is None else batch.labels
-        with tf.init_scope():  # a step that makes variables is traced twice
-            compiled_metrics.build(labels, logits)
+        labels = batch.labels
+        if labels is None:
+            labels = head.placeholder_labels(logits)
+        compiled_metrics.build(labels, predictions)
     for i, metric in enumerate(compiled_metrics.metrics):
         if not _is_fed(metric, batch):
             continue
         metric_weights = weights if i >= unweighted else None
         if isinstance(metric, TeacherMetric):
             metric.update_state(batch.teacher_logits, logits, metric_weights)
+        elif isinstance(metric, _OF_KDTF):
+            metric.update_state(batch.labels, logits, metric_weights)
         else:
-            _update_on_labelled(metric, batch.labels, logits, metric_weights)
+            labelled = head.labelled(batch.labels, logits)
+            _update_on_labelled(
+                metric, batch.labels, predictions, metric_weights, labelled
+            )
 
 
 def names_without_data(compiled_metrics, batch):
@@ -44,16 +130,34 @@ def _is_fed(metric, batch):
     return batch.labels is not None
 
 
-def _update_on_labelled(metric, labels, logits, weights):
-    """Updates a metric of (labels, predictions); unlabelled rows weigh 0.
+def _update_on_labelled(metric, labels, predictions, weights, labelled):
+    """Updates a metric of (labels, predictions) on what is labelled.
 
-    The metric sees their label as 0, since many metrics fail on negative ones.
+    Entries count if all of their labels are known. Others weigh 0, and the
+    metric sees their label as 0, since many metrics fail on negative ones. A
+    metric without weights, or with one result a batch, does not see them.
     """
-    if "sample_weight" not in inspect.signature(metric.update_state).parameters:
-        metric.update_state(labels, logits)
+    labelled = tf.cast(labelled >= 1, tf.float32)
+    shown = tf.maximum(labels, tf.zeros_like(labels))
+    if not _takes_weights(metric, shown, predictions):
+        kept = tf.cast(labelled, tf.bool)
+        metric.update_state(
+            tf.boolean_mask(shown, kept), tf.boolean_mask(predictions, kept)
+        )
         return
     metric.update_state(
-        tf.maximum(labels, tf.zeros_like(labels)),
-        logits,
-        sample_weight=entries.labelled_weights(weights, labels, logits),
+        shown,
+        predictions,
+        sample_weight=entries.labelled_weights(weights, labelled),
     )
+
+
+def _takes_weights(metric, labels, predictions):
+    """Whether a metric has a result for every entry, and weighs it."""
+    takes = inspect.signature(metric.update_state).parameters
+    if "sample_weight" not in takes:
+        return False
+    function = keras_private.metric_function(metric)
+    if function is None or _is_of_keras(function):
+        return True
+    return tf.convert_to_tensor(function(labels, predictions)).shape.rank != 0

@@ -23,7 +23,7 @@ class EntryLosses(NamedTuple):
     hard: Any
 
 
-def entry_losses(logits, targets, temperature, soft_weight, hard_weight):
+def entry_losses(logits, targets, temperature, soft_weight, hard_weight, head):
     """The `EntryLosses` of a batch, compiled by XLA where that pays.
 
     Args:
@@ -32,6 +32,7 @@ def entry_losses(logits, targets, temperature, soft_weight, hard_weight):
       temperature: scalar tensor.
       soft_weight: scalar tensor.
       hard_weight: scalar tensor.
+      head: str, the name of one of `_math.heads`.
 
     Returns:
       `EntryLosses`.
@@ -54,16 +55,21 @@ def entry_losses(logits, targets, temperature, soft_weight, hard_weight):
         temperature,
         soft_weight,
         hard_weight,
+        head,
     )
 
 
 def _entry_losses(
-    logits, tempered_logits, labels, temperature, soft_weight, hard_weight
+    logits, tempered_logits, labels, temperature, soft_weight, hard_weight, head
 ):
-    hard = None if labels is None else losses.hard_loss(logits, labels)
+    hard = None
+    if labels is not None:
+        hard = losses.hard_loss(logits, labels, head=head)
     if tempered_logits is None:
         return EntryLosses(hard, None, hard)
-    soft = losses.soft_loss(logits, tempered_logits, temperature=temperature)
+    soft = losses.soft_loss(
+        logits, tempered_logits, temperature=temperature, head=head
+    )
     total = loss_kernels.weighted_mean(
         soft,
         tf.zeros_like(soft) if hard is None else hard,

@@ -1,8 +1,8 @@
 """How a Distiller is saved: student and optimizer, never the teacher."""
 
-import keras
+import warnings
 
-HYPERPARAMETERS = ("temperature", "soft_weight", "hard_weight")
+import keras
 
 
 class SavedWithoutTeacher:
@@ -30,6 +30,7 @@ class SavedWithoutTeacher:
         )
         distiller = cls(**config)
         distiller._awaits_teacher = awaits_teacher
+        distiller._loads_whole = True  # the weights follow
         return distiller
 
     def save_own_variables(self, store):
@@ -49,14 +50,36 @@ class SavedWithoutTeacher:
                 f"A saved Distiller of this student has {len(state)} variables "
                 f"of its own. Received: a file with {len(store.keys())}"
             )
+        before = self._hyperparameters.values()
         for i, variable in enumerate(state):
-            variable.assign(store[str(i)])
+            restore = getattr(variable, "restore", variable.assign)
+            restore(store[str(i)])
+        if not self._loads_whole:
+            self._warn_of_changes(before)
+        self._loads_whole = False
+
+    def _warn_of_changes(self, before):
+        """Says which hyper-parameters a file of weights has brought back."""
+        after = self._hyperparameters.values()
+        changes = [
+            f"{name} from {before[name]:g} to {after[name]:g}"
+            for name in after
+            if before[name] != after[name]
+        ]
+        if changes:
+            warnings.warn(
+                "A file of a Distiller's weights holds its hyper-parameters, "
+                f"too: it changed {', '.join(changes)}. That is right for a "
+                "run that is resumed; to load a student alone, use "
+                "distiller.student.save_weights and load_weights.",
+                stacklevel=2,
+            )
 
     def _own_state(self):
         known = {id(v) for v in self.student.weights}
         known |= {id(v) for v in self.student.metrics_variables}
         seeds = [v for v in self.student.variables if id(v) not in known]
-        return [getattr(self, h) for h in HYPERPARAMETERS] + seeds
+        return [*self._hyperparameters.variables(), *seeds]
 
     def compile_from_config(self, config):
         """Compiles a loaded Distiller as the saved one was."""

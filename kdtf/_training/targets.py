@@ -136,13 +136,6 @@ def fill_in(batch, classes, temperature):
     return batch._replace(teacher_logits=top.dense(classes, temperature))
 
 
-def teacher_choices(batch):
-    """`[...]` int64, the class that the teacher finds most probable."""
-    if isinstance(batch.tempered_logits, TopLogits):
-        return tf.cast(batch.tempered_logits.classes[..., 0], tf.int64)
-    return tf.argmax(batch.teacher_logits, axis=-1)
-
-
 def require(batch, *, soft, awaits_teacher):
     """Raises if a batch lacks what `fit` has to learn from.
 

@@ -25,10 +25,33 @@ def logits_function(teacher):
         in_inference_mode = (
             {"training": False} if isinstance(teacher, keras.Layer) else {}
         )
-        logits = tf.convert_to_tensor(teacher(x, **in_inference_mode))
+        logits = _as_tensor(teacher, lambda: teacher(x, **in_inference_mode))
         return logits, logits
 
     return single_logits
+
+
+def _as_tensor(teacher, call):
+    """The one tensor that a teacher's call returns."""
+    try:
+        logits = call()
+        if not isinstance(logits, (list, tuple, dict)):
+            return tf.convert_to_tensor(logits)
+    except (NotImplementedError, AttributeError) as error:
+        # What Python and numpy say of a tensor of a graph.
+        if isinstance(teacher, keras.Layer) or tf.executing_eagerly():
+            raise
+        raise ValueError(
+            "`teacher` must work on tensors of TensorFlow: wrap a function of "
+            "numpy arrays as kdtf.numpy_teacher(function, shape=(classes,)). "
+            f"Received: teacher={teacher!r}, which raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    raise ValueError(
+        "`teacher` must return one tensor of logits [..., classes]; choose one "
+        "of several, as in lambda x: teacher(x)['logits']. "
+        f"Received: a {type(logits).__name__} of {len(logits)}"
+    )
 
 
 def batch_by_batch(logits, x, among):
@@ -64,11 +87,71 @@ def batch_by_batch(logits, x, among):
     return tf.nest.map_structure(in_place, found)
 
 
-def check_class_counts(student, teacher):
-    """Raises if both models tell their number of classes, and differ."""
+def check(teacher, student, head):
+    """Raises if a teacher shows that it cannot teach a student.
+
+    Args:
+      teacher: what a Distiller was given.
+      student: the `keras.Model`.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: says what it must be.
+    """
+    if not callable(teacher):
+        raise ValueError(
+            "`teacher` must be a keras.Model, an Ensemble or a callable. "
+            f"Received: {teacher!r}"
+        )
+    owner = getattr(teacher, "__self__", None)
+    if isinstance(owner, keras.Model):
+        raise ValueError(
+            "`teacher` must be the model itself, not a method of it, such as "
+            "`predict`, which runs a loop of its own. "
+            f"Received: the method {teacher.__name__!r} of {owner.name!r}"
+        )
+    if isinstance(teacher, keras.Model) and not teacher.built:
+        raise ValueError(
+            "`teacher` must be built, and should be trained: a model that was "
+            "never called has no weights yet, and would teach random ones. "
+            f"Received: {teacher.name!r}, which is not built"
+        )
+    theirs = getattr(teacher, "head", head.name)
+    if isinstance(teacher, Ensemble) and theirs != head.name:
+        raise ValueError(
+            "`teacher` must have the head of the Distiller: build the "
+            f'Ensemble with head="{head.name}". Received: head="{theirs}"'
+        )
+    _models.check_logits(teacher, "teacher", head)
+    _check_class_counts(student, teacher)
+
+
+def _check_class_counts(student, teacher):
     counts = [_models.class_count(model) for model in (student, teacher)]
     if None not in counts and counts[0] != counts[1]:
         raise ValueError(
             "`teacher` must have as many classes as `student`. Received: a "
             f"student of {counts[0]} and a teacher of {counts[1]} classes"
         )
+
+
+def shared_weights_check(teacher):
+    """Function of a student that refuses one that trains its own teacher.
+
+    A function, since it is called again when the student has been built, and
+    Keras's saver must not find the teacher.
+    """
+
+    def check_apart(student):
+        theirs = {id(w) for w in getattr(teacher, "variables", ())}
+        shared = [w for w in student.trainable_weights if id(w) in theirs]
+        if shared:
+            raise ValueError(
+                "`student` must not train weights of `teacher`, whose soft "
+                "targets would change with every step: give it layers of its "
+                "own (keras.models.clone_model and set_weights copy a model), "
+                "or freeze those that both use. Received: a student that "
+                f"shares {shared[0].path!r} and {len(shared) - 1} others"
+            )
+
+    return check_apart

@@ -182,7 +182,7 @@ def test_bins_must_be_a_positive_int(num_bins):
 
 
 def test_shapes_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"`labels` must have the shape"):
+    with pytest.raises(ValueError, match=r"`labels` must be classes of shape"):
         metrics.equal_mass_calibration_error([0, 1], [[1.0, 0.0]])
 
 

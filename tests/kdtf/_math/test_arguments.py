@@ -47,7 +47,7 @@ def test_teacher_logits_must_have_the_students_shape(shape):
         losses.logit_matching_loss(z, v)
 
 
-@pytest.mark.parametrize("shape", ((5,), (6, 9), (6, 1), (6, 10, 1), ()))
+@pytest.mark.parametrize("shape", ((5,), (6, 9), (6, 10, 1), ()))
 def test_labels_must_fit_the_logits(shape):
     with pytest.raises(ValueError, match=r"`labels`.*Received: "):
         losses.hard_loss(tf.zeros((6, 10)), tf.zeros(shape, tf.int32))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf._math import entries
+from kdtf._math import entries, heads
 
 LOGITS = tf.constant([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
 
@@ -19,9 +19,8 @@ def test_every_negative_label_is_unlabelled_everywhere(negative):
     np.testing.assert_array_equal(entries.is_labelled(labels, LOGITS), labelled)
     loss = kdtf.losses.hard_loss(LOGITS, labels).numpy()
     assert loss[1] == 0 and (loss[[0, 2]] > 0).all()
-    np.testing.assert_array_equal(
-        entries.labelled_weights(None, labels, LOGITS), labelled
-    )
+    softmax = heads.of("softmax")
+    np.testing.assert_array_equal(softmax.labelled(labels, LOGITS), labelled)
     for metric in (
         kdtf.metrics.NegativeLogLikelihood(),
         kdtf.metrics.BrierScore(),

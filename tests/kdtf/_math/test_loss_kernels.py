@@ -127,7 +127,7 @@ def test_compiled_loss_is_one_xla_program():
     labels = tf.zeros((64,), tf.int32)
     hyperparameters = (tf.constant(2.0), tf.constant(0.9), tf.constant(0.1))
     hlo = objective._compiled_entry_losses.experimental_get_compiler_ir(
-        z, z, labels, *hyperparameters
+        z, z, labels, *hyperparameters, "softmax"
     )(stage="hlo")
     entry = hlo[hlo.index("ENTRY") :]
     parameters = [li for li in entry.splitlines() if " parameter(" in li]

@@ -1,0 +1,213 @@
+"""Logits of models and services that give probabilities.
+
+Everything in kdtf works from logits: at a temperature T the probabilities
+softmax(z / T) follow from the logits z, but not from rounded probabilities.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from kdtf import _models
+from kdtf._math import heads
+from kdtf._types import Tensor, TensorLike
+
+
+def logits_of(model: keras.Model) -> keras.Model:
+    """The same model, cut before its last softmax or sigmoid.
+
+    All layers are the model's own, with their weights, except for a last layer
+    that has the activation built in, of which a copy without it is made. So
+    use the model that is returned in place of the other one; training both
+    would be at cross purposes.
+
+    Args:
+      model: a functional or Sequential `keras.Model`, such as those of
+        `keras.applications`, that ends in a softmax or sigmoid: an activation
+        of its last layer, a layer of its own or a function of `keras.ops`,
+        also within nested models and `TimeDistributed`.
+
+    Returns:
+      A `keras.Model` from the same inputs to logits, not compiled.
+
+    Raises:
+      ValueError: if the model does not end in a softmax or sigmoid, or does
+        not tell, as subclasses of `keras.Model` do not.
+
+    Example:
+      >>> classifier = keras.Sequential([
+      ...     keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+      >>> teacher = kdtf.logits_of(classifier)
+      >>> inputs = np.ones((1, 8))
+      >>> bool(np.allclose(tf.nn.softmax(teacher(inputs)), classifier(inputs)))
+      True
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a keras.Model. Received: model={model!r}"
+        )
+    copies: list = []
+    cut = _cut(model, copies)
+    cut.compiled = False  # its loss was one of probabilities
+    for original, copy in copies:
+        if original.built:
+            copy.set_weights(original.get_weights())
+    return cut
+
+
+def _cut(layer: Any, copies: list) -> Any:
+    """A layer, wrapper or model without the activation that it ends in.
+
+    Args:
+      layer: what `_models.probability_operation` returned, or a model.
+      copies: list, to which pairs of a layer and its copy are added.
+    """
+    if isinstance(layer, keras.Model):
+        last = _models.probability_operation(layer)
+        if last is None:
+            raise ValueError(
+                "`model` must be a functional or Sequential model that ends "
+                "in a softmax or sigmoid; a subclass of keras.Model must "
+                "return logits from its `call`. "
+                f"Received: {layer.name!r}, which shows neither"
+            )
+        return keras.models.clone_model(
+            layer,
+            clone_function=lambda each: (
+                _cut(each, copies) if each is last else each
+            ),
+        )
+    if isinstance(layer, keras.layers.TimeDistributed):
+        inner = _cut(layer.layer, copies)
+        return keras.layers.TimeDistributed(inner, name=layer.name)
+    function = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Activation) or function is None:
+        dtype = getattr(layer, "dtype_policy", None)
+        return keras.layers.Identity(name=layer.name, dtype=dtype)
+    copy = type(layer).from_config(
+        {**layer.get_config(), "activation": "linear"}
+    )
+    copies.append((layer, copy))
+    return copy
+
+
+def logits_from_probabilities(
+    probabilities: TensorLike, *, floor: float = 1e-7, head: str = "softmax"
+) -> Tensor | npt.NDArray:
+    """Logits whose softmax, or sigmoid, are the given probabilities.
+
+    For teachers that give nothing else: scikit-learn's `predict_proba`,
+    gradient boosting, remote services. Where a model can give logits, take
+    those: at T = 4 they tell apart what probabilities rounded to 0 or 1 do not.
+
+    Args:
+      probabilities: `[..., classes]`, not negative, with rows that sum to 1;
+        with a sigmoid head `[..., labels]`, from 0 to 1.
+      floor: float in (0, 0.5), to which smaller probabilities (and with a
+        sigmoid head those within it of 1) are raised. At 1e-7, what float32
+        resolves near 1, a class that got 0 is 16 below one that got 1.
+      head: "softmax" or "sigmoid".
+
+    Returns:
+      float32 (or float64) logits of the same shape: a tensor for a tensor, and
+      otherwise a numpy array.
+
+    Raises:
+      ValueError: if `floor` is out of range, or numbers that are there to be
+        looked at are no probabilities.
+
+    Example:
+      >>> logits = kdtf.logits_from_probabilities([[0.5, 0.5, 0.0]])
+      >>> tf.nn.softmax(logits).numpy().round(6)
+      array([[0.5, 0.5, 0. ]], dtype=float32)
+    """
+    kind = heads.of(head)
+    if not 0 < floor < 0.5:
+        raise ValueError(
+            f"`floor` must be between 0 and 0.5. Received: floor={floor}"
+        )
+    p = tf.convert_to_tensor(probabilities)
+    p = p if p.dtype == tf.float64 else tf.cast(p, tf.float32)
+    if hasattr(p, "numpy"):  # not within a function that is being traced
+        _check_probabilities(p.numpy(), head)
+    logits = kind.logits_from_probabilities(p, floor)
+    return logits if tf.is_tensor(probabilities) else logits.numpy()
+
+
+def _check_probabilities(p: np.ndarray, head: str) -> None:
+    good = (p >= -1e-6).all() and (p <= 1 + 1e-6).all()
+    rule = "be from 0 to 1"
+    if head == "softmax":
+        good = good and p.ndim > 0 and np.allclose(p.sum(-1), 1, atol=1e-2)
+        rule += " and sum to 1 over the classes"
+    if not good:
+        sums = p.sum(-1) if p.ndim else p
+        raise ValueError(
+            f"`probabilities` must {rule}. Received: probabilities from "
+            f"{p.min()} to {p.max()}, with sums from {sums.min()} to "
+            f"{sums.max()}"
+        )
+
+
+def numpy_teacher(
+    function: Callable[[Any], npt.ArrayLike], *, shape: Sequence[int | None]
+) -> Callable[[Any], Tensor]:
+    """A teacher that is a function of numpy arrays, outside of TensorFlow.
+
+    It is called once a batch, in Python: a scikit-learn model, gradient
+    boosting, a remote service. Such a teacher is slow and cannot be saved in a
+    program, so store its soft targets with `kdtf.SoftTargets` where several
+    epochs or students use them.
+
+    Args:
+      function: from x, a numpy array `[batch, ...]` or a structure of them, to
+        logits `[batch, *shape]`; see `logits_from_probabilities`.
+      shape: of the logits of one example: `(classes,)`, or `(None, classes)`
+        for time frames.
+
+    Returns:
+      A function from x to float32 logits, to be the `teacher` of a Distiller.
+
+    Raises:
+      ValueError: if `shape` has no classes; when it is called, if the logits
+        have another shape.
+
+    Example:
+      >>> def predict_proba(x):
+      ...     return np.full((len(x), 3), 1 / 3)
+      >>> teacher = kdtf.numpy_teacher(
+      ...     lambda x: kdtf.logits_from_probabilities(predict_proba(x)),
+      ...     shape=(3,))
+      >>> distiller = kdtf.Distiller(student, teacher, temperature=2.0)
+    """
+    shape = tuple(shape)
+    if not shape or not isinstance(shape[-1], int):
+        raise ValueError(
+            "`shape` must be that of one example's logits, with the number of "
+            f"classes at its end. Received: shape={shape}"
+        )
+
+    def teacher(x: Any) -> Tensor:
+        leaves = tf.nest.flatten(x)
+
+        def run(*arrays: np.ndarray) -> np.ndarray:
+            given = tf.nest.pack_sequence_as(x, arrays)
+            logits = np.asarray(function(given), np.float32)
+            expected = tf.TensorShape([len(arrays[0]), *shape])
+            if not expected.is_compatible_with(logits.shape):
+                raise ValueError(
+                    "`function` must return logits of shape "
+                    f"{expected}. Received: an array of shape {logits.shape}"
+                )
+            return logits
+
+        if all(hasattr(leaf, "numpy") for leaf in leaves):
+            return tf.constant(run(*(leaf.numpy() for leaf in leaves)))
+        logits = tf.numpy_function(run, leaves, tf.float32)
+        return tf.ensure_shape(logits, [leaves[0].shape[0], *shape])
+
+    return teacher

@@ -1,0 +1,233 @@
+"""kdtf.logits_of, logits_from_probabilities and numpy_teacher."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf import _models
+from tests import nets
+
+LAYERS = keras.layers
+
+
+def functional(build, shape=(5,)):
+    x = keras.Input(shape)
+    return keras.Model(x, build(x))
+
+
+def sequential(*layers, shape=(5,)):
+    return keras.Sequential([keras.Input(shape), *layers])
+
+
+def built_by_a_call(*layers):
+    model = keras.Sequential(layers)
+    model(np.zeros((1, 5), np.float32))
+    return model
+
+
+def dense(activation=None):
+    return LAYERS.Dense(4, activation=activation)
+
+
+SHOWN = {
+    "activation": lambda: sequential(dense("softmax")),
+    "sigmoid activation": lambda: sequential(dense("sigmoid")),
+    "layer": lambda: sequential(dense(), LAYERS.Softmax()),
+    "activation layer": lambda: sequential(
+        dense(), LAYERS.Activation("softmax", dtype="float32")
+    ),
+    "function of ops": lambda: functional(
+        lambda x: keras.ops.softmax(dense()(x))
+    ),
+    "sigmoid of ops": lambda: functional(
+        lambda x: keras.ops.sigmoid(dense()(x))
+    ),
+    "layer as activation": lambda: sequential(dense(LAYERS.Softmax())),
+    "before a reshape": lambda: functional(
+        lambda x: LAYERS.Reshape((2, 2))(
+            LAYERS.Activation("sigmoid")(dense()(x))
+        )
+    ),
+    "before a cast": lambda: sequential(
+        dense("softmax"), LAYERS.Activation("linear", dtype="float32")
+    ),
+    "nested": lambda: sequential(
+        dense("relu"), sequential(dense("softmax"), shape=(4,))
+    ),
+    "nested in a functional model": lambda: functional(
+        lambda x: functional(lambda x: dense("softmax")(x))(x)
+    ),
+    "in every frame": lambda: functional(
+        lambda x: LAYERS.TimeDistributed(dense("softmax"))(x), shape=(3, 5)
+    ),
+    "built by a call": lambda: built_by_a_call(dense("softmax")),
+    "branches": lambda: functional(
+        lambda x: dense("softmax")(LAYERS.Add()([dense()(x), dense()(x)]))
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+def test_logits_of_what_ends_in_probabilities(kind):
+    model = SHOWN[kind]()
+    is_sigmoid = "sigmoid" in kind or kind == "before a reshape"
+    assert (_models.last_activation(model) == "sigmoid") is is_sigmoid
+    logits = kdtf.logits_of(model)
+    assert _models.last_activation(logits) is None
+    x = np.random.default_rng(0).normal(size=(7, *model.input_shape[1:]))
+    probabilities = tf.sigmoid if is_sigmoid else tf.nn.softmax
+    np.testing.assert_allclose(
+        probabilities(logits(x)), model(x), rtol=1e-6, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("kind", SHOWN)
+@pytest.mark.parametrize("head", ("softmax", "sigmoid"))
+def test_probabilities_are_refused_where_a_model_shows_them(kind, head):
+    model = SHOWN[kind]()
+    logits = kdtf.logits_of(SHOWN[kind]())
+    refused = r"must return logits.*kdtf\.logits_of.*Received: .*ends in a"
+    with pytest.raises(ValueError, match=f"`student` {refused}"):
+        kdtf.Distiller(model, temperature=2.0, head=head)
+    with pytest.raises(ValueError, match=f"`teacher` {refused}"):
+        kdtf.Distiller(logits, model, temperature=2.0, head=head)
+    with pytest.raises(ValueError, match=rf"`members\[1\]` {refused}"):
+        kdtf.Ensemble([logits, model], head=head)
+    kdtf.Distiller(logits, kdtf.logits_of(model), temperature=2.0, head=head)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = dense("softmax")
+
+    def call(self, x):
+        return self.last(x)
+
+
+@pytest.mark.parametrize(
+    "build",
+    (
+        lambda: sequential(dense()),
+        lambda: sequential(dense("relu")),
+        lambda: functional(lambda x: keras.ops.log_softmax(dense()(x))),
+        # A gate, not the end.
+        lambda: functional(
+            lambda x: LAYERS.Multiply()([dense("sigmoid")(x), dense()(x)])
+        ),
+        lambda: functional(lambda x: [dense("softmax")(x), dense()(x)]),
+        Subclassed,
+    ),
+)
+def test_what_shows_no_probabilities(build):
+    model = build()
+    assert _models.last_activation(model) is None
+    with pytest.raises(ValueError, match=r"`model` must be.*shows neither"):
+        kdtf.logits_of(model)
+
+
+def test_logits_of_keeps_what_a_model_was():
+    model = sequential(dense("relu"), dense("softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    logits = kdtf.logits_of(model)
+    assert logits.name == model.name and not logits.compiled
+    assert logits.layers[0] is model.layers[0]
+    assert logits.layers[1] is not model.layers[1]
+    with pytest.raises(ValueError, match=r"`model` must be a keras.Model"):
+        kdtf.logits_of(dense())
+
+
+@pytest.mark.slow
+def test_logits_of_an_application(tmp_path):
+    model = keras.applications.MobileNetV3Small(
+        weights=None, input_shape=(32, 32, 3), classes=5
+    )
+    teacher = kdtf.logits_of(model)
+    teacher.save(tmp_path / "teacher.keras")
+    loaded = keras.saving.load_model(tmp_path / "teacher.keras")
+    x = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)) * 255
+    np.testing.assert_allclose(
+        tf.nn.softmax(loaded(x)), model(x), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("head", ("softmax", "sigmoid"))
+def test_logits_from_probabilities(head):
+    p = np.array([[0.2, 0.5, 0.3], [0.0, 0.0, 1.0]])
+    z = kdtf.logits_from_probabilities(p, head=head)
+    assert isinstance(z, np.ndarray) and z.dtype == np.float64
+    again = tf.nn.softmax(z) if head == "softmax" else tf.sigmoid(z)
+    np.testing.assert_allclose(again, p, atol=3e-7)
+    assert np.isfinite(z).all()
+    tensor = kdtf.logits_from_probabilities(tf.constant(p, "float32"))
+    assert tf.is_tensor(tensor) and tensor.dtype == tf.float32
+    graph = tf.function(
+        lambda p: kdtf.logits_from_probabilities(p, head=head)
+    )
+    np.testing.assert_allclose(graph(tf.constant(p)), z)
+
+
+@pytest.mark.parametrize(
+    ("p", "head", "pattern"),
+    (
+        ([[0.5, 0.6]], "softmax", "sum to 1 over the classes"),
+        ([[-1.0, 2.0]], "softmax", "be from 0 to 1"),
+        ([[3.0, 0.5]], "sigmoid", "be from 0 to 1"),
+        ([[np.nan, 0.5]], "sigmoid", "be from 0 to 1"),
+    ),
+)
+def test_what_is_no_probability(p, head, pattern):
+    with pytest.raises(ValueError, match=rf"`probabilities` must.*{pattern}"):
+        kdtf.logits_from_probabilities(p, head=head)
+    kdtf.logits_from_probabilities([[0.5, 0.6]], head="sigmoid")
+
+
+@pytest.mark.parametrize("floor", (0.0, 0.5, -1.0, np.nan))
+def test_floor_is_a_small_probability(floor):
+    with pytest.raises(ValueError, match=r"`floor` must.*Received: floor="):
+        kdtf.logits_from_probabilities([[0.5, 0.5]], floor=floor)
+
+
+@pytest.mark.parametrize("jit_compile", (False, True))
+@pytest.mark.parametrize("steps", (1, 4))
+def test_numpy_teacher_teaches_as_its_net_does(jit_compile, steps):
+    weights = nets.values(nets.linear(7))
+
+    def function(x):
+        assert isinstance(x, np.ndarray)
+        return x @ weights[0] + weights[1]
+
+    trained = []
+    for teacher in (
+        nets.linear(7),
+        kdtf.numpy_teacher(function, shape=(nets.CLASSES,)),
+    ):
+        student = nets.linear()
+        distiller = kdtf.Distiller(student, teacher, temperature=2.0)
+        distiller.compile(
+            "sgd", jit_compile=jit_compile, steps_per_execution=steps
+        )
+        distiller.fit(
+            nets.inputs(), nets.labels(), 3, shuffle=False, verbose=0
+        )
+        trained.append(nets.values(student))
+    for ours, theirs in zip(*trained, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_numpy_teacher_of_several_inputs_and_frames():
+    teacher = kdtf.numpy_teacher(lambda x: x["a"] - x["b"], shape=(None, 2))
+    x = {"a": tf.ones((3, 4, 2)), "b": tf.zeros((3, 4, 2))}
+    np.testing.assert_array_equal(teacher(x), np.ones((3, 4, 2)))
+    traced = tf.function(teacher).get_concrete_function(x)
+    assert traced.structured_outputs.shape.as_list() == [3, None, 2]
+
+
+def test_what_numpy_teachers_are_not():
+    with pytest.raises(ValueError, match=r"`shape` must.*Received: shape="):
+        kdtf.numpy_teacher(len, shape=())
+    wrong = kdtf.numpy_teacher(lambda x: x[:, :2], shape=(3,))
+    with pytest.raises(ValueError, match=r"`function` must return logits of"):
+        wrong(tf.zeros((5, 3)))
