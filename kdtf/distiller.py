@@ -157,7 +157,7 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         self._awaits_teacher = self._loads_whole = False
         self._teacher_logits: Callable | None = None
         self._check_apart: Callable | None = None
-        self._class_weight: dict | None = None
+        self._class_weights = class_weights.ClassWeights()
         self._unchecked: list = []
         self._programs = compiled_steps.CompiledSteps()
         self._constructor_arguments = {
@@ -237,8 +237,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
             weights = entries.entry_weights(
                 logits, targets.common_weight(sample_weight)
             )
-            weights = class_weights.apply(
-                weights, self._class_weight, batch.labels, logits, self._head
+            weights = self._class_weights.apply(
+                weights, batch.labels, logits, self._head
             )
             loss = self._computed_loss(x, batch, logits, weights, training=True)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync

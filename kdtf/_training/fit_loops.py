@@ -6,9 +6,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kdtf import _models
 from kdtf._training import (
     batch_groups,
-    class_weights,
     compiled_steps,
     input_checks,
     multi_step,
@@ -171,7 +171,6 @@ class FitLoops(keras.Model):
         return self._runs_own("train_step") and multi_step.applies(self)
 
     def _set_class_weight(self, class_weight):
-        class_weights.require(class_weight)
-        if class_weight != self._class_weight:
-            self._class_weight = class_weight
+        classes = _models.class_count(self.student)
+        if not self._class_weights.assign(class_weight, classes):
             self.train_function = None  # it holds the old weights
