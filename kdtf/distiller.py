@@ -194,10 +194,32 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         # attribute and property of a model.
         self._check_apart = teachers.shared_weights_check(teacher)
         self._check_apart(self.student)
+        teachers.warn_if_swapped(teacher, self.student)
         self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Exports the student alone, by its own `keras.Model.export`.
+
+        `kdtf.export_student` writes a SavedModel that also gives probabilities
+        and classes.
+
+        Args:
+          filepath: as in Keras.
+          *args: `format` and what follows it, as in Keras.
+          **kwargs: likewise.
+
+        Raises:
+          ValueError: if the student is not built.
+        """
+        if not self.student.built:
+            raise ValueError(
+                "`student` must be built to be exported: call it on data, or "
+                f"`fit` it, first. Received: {self.student!r}"
+            )
+        self.student.export(filepath, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf import _models
 from kdtf._training import (
     batch_groups,
@@ -110,6 +111,11 @@ class FitLoops(keras.Model):
         targets.require_temperature(targets.temperature_of(y), self.temperature)
         self._check_arrays(y)
         return super().test_on_batch(x, y, *args, **kwargs)
+
+    @property
+    def metrics(self) -> list:
+        """As in Keras, with those that the student holds as attributes."""
+        return super().metrics + keras_private.metrics_held_by(self.student)
 
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""

@@ -1,5 +1,7 @@
 """How a Distiller runs whatever it was given as its teacher."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -155,3 +157,20 @@ def shared_weights_check(teacher):
             )
 
     return check_apart
+
+
+def warn_if_swapped(teacher, student):
+    """Warns if the student is the larger of two models that are built.
+
+    It may well be; but `keras.distillation.Distiller` takes the teacher first.
+    """
+    if not (isinstance(teacher, keras.Model) and student.built):
+        return
+    sizes = [model.count_params() for model in (student, teacher)]
+    if sizes[0] > sizes[1]:
+        warnings.warn(
+            f"`student` has {sizes[0]:,} parameters and `teacher` only "
+            f"{sizes[1]:,}: if they are swapped, write "
+            "kdtf.Distiller(student, teacher, ...), the student first.",
+            stacklevel=4,
+        )
