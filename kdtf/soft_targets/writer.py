@@ -119,8 +119,8 @@ def _write_view(directory, identity, view, dataset, infer, batches, bar):
     """
     found = _complete_shards(directory, identity, view)
     batch = sum(summary.batches for summary in found)
-    if batch == batches or batch < identity.first_batch_of(len(found)):
-        return found  # all of them, or up to a short one: the last
+    if batch == batches:
+        return found
     inputs = _inputs(dataset, batch, batches)
     # The first batch of a shard is read before its file is made: there may be
     # none.
