@@ -1,4 +1,4 @@
-"""kdtf._training.teachers: what is said of a student larger than its teacher."""
+"""kdtf._training.teachers: a student that is larger than its teacher."""
 
 import warnings
 
