@@ -173,6 +173,7 @@ TABLES = {
     "loss": speed_tables.loss,
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
+    "memory": speed_tables.memory,
     "gpu_aot": speed_tables.gpu_aot,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,
