@@ -167,3 +167,14 @@ def test_no_gradient_to_teacher_and_labels():
         tape.watch([v, y])
         value = soft_loss(z, v, 2.0) + hard_loss(z, y)
     assert tape.gradient(value, [v, y]) == [None, None]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_gradient_of_a_student_that_is_sure_and_right(mode):
+    """q - y would be 0 or noise where 1 - q is 1e-9."""
+    z = tf.constant([[20.0, -20.0]])
+    _, gradient = value_and_gradient(
+        lambda z: hard_loss(z, [[1.0, 0.0]]), mode, z
+    )
+    expected = np.array([[-1.0, 1.0]]) * reference.sigmoid(-20.0) / 2
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
