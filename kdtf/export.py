@@ -89,7 +89,9 @@ def export_student(
     _check_class_names(class_names, count)
     _check_directory(directory, overwrite)
     serve = tf.function(
-        _serving_function(student, class_names, kind), input_signature=[specs]
+        _serving_function(student, class_names, kind),
+        input_signature=[specs],
+        autograph=False,
     )
     # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
