@@ -124,6 +124,17 @@ def metric_function(metric):
     return getattr(metric, "_fn", None)
 
 
+def metrics_held_by(model):
+    """The metrics that are attributes of a model, as those of any layer.
+
+    Reason: Keras leaves them out if the model is within another one.
+
+    Raises:
+      RuntimeError: if this Keras keeps them elsewhere.
+    """
+    return list(_attribute(model, "_metrics"))
+
+
 def _attribute(model, name):
     try:
         return getattr(model, name)

@@ -156,7 +156,7 @@ class Distiller(SavedWithoutTeacher, FitLoops):
         self._wants_soft_targets = soft_weight > 0
         self._awaits_teacher = self._loads_whole = False
         self._teacher_logits: Callable | None = None
-        self._class_weight: dict | None = None
+        self._class_weights = class_weights.ClassWeights()
         self._unchecked: list = []
         self._programs = compiled_steps.CompiledSteps()
         self._constructor_arguments = {
@@ -189,12 +189,34 @@ class Distiller(SavedWithoutTeacher, FitLoops):
           ValueError: as in the constructor.
         """
         teachers.check(teacher, self.student, self._head)
+        teachers.warn_if_swapped(teacher, self.student)
         # A function hides the teacher from Keras's saver, which follows every
         # attribute and property of a model.
         self._teacher_logits = teachers.logits_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
+
+    def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Exports the student alone, by its own `keras.Model.export`.
+
+        `kdtf.export_student` writes a SavedModel that also gives probabilities
+        and classes.
+
+        Args:
+          filepath: as in Keras.
+          *args: `format` and what follows it, as in Keras.
+          **kwargs: likewise.
+
+        Raises:
+          ValueError: if the student is not built.
+        """
+        if not self.student.built:
+            raise ValueError(
+                "`student` must be built to be exported: call it on data, or "
+                f"`fit` it, first. Received: {self.student!r}"
+            )
+        self.student.export(filepath, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""
@@ -234,8 +256,8 @@ class Distiller(SavedWithoutTeacher, FitLoops):
             weights = entries.entry_weights(
                 logits, targets.common_weight(sample_weight)
             )
-            weights = class_weights.apply(
-                weights, self._class_weight, batch.labels, logits, self._head
+            weights = self._class_weights.apply(
+                weights, batch.labels, logits, self._head
             )
             loss = self._computed_loss(x, batch, logits, weights, training=True)
             replicas = tf.distribute.get_strategy().num_replicas_in_sync

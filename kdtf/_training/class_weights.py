@@ -35,38 +35,73 @@ def _is_weight(value):
     return is_number and math.isfinite(value) and value >= 0
 
 
-def apply(weights, class_weight, labels, logits, head):
-    """`weights` times the weight of each entry's class.
+class ClassWeights:
+    """The class weights of a Distiller, where compiled steps can read them.
 
-    Args:
-      weights: `[...]` float32, or None if every entry weighs 1.
-      class_weight: dict from class to weight, or None; classes that are not in
-        it, and unlabelled entries, weigh 1.
-      labels: as `head.fit_labels` gives them, where distributions count as
-        their most probable class; or None.
-      logits: `[..., classes]`.
-      head: one of `_math.heads`; one label of a sigmoid head has the classes
-        0 and 1.
-
-    Returns:
-      `[...]` float32 weights, or None.
-
-    Raises:
-      ValueError: if a class is none, or a sigmoid head has several labels.
+    They are in a variable: other weights for the same classes need no new
+    trace, which would cost seconds and, under XLA, memory that is never freed.
     """
-    if class_weight is None or labels is None:
-        return weights
-    classes, count = head.classes(labels, logits)
-    unknown = [c for c in class_weight if c >= count]
-    if unknown:
-        raise ValueError(
-            f"`class_weight` must name classes below {count}. "
-            f"Received: class_weight={class_weight}"
+
+    def __init__(self):
+        self._given = self._table = None
+
+    def assign(self, class_weight, classes=None):
+        """Takes what was given to `fit`.
+
+        Args:
+          class_weight: dict from class to weight, or None; classes that are not
+            in it, and unlabelled entries, weigh 1.
+          classes: int, the number of classes, if it is known.
+
+        Returns:
+          bool: whether steps that were traced before still hold.
+
+        Raises:
+          ValueError: if `class_weight` is neither None nor such a dict.
+        """
+        require(class_weight)
+        before, self._given = self._given, class_weight
+        if class_weight == before:
+            return True
+        if class_weight is None:
+            self._table = None
+            return False
+        size = max([*class_weight, (classes or 1) - 1]) + 1
+        holds = self._table is not None and size <= self._table.shape[0]
+        if not holds:
+            self._table = tf.Variable(tf.ones([size]), trainable=False)
+        size = self._table.shape[0]
+        self._table.assign([class_weight.get(c, 1.0) for c in range(size)])
+        return holds
+
+    def apply(self, weights, labels, logits, head):
+        """`weights` times the weight of each entry's class.
+
+        Args:
+          weights: `[...]` float32, or None if every entry weighs 1.
+          labels: as `head.fit_labels` gives them, where distributions count as
+            their most probable class; or None.
+          logits: `[..., classes]`.
+          head: one of `_math.heads`; one label of a sigmoid head has the
+            classes 0 and 1.
+
+        Returns:
+          `[...]` float32 weights, or None.
+
+        Raises:
+          ValueError: if a class is none, or a sigmoid head has several labels.
+        """
+        if self._given is None or labels is None:
+            return weights
+        classes, count = head.classes(labels, logits)
+        if max(self._given, default=0) >= count:
+            raise ValueError(
+                f"`class_weight` must name classes below {count}. "
+                f"Received: class_weight={self._given}"
+            )
+        absent = tf.ones([max(0, count - self._table.shape[0])])
+        table = tf.concat([self._table, absent], axis=0)
+        by_class = tf.where(
+            head.labelled(labels, logits) > 0, tf.gather(table, classes), 1.0
         )
-    table = tf.constant(
-        [class_weight.get(c, 1.0) for c in range(count)], tf.float32
-    )
-    by_class = tf.where(
-        head.labelled(labels, logits) > 0, tf.gather(table, classes), 1.0
-    )
-    return by_class if weights is None else weights * by_class
+        return by_class if weights is None else weights * by_class

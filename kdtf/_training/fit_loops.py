@@ -6,9 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
+from kdtf import _models
 from kdtf._training import (
     batch_groups,
-    class_weights,
     compiled_steps,
     data_errors,
     input_checks,
@@ -115,10 +116,16 @@ class FitLoops(keras.Model):
         self._check_arrays(y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
+    @property
+    def metrics(self) -> list:
+        """As in Keras, with those that the student holds as attributes."""
+        return super().metrics + keras_private.metrics_held_by(self.student)
+
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""
         if self.train_function is not None and not force:
             return
+        self._build_optimizer()
         self._programs.reset("train")
         own = self._runs_own("train_step")
         with compiled_steps.left_to_the_steps(self, own):
@@ -151,6 +158,16 @@ class FitLoops(keras.Model):
 
         return checked
 
+    def _build_optimizer(self):
+        """Makes the optimizer's variables, if the student is there.
+
+        A step that makes variables is traced twice: once for them, and once
+        without.
+        """
+        if self.student.built and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def _check_arrays(self, y=None):
         """Checks labels and logits that are arrays, as soon as that can be."""
         shape = getattr(self.student, "output_shape", None)
@@ -164,7 +181,6 @@ class FitLoops(keras.Model):
         return self._runs_own("train_step") and multi_step.applies(self)
 
     def _set_class_weight(self, class_weight):
-        class_weights.require(class_weight)
-        if class_weight != self._class_weight:
-            self._class_weight = class_weight
+        classes = _models.class_count(self.student)
+        if not self._class_weights.assign(class_weight, classes):
             self.train_function = None  # it holds the old weights

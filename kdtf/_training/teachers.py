@@ -1,5 +1,7 @@
 """How a Distiller runs whatever it was given as its teacher."""
 
+import warnings
+
 import keras
 import tensorflow as tf
 
@@ -156,4 +158,21 @@ def _check_apart(teacher, student):
             "(keras.models.clone_model and set_weights copy a model), or "
             "freeze those that both use. Received: a student that shares "
             f"{shared[0].path!r} and {len(shared) - 1} others"
+        )
+
+
+def warn_if_swapped(teacher, student):
+    """Warns if the student is the larger of two models that are built.
+
+    It may well be; but `keras.distillation.Distiller` takes the teacher first.
+    """
+    if not (isinstance(teacher, keras.Model) and student.built):
+        return
+    sizes = [model.count_params() for model in (student, teacher)]
+    if sizes[0] > sizes[1]:
+        warnings.warn(
+            f"`student` has {sizes[0]:,} parameters and `teacher` only "
+            f"{sizes[1]:,}: if they are swapped, write "
+            "kdtf.Distiller(student, teacher, ...), the student first.",
+            stacklevel=4,
         )

@@ -182,3 +182,16 @@ def test_an_unbuilt_student_is_built_by_its_first_batch():
     distiller = compiled(student, nets.linear(7))
     distiller.fit(nets.inputs(), nets.labels(), verbose=0)
     assert student.built and len(distiller.trainable_variables) == 2
+
+
+@pytest.mark.parametrize("steps", (1, 3))
+def test_a_frozen_student_is_warned_of(steps):
+    student = nets.linear()
+    student.trainable = False
+    distiller = kdtf.Distiller(student, nets.linear(7), temperature=2.0)
+    distiller.compile("sgd", jit_compile=True, steps_per_execution=steps)
+    before = nets.values(student)
+    with pytest.warns(UserWarning, match="no trainable weights"):
+        distiller.fit(nets.inputs(), nets.labels(), verbose=0)
+    for old, new in zip(before, nets.values(student), strict=True):
+        np.testing.assert_array_equal(old, new)

@@ -1,4 +1,6 @@
-"""kdtf._training.teachers: who may teach, and who is refused by name."""
+"""kdtf._training.teachers: who may teach, who is refused or warned of."""
+
+import warnings
 
 import keras
 import numpy as np
@@ -136,3 +138,20 @@ def test_a_teacher_of_another_dtype_and_a_saved_one(tmp_path):
         logs = distiller.evaluate(nets.inputs(), verbose=0, return_dict=True)
         losses.append(logs["loss"])
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
+
+
+def test_a_student_larger_than_its_teacher_is_warned_of():
+    small, large = nets.deep(width=4), nets.deep(width=64)
+    sizes = f"{large.count_params():,} .* {small.count_params():,}:"
+    with pytest.warns(UserWarning, match=sizes) as found:
+        kdtf.Distiller(large, small, temperature=2.0)
+    assert found[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "teacher", (nets.linear(1), kdtf.Ensemble([nets.linear(1)]), lambda x: x)
+)
+def test_others_are_not(teacher):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kdtf.Distiller(nets.linear(), teacher, temperature=2.0)

@@ -19,6 +19,7 @@ def identity(**changes):
             "temperature": None,
             "views": 1,
             "shards": 3,
+            "head": "softmax",
             **changes,
         }
     )
