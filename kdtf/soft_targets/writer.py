@@ -10,6 +10,7 @@ import pathlib
 
 import keras
 
+from kdtf import _disk
 from kdtf.soft_targets import checks, examples, inference, sources
 from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import manifest as store_manifest
@@ -102,7 +103,7 @@ def _write_all(directory, identity, infer, shown, classes, verbose):
         files={
             name: [
                 (directory / name).stat().st_size,
-                shard_files.sha256(directory / name),
+                _disk.sha256(directory / name),
             ]
             for name in names
         },

@@ -282,7 +282,7 @@ def test_an_error_of_a_step_begins_with_its_sentence(monkeypatch):
     """AutoGraph would put "in user code" and its traceback before it."""
     forbid_keras_own_loop(monkeypatch)
     distiller = new_distiller(nets.deep(7))
-    with pytest.raises(ValueError, match="^`class_weight` must name classes"):
+    with pytest.raises(ValueError, match=r"^`class_weight` must name classes"):
         distiller.fit(
             nets.inputs(), nets.labels(), class_weight={9: 2.0}, verbose=0
         )
