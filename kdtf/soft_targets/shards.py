@@ -67,8 +67,9 @@ def clear_errors(path):
     except (OSError, tf.errors.OpError) as error:
         raise OSError(
             f"Soft targets could not be written to {path}: "
-            f"{_disk.reason(error)}. Shards that are complete there are kept: make room, or make it "
-            "writable, and write again with the same arguments."
+            f"{_disk.reason(error)}. Shards that are complete there are kept: "
+            "make room, or make it writable, and write again with the same "
+            "arguments."
         ) from error
 
 
