@@ -9,7 +9,7 @@ import pathlib
 import re
 
 _SEAL = "checksums.json"
-_NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*", re.DOTALL)
+_NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")
 # A quota, and the largest file that is allowed, end like the disk itself.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -38,7 +38,7 @@ class _WeightsInMemory(io.BytesIO):
 
 
 def reason(error):
-    """What an error says, without TensorFlow's names of nodes.
+    """What an error says in its first line, without TensorFlow's nodes.
 
     Args:
       error: an OSError, or one of `tf.errors`.
@@ -46,7 +46,8 @@ def reason(error):
     if getattr(error, "strerror", None):
         path = f": {error.filename}" if error.filename else ""
         return error.strerror + path
-    return _NODES.sub("", getattr(error, "message", None) or str(error))
+    said = _NODES.sub("", getattr(error, "message", None) or str(error))
+    return said.partition("\n")[0]
 
 
 def lacks_room(error):

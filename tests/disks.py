@@ -5,10 +5,13 @@ import resource
 
 
 @contextlib.contextmanager
-def full():
-    """In the block no file may grow: writing fails, in whatever library."""
+def full(size=0):
+    """In the block files may not grow beyond `size` bytes.
+
+    Writing then fails in any library.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:

@@ -21,9 +21,10 @@ def test_weights_are_those_that_keras_writes(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_full_disk_is_an_error_and_no_crash(tmp_path):
-    """`keras.Model.save_weights` would end the process here."""
-    with disks.full(), pytest.raises(OSError) as raised:
+@pytest.mark.parametrize("size", (0, 1500, 8000))
+def test_a_full_disk_is_an_error_and_no_crash(tmp_path, size):
+    """`keras.Model.save_weights` ends the process where it wrote a part."""
+    with disks.full(size), pytest.raises(OSError) as raised:
         _disk.write_weights(nets.deep(0), tmp_path / "a.weights.h5")
     assert _disk.lacks_room(raised.value)
 

@@ -10,13 +10,6 @@ from trainers.core import sections
 from trainers.core import settings as settings_module
 from trainers.core.errors import FlagsError
 
-# What Python and TensorFlow raise for files; the last where one may not grow.
-_NO_ROOM = (
-    OSError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.OutOfRangeError,
-)
-
 # The flags that are defined here are those of the script, which --help shows.
 flags.disclaim_key_flags()
 
@@ -118,9 +111,18 @@ def _usage_errors(run_dir, refusals):
         yield
     except refusals as error:
         raise app.UsageError(str(error)) from error
-    except _NO_ROOM as error:
+    except (OSError, tf.errors.OpError) as error:
+        if not _is_of_resources(error):
+            raise
         raise app.UsageError(
             "A run must be able to read and write its files, and needs room "
             "for them on disk and in memory: see to that and run again, it "
             f"resumes. Received: --run_dir={run_dir} ({_disk.reason(error)})"
         ) from error
+
+
+def _is_of_resources(error):
+    """Whether files or memory failed, and not the code."""
+    of_its_kind = isinstance(error, OSError | tf.errors.ResourceExhaustedError)
+    # TensorFlow has other errors for some disks.
+    return of_its_kind or _disk.lacks_room(error)

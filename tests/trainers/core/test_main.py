@@ -71,9 +71,13 @@ def test_what_stops_a_run(run, error, message, opening):
         run(error, opening=opening)
 
 
-def test_a_fault_of_the_code_keeps_its_traceback(run):
-    with pytest.raises(ValueError, match="a fault"):
-        run(ValueError("a fault"))
+@pytest.mark.parametrize(
+    "error",
+    (ValueError("a fault"), tf.errors.OutOfRangeError(None, None, "a fault")),
+)
+def test_a_fault_of_the_code_keeps_its_traceback(run, error):
+    with pytest.raises(type(error), match="a fault"):
+        run(error)
 
 
 def test_flags_that_a_data_set_would_ignore():
