@@ -1,5 +1,6 @@
 """The tasks that `benchmarks.faults` disturbs: store, trainer, export, fit."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,8 +17,7 @@ import tensorflow as tf
 import trainers.mnist.__main__  # noqa: F401
 from benchmarks import fault_trials
 from benchmarks.fault_trials import Victim
-from kdtf import Distiller, SoftTargets, _atomic, export_student
-from trainers.core import training
+from kdtf import Distiller, SoftTargets, callbacks, export_student
 
 _FEATURES, _CLASSES = 5, 4
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -113,41 +113,36 @@ class Export(Victim):
 
 
 class Fit(Victim):
-    """`Distiller.fit` with dropout and a live teacher; a checkpoint an epoch.
-
-    The checkpoints are those of `trainers.core`.
-    """
+    """`Distiller.fit` with dropout, a live teacher, and a backup an epoch."""
 
     name = "fit"
     _epochs, _steps = 20, 5
 
     def run(self, folder):
-        """Trains from the newest checkpoint to the last epoch."""
-        self._train(folder, evaluate=dict)
+        """Trains from the backup to the last epoch."""
+        self._train(folder)
 
     def make_files(self, folder):
         """Trains, and stops half way."""
+        half = self._epochs // 2
 
         class Stopped(Exception):
             pass
 
-        epochs = iter(range(self._epochs // 2))
-
-        def evaluate():
-            if next(epochs, None) is None:
+        def stop(epoch, logs):
+            if epoch == half:
                 raise Stopped
-            return {}
 
-        try:
-            self._train(folder, evaluate)
-        except Stopped:
-            return
+        with contextlib.suppress(Stopped):
+            self._train(
+                folder, keras.callbacks.LambdaCallback(on_epoch_begin=stop)
+            )
 
     def state(self, folder):
         """Weights, optimizer and seeds at the end."""
-        return _hashes(folder / "end")
+        return _hashes(folder / "backup" / "backup")
 
-    def _train(self, folder, evaluate):
+    def _train(self, folder, *others):
         student = keras.Sequential(
             [
                 keras.Input((_FEATURES,)),
@@ -158,24 +153,17 @@ class Fit(Victim):
         )
         distiller = Distiller(student, _net(), temperature=2.0)
         distiller.compile("adam")
-        distiller.optimizer.build(distiller.trainable_variables)
-
-        def batches(first, last):
-            data = _data(8 * self._steps).batch(8).repeat()
-            return data.skip(first).take(last - first)
-
-        training.fit(
-            distiller,
-            batches,
-            folder,
-            steps=self._steps,
-            epochs=self._epochs,
-            checkpoint_every=1,
-            evaluate=evaluate,
-            title="",
+        backup = callbacks.BackupAndRestore(
+            folder / "backup", delete_checkpoint=False
         )
-        with _atomic.whole_directory(folder / "end", replace=True) as scratch:
-            distiller.save_weights(scratch / "all.weights.h5")
+        distiller.fit(
+            *_examples(8 * self._steps),
+            batch_size=8,
+            shuffle=False,
+            epochs=self._epochs,
+            verbose=0,
+            callbacks=[backup, *others],
+        )
 
 
 VICTIMS = {

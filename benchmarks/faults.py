@@ -8,7 +8,7 @@ about 40 minutes on two cores; `--only` picks some of the tasks:
     store    `SoftTargets.write`
     trainer  `python -m trainers.mnist --tiny --dataset=digits`
     export   `export_student` over an older export
-    fit      `Distiller.fit` with a checkpoint an epoch
+    fit      `Distiller.fit` with a backup an epoch
 
 Each is disturbed in three ways:
 

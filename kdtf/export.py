@@ -1,7 +1,6 @@
 """The student alone, as a SavedModel that needs neither Keras nor kdtf."""
 
 import contextlib
-import errno
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kdtf import _atomic, _models
+from kdtf import _atomic, _disk, _models
 from kdtf._math import heads
 from kdtf._types import Tensor
 from kdtf.distiller import Distiller
@@ -89,7 +88,9 @@ def export_student(
     _check_class_names(class_names, count)
     _check_directory(directory, overwrite)
     serve = tf.function(
-        _serving_function(student, class_names, kind), input_signature=[specs]
+        _serving_function(student, class_names, kind),
+        input_signature=[specs],
+        autograph=False,
     )
     # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
@@ -112,9 +113,8 @@ def _named_failures(directory: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         # TensorFlow has one error for a full disk and for full memory.
-        if os.strerror(errno.ENOSPC) in reason:
+        if _disk.lacks_room(error):
             rule = (
                 "must be on a disk with room for a SavedModel: make room and "
                 "export again; what was there is as it was"
@@ -123,7 +123,7 @@ def _named_failures(directory: pathlib.Path) -> Iterator[None]:
             rule = "must be writable"
         raise ValueError(
             f"`directory` {rule}. "
-            f"Received: directory={str(directory)!r} ({reason})"
+            f"Received: directory={str(directory)!r} ({_disk.reason(error)})"
         ) from error
 
 

@@ -38,16 +38,26 @@ def train_function(distiller, one_by_one):
     """
     names = []
 
-    @tf.function(reduce_retracing=True)
+    def train_on_next(iterator, step):
+        group = iterator.get_next_as_optional()
+        there_is_one = group.has_value()
+        trained = tf.cond(
+            there_is_one,
+            lambda: _train_on_group(distiller, group.get_value(), names),
+            lambda: tf.constant(0),
+        )
+        return step + trained, there_is_one
+
+    @tf.function(autograph=False, reduce_retracing=True)
     def execute(iterator):
         """Trains up to K steps; returns how many there were batches for."""
-        step, group = tf.constant(0), iterator.get_next_as_optional()
-        while step < distiller.steps_per_execution and group.has_value():
-            step += _train_on_group(distiller, group.get_value(), names)
-            if step < distiller.steps_per_execution:
-                group = iterator.get_next_as_optional()
+        steps, _ = tf.while_loop(
+            lambda step, more: more & (step < distiller.steps_per_execution),
+            lambda step, _: train_on_next(iterator, step),
+            [tf.constant(0), tf.constant(True)],
+        )
         results = distiller.get_metrics_result()
-        return step, {name: results[name] for name in names}
+        return steps, {name: results[name] for name in names}
 
     def function(iterator):
         if not batch_groups.is_grouped(iterator):
@@ -63,15 +73,17 @@ def train_function(distiller, one_by_one):
 def _train_on_group(distiller, group, names):
     """Trains on the batches of a `Group`; returns how many they are."""
     count = tf.shape(tf.nest.flatten(group.data)[0])[0]
-    first = tf.constant(0)
-    while first < count:
+
+    def train(first):
         # A program takes batches of one shape; usually that is all of them.
         last = _end_of_run(group.shapes, first, count)
         stacked = distiller._with_targets(
             _cut_to_shape(group, first), among=(first, last)
         )
         _program(distiller, stacked, names)(_leaves(stacked), first, last)
-        first = last
+        return [last]
+
+    tf.while_loop(lambda first: first < count, train, [tf.constant(0)])
     return count
 
 

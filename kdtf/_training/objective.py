@@ -81,4 +81,6 @@ def _entry_losses(
 
 
 # For steps that are not compiled as a whole.
-_compiled_entry_losses = tf.function(_entry_losses, jit_compile=True)
+_compiled_entry_losses = tf.function(
+    _entry_losses, jit_compile=True, autograph=False
+)

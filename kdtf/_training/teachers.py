@@ -71,7 +71,7 @@ def batch_by_batch(logits, x, among):
     one = tf.nest.map_structure(
         lambda t: tf.TensorSpec(t.shape[1:], t.dtype), x
     )
-    signature = tf.function(logits).get_concrete_function(one)
+    signature = tf.function(logits, autograph=False).get_concrete_function(one)
     size = tf.shape(tf.nest.flatten(x)[0])[0]
 
     def in_place(found):

@@ -83,6 +83,7 @@ def view(dataset, index, augment):
     if augment is None:
         return dataset
 
+    @tf.autograph.experimental.do_not_convert
     def count(position, element):
         return position + _size(inputs(element)), (position, element)
 

@@ -83,9 +83,7 @@ def _join_written_batches(directory, manifest, dataset, augment):
         shown = _with_length(examples.view(dataset, view, augment), length)
         stored = _records(directory, manifest, view)
         stored = stored.map(_decoder(store_format.decode_one, manifest))
-        placed = _with_length(stored, length).scan(
-            tf.constant(0), lambda at, one: (at + _rows(one), (one, at))
-        )
+        placed = _with_length(stored, length).scan(tf.constant(0), _counted)
         views.append(_zip(shown, placed, manifest))
     joined = functools.reduce(tf.data.Dataset.concatenate, views)
     return _with_length(joined, len(views) * length)
@@ -97,13 +95,17 @@ def _records(directory, manifest, view):
 
 
 def _decoder(decode, manifest):
-    return functools.partial(
-        decode, fields=manifest.fields(), tag=manifest.identity.tag()
+    return tf.autograph.experimental.do_not_convert(
+        functools.partial(
+            decode, fields=manifest.fields(), tag=manifest.identity.tag()
+        )
     )
 
 
-def _rows(stored):
-    return tf.size(stored["checksum"])
+@tf.autograph.experimental.do_not_convert
+def _counted(position, stored):
+    """The next position; what is stored, and its own."""
+    return position + tf.size(stored["checksum"]), (stored, position)
 
 
 def _zip(shown, placed, manifest):
@@ -158,6 +160,7 @@ def _require_written_batches(manifest, dataset, batched):
         )
 
 
+@tf.autograph.experimental.do_not_convert
 def _attach(element, placed, *, identity):
     """A batch with its soft targets, if it is the one they were written for.
 

@@ -2,11 +2,10 @@
 
 import contextlib
 import dataclasses
-import hashlib
 
 import tensorflow as tf
 
-from kdtf import _atomic
+from kdtf import _atomic, _disk
 from kdtf.soft_targets import examples
 from kdtf.soft_targets import format as store_format
 
@@ -66,11 +65,11 @@ def clear_errors(path):
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        message = getattr(error, "message", None) or error
         raise OSError(
-            f"Soft targets could not be written to {path}: {message}. "
-            "Shards that are complete there are kept: make room, or make it "
-            "writable, and write again with the same arguments."
+            f"Soft targets could not be written to {path}: "
+            f"{_disk.reason(error)}. Shards that are complete there are kept: "
+            "make room, or make it writable, and write again with the same "
+            "arguments."
         ) from error
 
 
@@ -103,19 +102,15 @@ def look_at(path, identity, view, index):
     return found
 
 
-def sha256(path):
-    """SHA-256 of a file, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _origins(path):
     records = tf.data.TFRecordDataset(str(path)).batch(64)
     try:
         for some in examples.prompt(records):
             yield from store_format.origins(some)
     except tf.errors.OpError as error:
-        raise _refusal(path, f"which is damaged ({error.message})") from error
+        raise _refusal(
+            path, f"which is damaged ({_disk.reason(error)})"
+        ) from error
 
 
 def _refusal(path, what):

@@ -100,7 +100,7 @@ def _of_py_dataset(data):
 
     found = tf.data.Dataset.from_generator(read, output_signature=spec)
     if len(spec) == 2 and _has_weights_alone(data):
-        found = found.map(lambda x, sample_weight: (x, None, sample_weight))
+        found = found.map(_without_labels)
     return found.apply(tf.data.experimental.assert_cardinality(count))
 
 
@@ -124,6 +124,11 @@ def _require_fit(element, spec, index):
             f"{[f'{a.dtype.name} {list(a.shape)}' for a in arrays]}, at first "
             f"{[f'{s.dtype.name} {list(s.shape)}' for s in specs]}"
         )
+
+
+@tf.autograph.experimental.do_not_convert
+def _without_labels(x, sample_weight):
+    return x, None, sample_weight
 
 
 def _has_weights_alone(data):

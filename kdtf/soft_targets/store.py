@@ -7,9 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from kdtf import _disk
 from kdtf._training import data_errors
 from kdtf.soft_targets import format as store_format
-from kdtf.soft_targets import joining, manifest, shards, writer
+from kdtf.soft_targets import joining, manifest, writer
 
 
 class SoftTargets:
@@ -190,7 +191,7 @@ class SoftTargets:
         """
         for name, (_, digest) in self._manifest.files.items():
             path = self._directory / name
-            if shards.sha256(path) != digest:
+            if _disk.sha256(path) != digest:
                 raise ValueError(
                     "`directory` must hold soft targets as they were written: "
                     "delete it and write them again. Received: "

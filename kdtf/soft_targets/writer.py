@@ -10,6 +10,7 @@ import pathlib
 
 import keras
 
+from kdtf import _disk
 from kdtf.soft_targets import checks, examples, inference, sources
 from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import manifest as store_manifest
@@ -119,7 +120,7 @@ def _manifest(directory, identity, classes, found, names):
         examples=found[0].examples,
         batches=found[0].batches,
         files={
-            name: [path.stat().st_size, shard_files.sha256(path)]
+            name: [path.stat().st_size, _disk.sha256(path)]
             for name, path in paths.items()
         },
     )

@@ -95,22 +95,23 @@ def test_it_goes_on_where_it_was(measured):
 
 
 @pytest.mark.slow
-def test_all_tasks_are_struck_and_no_signal_does_harm(tmp_path):
-    result = run(tmp_path / "faults.json", "--faults=12")
+def test_all_tasks_are_struck_and_none_comes_to_harm(tmp_path):
+    result = run(tmp_path / "faults.json", "--faults=24")
     assert result.returncode == 0, result.stderr[-2000:]
     rows = json.loads((tmp_path / "faults.json").read_text())["rows"]
     assert len(rows) == 12
-    for row in rows:
-        assert row["faults"] >= 1
-        if row["disturbed_by"] == "signals":
-            assert row["outcomes"][SAME] == row["faults"], row["failures"]
-    [flipped] = [
-        row
-        for row in rows
-        if (row["task"], row["disturbed_by"]) == ("store", "flipped byte")
-    ]
-    assert flipped["outcomes"][NAMED] == flipped["faults"]
-    assert flipped["outcomes"][UNNAMED] == 0
+    # What a flipped byte does to an export, TensorFlow says, which loads it.
+    of_kdtf = {(row["task"], row["disturbed_by"]): row for row in rows}
+    loaded = of_kdtf.pop(("export", "flipped byte"))
+    assert loaded["faults"] >= 2
+    for (task, kind), row in of_kdtf.items():
+        assert row["faults"] >= 2
+        assert row["outcomes"][LOST] == 0, row["failures"]
+        assert row["outcomes"][UNNAMED] == 0, row["failures"]
+        if kind == "signals":
+            assert row["outcomes"][NAMED] == 0
+        if (task, kind) == ("store", "flipped byte"):
+            assert row["outcomes"][SAME] == 0
 
 
 @pytest.mark.slow

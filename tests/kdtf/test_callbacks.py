@@ -1,5 +1,6 @@
 """kdtf.callbacks: a backup is whole at any moment."""
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import kdtf
-from tests import backup_writer, nets
+from tests import backup_writer, disks, nets
 
 EPOCHS = 5
 
@@ -111,21 +112,53 @@ def test_backups_between_epochs(tmp_path):
     assert resumed_at(tmp_path) == (1, 6)
 
 
-def test_a_backup_that_fails_leaves_the_last_one(tmp_path, monkeypatch):
+class FullDisk(keras.callbacks.Callback):
+    """The disk is full when an epoch ends, until `fit` does."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self._epoch = epoch
+        self._full = contextlib.ExitStack()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self._epoch:
+            self._full.enter_context(disks.full())
+
+    def close(self):
+        self._full.close()
+
+
+def test_a_full_disk_is_named_and_leaves_the_last_backup(tmp_path):
+    full = FullDisk(2)
+    with pytest.raises(OSError) as raised, contextlib.closing(full):
+        fit(make_model("keras"), full, backup(tmp_path))
+    message = str(raised.value)
+    assert message.startswith("`backup_dir` must be writable, on a disk with")
+    assert str(tmp_path / "backup") in message and "too large" in message
+    assert resumed_at(tmp_path) == (2, 2 * 4)
+
+
+def test_a_full_disk_when_a_run_goes_on(tmp_path):
+    with pytest.raises(Killed):
+        fit(make_model("keras"), backup(tmp_path), KillIn(2))
     model = make_model("keras")
-    save = model.save_weights
-
-    def fail_later(filepath, **options):
-        save(filepath, **options)
-        if model.optimizer.iterations == 3 * 4:
-            with open(filepath, "r+b") as file:
-                file.truncate(100)
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(model, "save_weights", fail_later)
-    with pytest.raises(OSError, match="No space left"):
+    with disks.full(), pytest.raises(OSError, match="`backup_dir` must be"):
         fit(model, backup(tmp_path))
     assert resumed_at(tmp_path) == (2, 2 * 4)
+
+
+@pytest.mark.parametrize(
+    "name", ("latest.weights.h5", "training_metadata.json", "checksums.json")
+)
+def test_a_backup_that_has_changed_is_refused(tmp_path, name):
+    with pytest.raises(Killed):
+        fit(make_model("keras"), backup(tmp_path), KillIn(1))
+    [path] = tmp_path.rglob(name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="`backup_dir` must hold a backup as"):
+        fit(make_model("keras"), backup(tmp_path))
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path):

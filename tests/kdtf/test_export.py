@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from tests import nets, reference
+from tests import disks, nets, reference
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -174,17 +174,14 @@ def test_a_failure_leaves_the_old_export(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["export"]
 
 
-def test_a_full_disk_is_a_sentence_of_its_own(tmp_path, monkeypatch):
+def test_a_full_disk_is_a_sentence_of_its_own(tmp_path):
     """TensorFlow writes the variables, and has errors of its own."""
-
-    def fail(module, path, signatures):
-        raise tf.errors.ResourceExhaustedError(
-            None, None, "variables; No space left on device"
-        )
-
-    monkeypatch.setattr(tf.saved_model, "save", fail)
-    with pytest.raises(ValueError, match=r"`directory`.*make room.*Received"):
+    with (
+        disks.full(),
+        pytest.raises(ValueError, match=r"^`directory`.*make room") as raised,
+    ):
         kdtf.export_student(nets.deep(), tmp_path / "export")
+    assert "function_node" not in str(raised.value)
     assert os.listdir(tmp_path) == []
 
 

@@ -9,7 +9,7 @@ import time
 
 import keras
 
-from kdtf import _atomic
+from kdtf import _atomic, _disk
 from trainers.core import run_directory, seals
 from trainers.core.errors import FlagsError
 
@@ -137,14 +137,14 @@ class Checkpoints(keras.callbacks.Callback):
         self._state["best"] = point
         path = self._directory / _BEST
         with _atomic.whole_directory(path, replace=True) as scratch:
-            self.model.student.save_weights(scratch / _WEIGHTS)
+            _disk.write_weights(self.model.student, scratch / _WEIGHTS)
             seals.seal(scratch)
 
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"
         older = _epochs(self._directory)
         with _atomic.whole_directory(path) as scratch:
-            self.model.save_weights(scratch / _WEIGHTS)
+            _disk.write_weights(self.model, scratch / _WEIGHTS)
             run_directory.write_json(scratch / _STATE, self._state)
             seals.seal(scratch)
         for folder in older.values():

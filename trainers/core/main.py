@@ -1,8 +1,11 @@
 """What the scripts of all trainers share: flags, and the course of a run."""
 
+import contextlib
+
 import tensorflow as tf
 from absl import app, flags, logging
 
+from kdtf import _disk
 from trainers.core import sections
 from trainers.core import settings as settings_module
 from trainers.core.errors import FlagsError
@@ -88,11 +91,9 @@ def run(argv, open_run, experiments, provenance):
     names = [values.experiment]
     if values.experiment == "all":
         names = list(experiments)
-    try:
+    with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
         opened = open_run(values)
-    except (ValueError, RuntimeError) as error:
-        raise app.UsageError(str(error)) from error
-    try:
+    with _usage_errors(values.run_dir, FlagsError):
         sections.measure(
             opened,
             names,
@@ -100,12 +101,28 @@ def run(argv, open_run, experiments, provenance):
             title=f"Distillation on {opened.settings.dataset}",
             provenance=provenance,
         )
-    except FlagsError as error:
+    sections.print_places(opened)
+
+
+@contextlib.contextmanager
+def _usage_errors(run_dir, refusals):
+    """Makes usage errors of refusals, and of a full disk."""
+    try:
+        yield
+    except refusals as error:
         raise app.UsageError(str(error)) from error
-    except (OSError, tf.errors.ResourceExhaustedError) as error:
+    except (OSError, tf.errors.OpError) as error:
+        if not _is_of_resources(error):
+            raise
         raise app.UsageError(
             "A run must be able to read and write its files, and needs room "
             "for them on disk and in memory: see to that and run again, it "
-            f"resumes. Received: --run_dir={opened.directory} ({error})"
+            f"resumes. Received: --run_dir={run_dir} ({_disk.reason(error)})"
         ) from error
-    sections.print_places(opened)
+
+
+def _is_of_resources(error):
+    """Whether files or memory failed, and not the code."""
+    of_its_kind = isinstance(error, OSError | tf.errors.ResourceExhaustedError)
+    # TensorFlow has other errors for some disks.
+    return of_its_kind or _disk.lacks_room(error)

@@ -8,7 +8,7 @@ import shutil
 import keras
 import numpy as np
 
-from kdtf import _atomic
+from kdtf import _atomic, _disk
 from trainers.core import run_directory, seals, training
 from trainers.core.errors import FlagsError
 
@@ -95,7 +95,7 @@ def save(net, state, directory, *, eval_logits=None):
       eval_logits: array, see `Result`, or None.
     """
     with _atomic.whole_directory(directory / _RESULT) as scratch:
-        net.save_weights(scratch / _WEIGHTS)
+        _disk.write_weights(net, scratch / _WEIGHTS)
         if eval_logits is not None:
             np.save(scratch / _LOGITS, eval_logits)
         run_directory.write_json(scratch / _STATE, state)

@@ -151,7 +151,8 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
 def _read_flags(flag, flags_file):
     """Dict from flag to value, a string, of a run directory."""
     try:
-        lines = flags_file.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`, which takes other bytes for the end of a line, too.
+        lines = flags_file.read_bytes().decode().removesuffix("\n").split("\n")
         return dict(line.removeprefix("--").split("=", 1) for line in lines)
     except ValueError as error:
         raise ValueError(

@@ -11,6 +11,7 @@ import json
 
 import tensorflow as tf
 
+from kdtf import _disk
 from trainers.core import run_directory
 from trainers.core.errors import FlagsError
 
@@ -27,7 +28,7 @@ def seal(folder):
     Args:
       folder: `pathlib.Path` of a folder of files.
     """
-    checksums = {path.name: _sha256_of(path) for path in folder.iterdir()}
+    checksums = {path.name: _disk.sha256(path) for path in folder.iterdir()}
     write_json(folder / SEAL, dict(sorted(checksums.items())))
 
 
@@ -50,7 +51,7 @@ def opened(folder, *, delete=None, may_lack=()):
                 path = folder / name
                 if name in may_lack and not path.exists():
                     continue
-                if _sha256_of(path) != checksum:
+                if _disk.sha256(path) != checksum:
                     raise ValueError(f"{name}: {_CHANGED}")
         yield
 
@@ -71,7 +72,8 @@ def named(path, *, delete, errors=_UNREADABLE):
     except errors as error:
         raise FlagsError(
             f"Files of a run must be as the run wrote them: delete {delete} to "
-            f"make it anew, and run again. Received: {path} ({error})"
+            f"make it anew, and run again. Received: {path} "
+            f"({_disk.reason(error)})"
         ) from error
 
 
@@ -102,8 +104,3 @@ def read_json(path):
 
 def _sha256(content):
     return hashlib.sha256(content).hexdigest()
-
-
-def _sha256_of(path):
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -278,6 +278,16 @@ def test_hyperparameters_change_without_a_retrace():
     assert np.isfinite(before[0]).all() and np.isnan(after[0]).any()
 
 
+def test_an_error_of_a_step_begins_with_its_sentence(monkeypatch):
+    """AutoGraph would put "in user code" and its traceback before it."""
+    forbid_keras_own_loop(monkeypatch)
+    distiller = new_distiller(nets.deep(7))
+    with pytest.raises(ValueError, match=r"^`class_weight` must name classes"):
+        distiller.fit(
+            nets.inputs(), nets.labels(), class_weight={9: 2.0}, verbose=0
+        )
+
+
 class Broken(keras.callbacks.Callback):
     def __init__(self, error):
         super().__init__()

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import tensorflow as tf
 
+from kdtf import _disk
 from kdtf.soft_targets import shards
 from tests import stores
 
@@ -56,7 +57,7 @@ def test_what_a_shard_holds(tmp_path):
         with pytest.raises(ValueError, match=r"shard00002.*not written there"):
             shards.look_at(path, identity, view, index)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert shards.sha256(path) == digest
+    assert _disk.sha256(path) == digest
 
 
 def test_a_shard_holds_no_more_than_its_own_batches(tmp_path):

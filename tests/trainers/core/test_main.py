@@ -21,6 +21,7 @@ def run(monkeypatch, tmp_path):
     verbosity = types.SimpleNamespace(present=True)
     values = type("Values", (), {"__getitem__": lambda self, name: verbosity})()
     values.experiment = "all"
+    values.run_dir = tmp_path
     monkeypatch.setattr(main.flags, "FLAGS", values)
     opened = types.SimpleNamespace(
         directory=tmp_path, settings=types.SimpleNamespace(dataset="digits")
@@ -58,16 +59,25 @@ def test_what_flags_do_wrong(run, error):
             tf.errors.ResourceExhaustedError(None, None, "No space left"),
             "room.*Received: --run_dir=.*No space left",
         ),
+        (
+            tf.errors.OutOfRangeError(None, None, "{{node a}} File too large"),
+            r"room.*Received: --run_dir=.*\(File too large\)$",
+        ),
     ),
 )
-def test_what_stops_a_run(run, error, message):
+@pytest.mark.parametrize("opening", (False, True))
+def test_what_stops_a_run(run, error, message, opening):
     with pytest.raises(app.UsageError, match=message):
+        run(error, opening=opening)
+
+
+@pytest.mark.parametrize(
+    "error",
+    (ValueError("a fault"), tf.errors.OutOfRangeError(None, None, "a fault")),
+)
+def test_a_fault_of_the_code_keeps_its_traceback(run, error):
+    with pytest.raises(type(error), match="a fault"):
         run(error)
-
-
-def test_a_fault_of_the_code_keeps_its_traceback(run):
-    with pytest.raises(ValueError, match="a fault"):
-        run(ValueError("a fault"))
 
 
 def test_flags_that_a_data_set_would_ignore():

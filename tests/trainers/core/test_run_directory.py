@@ -62,6 +62,17 @@ def test_a_damaged_flags_file_is_named(tmp_path):
         run_directory.open_run_directory(tmp_path, SETTINGS)
 
 
+def test_any_changed_byte_of_the_flags_is_noticed(tmp_path):
+    run_directory.open_run_directory(tmp_path, SETTINGS)
+    flags = tmp_path / "flags.txt"
+    content = flags.read_bytes()
+    for i in range(len(content)):
+        for other in b"\r\x0b\x00a\xff":
+            flags.write_bytes(content[:i] + bytes([other]) + content[i + 1 :])
+            with pytest.raises(ValueError, match=f"--run_dir .*{tmp_path}"):
+                run_directory.open_run_directory(tmp_path, SETTINGS)
+
+
 @pytest.mark.parametrize("kind", ("folder", "file", "link to nowhere"))
 def test_what_is_no_export_is_refused_before_any_training(tmp_path, kind):
     run_dir = run_directory.open_run_directory(tmp_path / "run", SETTINGS)

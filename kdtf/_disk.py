@@ -1,0 +1,89 @@
+"""Disks that fill up, and bytes that change on them."""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+
+_SEAL = "checksums.json"
+_NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")
+# A quota, and the largest file that is allowed, end like the disk itself.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write_weights(model, path):
+    """Writes a model's weights as `keras.Model.save_weights` does.
+
+    HDF5 makes the file in memory: on a full disk it ends the whole process,
+    when a file that it could not finish is closed.
+
+    Args:
+      model: a built `keras.Model`.
+      path: path of the file; in a folder that is written whole.
+
+    Raises:
+      OSError: if there is no room for it.
+    """
+    file = _WeightsInMemory()
+    model.save_weights(file)
+    pathlib.Path(path).write_bytes(file.getbuffer())
+
+
+class _WeightsInMemory(io.BytesIO):
+    def __str__(self):
+        return "memory.weights.h5"  # Keras looks at how the name ends
+
+
+def reason(error):
+    """What an error says in its first line, without TensorFlow's nodes.
+
+    Args:
+      error: an OSError, or one of `tf.errors`.
+    """
+    if getattr(error, "strerror", None):
+        path = f": {error.filename}" if error.filename else ""
+        return error.strerror + path
+    said = _NODES.sub("", getattr(error, "message", None) or str(error))
+    return said.partition("\n")[0]
+
+
+def lacks_room(error):
+    """Whether an error of Python or TensorFlow tells of a full disk."""
+    said = reason(error)
+    return any(os.strerror(number) in said for number in _NO_ROOM)
+
+
+def sha256(path):
+    """SHA-256 of a file, as hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(folder):
+    """Writes the checksums of all files of a folder into it.
+
+    Args:
+      folder: `pathlib.Path` of a folder of files.
+    """
+    checksums = {path.name: sha256(path) for path in folder.iterdir()}
+    (folder / _SEAL).write_text(json.dumps(checksums, indent=2))
+
+
+def changed(folder):
+    """Name of a file that is not as it was sealed; None if there is none.
+
+    Args:
+      folder: `pathlib.Path` of a folder that was sealed.
+    """
+    try:
+        checksums = dict(json.loads((folder / _SEAL).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return _SEAL
+    for name, checksum in checksums.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != checksum:
+            return name
+    return None
