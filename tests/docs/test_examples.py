@@ -52,7 +52,7 @@ def small_names():
         "y_train": y[:200],
         "x_test": x[200:],
         "y_test": y[200:],
-        "teacher": net(16),
+        "teacher": net(32),
         "student": net(8),
     }
 
