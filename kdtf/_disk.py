@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 
-_SEAL = "checksums.json"
+SEAL = "checksums.json"
 _NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")
 # A quota, and the largest file that is allowed, end like the disk itself.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -69,21 +69,25 @@ def seal(folder):
       folder: `pathlib.Path` of a folder of files.
     """
     checksums = {path.name: sha256(path) for path in folder.iterdir()}
-    (folder / _SEAL).write_text(json.dumps(checksums, indent=2))
+    text = json.dumps(dict(sorted(checksums.items())), indent=2)
+    (folder / SEAL).write_text(text + "\n")
 
 
-def changed(folder):
+def changed(folder, may_lack=()):
     """Name of a file that is not as it was sealed; None if there is none.
 
     Args:
       folder: `pathlib.Path` of a folder that was sealed.
+      may_lack: names of files that may have been removed since.
     """
     try:
-        checksums = dict(json.loads((folder / _SEAL).read_bytes()))
+        checksums = dict(json.loads((folder / SEAL).read_bytes()))
     except (OSError, ValueError, TypeError):
-        return _SEAL
+        return SEAL
     for name, checksum in checksums.items():
         path = folder / name
+        if name in may_lack and not path.exists():
+            continue
         if not path.is_file() or sha256(path) != checksum:
             return name
     return None

@@ -88,6 +88,28 @@ def operations_from_the_end(model):
         outputs = node.input_tensors
 
 
+def is_evaluated_by_fit(keywords):
+    """Whether `evaluate` was called by `fit`, on its validation data.
+
+    Reason: Keras tells by an argument of its own. Without it, arrays are only
+    checked once an epoch.
+
+    Args:
+      keywords: the keyword arguments that `evaluate` got.
+    """
+    return bool(keywords.get("_use_cached_eval_dataset"))
+
+
+def uses_of(model, layer):
+    """How often a layer, or operation, is called in a model.
+
+    Reason: a functional model keeps its calls to itself; where Keras hides
+    them, each layer is taken to be called once.
+    """
+    nodes = getattr(model, "_nodes", None) or []
+    return sum(node.operation is layer for node in nodes) or 1
+
+
 def loss_tracker(model):
     """The metric that `fit` reports as `loss`.
 

@@ -20,11 +20,11 @@ def class_count(model):
     Unknown for a callable that is no model, a model that was never called, and
     a model with several outputs.
     """
-    shape = _output_shape(model)
+    shape = output_shape(model)
     return shape[-1] if isinstance(shape, tuple) and shape else None
 
 
-def _output_shape(model):
+def output_shape(model):
     """The shape of a model's output, or a structure of them, or None."""
     try:
         return model.output_shape
@@ -53,7 +53,7 @@ def check_logits(model, argument, head):
             "classifier_activation=None). "
             f"Received: {model.name!r}, which ends in a {found}"
         )
-    shape = _output_shape(model)
+    shape = output_shape(model)
     if isinstance(shape, (list, dict)):
         raise ValueError(
             f"`{argument}` must have one output, the logits: make a model of "

@@ -155,6 +155,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._teacher_logits: Callable | None = None
         self._class_weights = class_weights.ClassWeights()
         self._unchecked: list = []
+        self._logits_shape: Any = None
         self._programs = compiled_steps.CompiledSteps()
         self._constructor_arguments = {
             "temperature": float(temperature),

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf import _models
-from kdtf._math import heads
+from kdtf._math import heads, softmax
 from kdtf._types import Tensor, TensorLike
 
 
@@ -35,8 +36,8 @@ def logits_of(model: keras.Model) -> keras.Model:
       A `keras.Model` from the same inputs to logits, not compiled.
 
     Raises:
-      ValueError: if the model does not end in a softmax or sigmoid, or does
-        not tell, as subclasses of `keras.Model` do not.
+      ValueError: if the model does not end in a softmax or sigmoid, calls it
+        more than once, or does not tell, as subclasses of `keras.Model` do not.
 
     Example:
       >>> classifier = keras.Sequential([
@@ -74,6 +75,12 @@ def _cut(layer: Any, copies: list) -> Any:
                 "in a softmax or sigmoid; a subclass of keras.Model must "
                 "return logits from its `call`. "
                 f"Received: {layer.name!r}, which shows neither"
+            )
+        if keras_private.uses_of(layer, last) > 1:
+            raise ValueError(
+                "`model` must call its last softmax or sigmoid once: give the "
+                "other uses a layer of their own. "
+                f"Received: {layer.name!r}, which calls {last.name!r} again"
             )
         return keras.models.clone_model(
             layer,
@@ -130,8 +137,7 @@ def logits_from_probabilities(
         raise ValueError(
             f"`floor` must be between 0 and 0.5. Received: floor={floor}"
         )
-    p = tf.convert_to_tensor(probabilities)
-    p = p if p.dtype == tf.float64 else tf.cast(p, tf.float32)
+    p = softmax.at_least_float32(probabilities)
     if hasattr(p, "numpy"):  # not within a function that is being traced
         _check_probabilities(p.numpy(), head)
     logits = kind.logits_from_probabilities(p, floor)
@@ -184,8 +190,10 @@ def numpy_teacher(
       ...     shape=(3,))
       >>> distiller = kdtf.Distiller(student, teacher, temperature=2.0)
     """
-    shape = tuple(shape)
-    if not shape or not isinstance(shape[-1], int):
+    good = isinstance(shape, list | tuple) and isinstance(
+        shape[-1] if shape else None, int
+    )
+    if not good:
         raise ValueError(
             "`shape` must be that of one example's logits, with the number of "
             f"classes at its end. Received: shape={shape}"

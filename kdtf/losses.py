@@ -61,7 +61,7 @@ def soft_loss(
     """
     kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
-    kind.check_logits(student_logits)
+    kind.check_logits(student_logits, "student_logits")
     arguments.check_temperature(temperature)
     temperature = loss_kernels.scalar(temperature, student_logits)
     return kind.divergence(student_logits, teacher_logits, temperature)
@@ -97,7 +97,7 @@ def hard_loss(
     """
     kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
-    kind.check_logits(student_logits)
+    kind.check_logits(student_logits, "student_logits")
     labels = kind.fit_labels(labels, student_logits)
     return kind.cross_entropy(student_logits, labels)
 
@@ -131,7 +131,7 @@ def logit_matching_loss(
         tf.convert_to_tensor(teacher_logits), student_logits.dtype
     )
     arguments.check_same_shape(student_logits, teacher_logits)
-    heads.of("softmax").check_logits(student_logits)
+    heads.of("softmax").check_logits(student_logits, "student_logits")
     gap = student_logits - tf.stop_gradient(teacher_logits)
     gap -= tf.reduce_mean(gap, axis=-1, keepdims=True)
     return 0.5 * tf.reduce_sum(tf.square(gap), axis=-1)

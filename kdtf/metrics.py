@@ -20,13 +20,31 @@ from kdtf._math import arguments, entries, heads, softmax
 from kdtf._types import Tensor, TensorLike
 
 
-class TeacherMetric(keras.metrics.Mean):
-    """A mean over entries of a comparison with the teacher."""
+class HeadMetric(keras.metrics.Mean):
+    """A mean over entries, or over labels, of logits of a head."""
 
-    def __init__(self, name: str, dtype: Any, head: str) -> None:
+    def __init__(
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        *,
+        head: str = "softmax",
+    ) -> None:
         heads.of(head)
         super().__init__(name=name, dtype=dtype)
         self.head = head
+
+    def get_config(self) -> dict:
+        """The constructor's arguments, without the default of `head`.
+
+        So that a subclass which takes no head can be loaded again.
+        """
+        config = super().get_config()
+        return config if self.head == "softmax" else config | {"head": self.head}
+
+
+class TeacherMetric(HeadMetric):
+    """A mean over entries of a comparison with the teacher."""
 
     def update_state(
         self,
@@ -46,23 +64,14 @@ class TeacherMetric(keras.metrics.Mean):
         """
         logits = tf.convert_to_tensor(logits)
         teacher_logits = tf.convert_to_tensor(teacher_logits)
-        heads.of(self.head).check_logits(logits)
+        heads.of(self.head).check_logits(logits, "logits")
         arguments.check_same_shape(logits, teacher_logits)
         weights = entries.entry_weights(logits, sample_weight)
         super().update_state(self.compare(teacher_logits, logits), weights)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "head": self.head}
 
-
-class LabelMetric(keras.metrics.Mean):
+class LabelMetric(HeadMetric):
     """A mean over what is labelled of a score of labels and logits."""
-
-    def __init__(self, name: str, dtype: Any, head: str) -> None:
-        heads.of(head)
-        super().__init__(name=name, dtype=dtype)
-        self.head = head
 
     def update_state(
         self,
@@ -86,10 +95,6 @@ class LabelMetric(keras.metrics.Mean):
         )
         super().update_state(self.score(labels, logits), weights)
 
-    def get_config(self) -> dict:
-        """The constructor's arguments."""
-        return {**super().get_config(), "head": self.head}
-
 
 @keras.saving.register_keras_serializable("kdtf")
 class Agreement(TeacherMetric):
@@ -112,7 +117,7 @@ class Agreement(TeacherMetric):
         *,
         head: str = "softmax",
     ) -> None:
-        super().__init__(name, dtype, head)
+        super().__init__(name, dtype, head=head)
 
     def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]`: 1 where both choose the same class."""
@@ -137,7 +142,7 @@ class FidelityKL(TeacherMetric):
         *,
         head: str = "softmax",
     ) -> None:
-        super().__init__(name, dtype, head)
+        super().__init__(name, dtype, head=head)
 
     def compare(self, teacher_logits: Tensor, logits: Tensor) -> Tensor:
         """`[...]` divergences."""
@@ -162,7 +167,7 @@ class NegativeLogLikelihood(LabelMetric):
     def __init__(
         self, name: str = "nll", dtype: Any = None, *, head: str = "softmax"
     ) -> None:
-        super().__init__(name, dtype, head)
+        super().__init__(name, dtype, head=head)
 
     def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` negative log-likelihoods."""
@@ -186,7 +191,7 @@ class BrierScore(LabelMetric):
     def __init__(
         self, name: str = "brier", dtype: Any = None, *, head: str = "softmax"
     ) -> None:
-        super().__init__(name, dtype, head)
+        super().__init__(name, dtype, head=head)
 
     def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` scores."""
@@ -334,7 +339,7 @@ def _distributions(
     """
     kind = heads.of(head)
     logits = tf.convert_to_tensor(logits)
-    kind.check_logits(logits)
+    kind.check_logits(logits, "logits")
     weights = entries.entry_weights(logits, sample_weight)
     labels = kind.fit_labels(labels, logits)
     labels, pairs = kind.as_distributions(labels, logits)

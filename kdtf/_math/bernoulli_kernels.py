@@ -7,6 +7,8 @@ elementwise: value and gradient take a pass each, and nothing is kept.
 Arguments are checked in `kdtf.losses`.
 """
 
+import math
+
 import tensorflow as tf
 
 from kdtf._math import loss_kernels, softmax
@@ -99,8 +101,12 @@ def cross_entropy(student_logits, labels):
     """-y log q - (1 - y) log(1 - q), `[..., labels]`; 0 where y is negative."""
     z = softmax.at_least_float32(student_logits)
     y = tf.cast(labels, z.dtype)
-    known = ~(y < 0)  # NaN is no label, and shows
-    loss = tf.maximum(z, 0.0) - z * y + tf.math.log1p(tf.exp(-tf.abs(z)))
+    # What is no label shows as NaN.
+    y = tf.where(y > 1, tf.constant(math.nan, y.dtype), y)
+    known = ~(y < 0)
+    # A label that is excluded by an infinite logit, and is not there, adds 0.
+    loss = tf.math.multiply_no_nan(tf.math.softplus(-z), y)
+    loss += tf.math.multiply_no_nan(tf.math.softplus(z), 1.0 - y)
     loss = tf.where(known, loss, tf.zeros_like(loss))
 
     def gradient(upstream):

@@ -39,7 +39,6 @@ class SoftmaxHead:
     """Logits `[..., classes]` of one distribution over all classes."""
 
     name = "softmax"
-    last_axis = "classes"
 
     def check_count(self, count, argument):
         """Raises ValueError if logits cannot be of that many classes.
@@ -54,7 +53,7 @@ class SoftmaxHead:
         """How many values `choices` may take, for that many logits."""
         return count
 
-    def check_logits(self, logits, argument="logits"):
+    def check_logits(self, logits, argument):
         """Raises ValueError if a tensor cannot be such logits."""
         arguments.check_logits(logits, argument)
         known = logits.shape.rank is not None
@@ -169,7 +168,6 @@ class SigmoidHead:
     """
 
     name = "sigmoid"
-    last_axis = "labels"
 
     def check_count(self, count, argument):
         """Any number of labels will do."""
@@ -179,7 +177,7 @@ class SigmoidHead:
         del count
         return 2
 
-    def check_logits(self, logits, argument="logits"):
+    def check_logits(self, logits, argument):
         """Raises ValueError if a tensor cannot be such logits."""
         arguments.check_logits(logits, argument)
 

@@ -60,6 +60,7 @@ class ClassWeights:
           ValueError: if `class_weight` is neither None nor such a dict.
         """
         require(class_weight)
+        class_weight = None if class_weight is None else dict(class_weight)
         before, self._given = self._given, class_weight
         if class_weight == before:
             return True

@@ -1,5 +1,6 @@
 """How Keras's loops over batches run a Distiller's steps."""
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -54,7 +55,6 @@ class FitLoops(keras.Model):
             examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
-        self._check_arrays(y)
         sample_weight = targets.weights_beside(y, sample_weight)
         named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
@@ -62,13 +62,13 @@ class FitLoops(keras.Model):
         given = named.arguments
         validation_data = given.get("validation_data")
         if isinstance(validation_data, (tuple, list)):
-            self._check_arrays(*validation_data[1:2])
+            given["validation_data"] = self._checked(*validation_data)
         if isinstance(x, tf.data.Dataset):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
-        with data_errors.in_plain_words("x"):
+        with self._around_a_run(y):
             history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
@@ -85,11 +85,14 @@ class FitLoops(keras.Model):
         sample_weight: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`."""
-        if not kwargs.get("_use_cached_eval_dataset"):  # from `fit`: checked
-            self._check_arrays(y)
+        """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`.
+
+        Raises:
+          ValueError: as `fit`.
+        """
         sample_weight = targets.weights_beside(y, sample_weight)
-        with data_errors.in_plain_words("x"):
+        from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
+        with self._around_a_run(None if from_fit else y):
             return super().evaluate(
                 x, y, *args, sample_weight=sample_weight, **kwargs
             )
@@ -102,19 +105,27 @@ class FitLoops(keras.Model):
         class_weight: dict | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As `keras.Model.train_on_batch`; `class_weight` as in `fit`."""
+        """As `keras.Model.train_on_batch`; `class_weight` as in `fit`.
+
+        Raises:
+          ValueError: as `fit`.
+        """
         targets.require_temperature(targets.temperature_of(y), self.temperature)
-        self._check_arrays(y)
         self._set_class_weight(class_weight)
-        return super().train_on_batch(x, y, *args, **kwargs)
+        with self._around_a_run(y):
+            return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(
         self, x: Any, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """As `keras.Model.test_on_batch`; y as in `fit`."""
+        """As `keras.Model.test_on_batch`; y as in `fit`.
+
+        Raises:
+          ValueError: as `fit`.
+        """
         targets.require_temperature(targets.temperature_of(y), self.temperature)
-        self._check_arrays(y)
-        return super().test_on_batch(x, y, *args, **kwargs)
+        with self._around_a_run(y):
+            return super().test_on_batch(x, y, *args, **kwargs)
 
     @property
     def metrics(self) -> list:
@@ -170,11 +181,34 @@ class FitLoops(keras.Model):
 
     def _check_arrays(self, y=None):
         """Checks labels and logits that are arrays, as soon as that can be."""
-        shape = getattr(self.student, "output_shape", None)
-        if isinstance(shape, tuple) and isinstance(shape[-1], int):
+        shape = _models.output_shape(self.student) or self._logits_shape
+        if shape is not None and shape[-1] is not None:
             input_checks.check_arrays(y, shape, self._head)
         elif y is not None:
             self._unchecked.append(y)
+
+    def _checked(self, x, y=None, sample_weight=None):
+        """Validation data as Keras needs them."""
+        self._check_arrays(y)
+        if sample_weight is None:
+            return (x, y)
+        return x, y, targets.weights_beside(y, sample_weight)
+
+    @contextlib.contextmanager
+    def _around_a_run(self, y):
+        """Checks y before a run over data, and says plainly what fails in it.
+
+        What fails takes the compiled steps with it: a first trace that is cut
+        off while it makes variables leaves a function that does nothing.
+        """
+        try:
+            self._check_arrays(y)
+            with data_errors.in_plain_words("x"):
+                yield
+        except BaseException:
+            self.train_function = self.test_function = None
+            self._unchecked.clear()
+            raise
 
     def _trains_in_one_program(self):
         """Whether many steps are one program."""

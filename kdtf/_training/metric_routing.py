@@ -1,5 +1,6 @@
 """Feeds the metrics given to `Distiller.compile` what each of them takes."""
 
+import contextlib
 import inspect
 
 import keras
@@ -14,16 +15,6 @@ from kdtf.metrics import (
 )
 
 _OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
-# Functions that Keras knows by these names, and that take probabilities.
-_CROSS_ENTROPIES = (
-    "bce",
-    "binary_crossentropy",
-    "categorical_crossentropy",
-    "ce",
-    "crossentropy",
-    "sparse_categorical_crossentropy",
-)
-
 
 def resolve(metrics, head):
     """The metrics given to `compile`, with names that depend on the head.
@@ -68,8 +59,7 @@ def _of_labels(metric):
 
 
 def _require_logits(metric):
-    config = _config(metric)
-    if config.get("from_logits") is False or metric in _CROSS_ENTROPIES:
+    if _takes_probabilities(metric):
         raise ValueError(
             "`metrics` get the student's logits: build those that can take "
             "them with from_logits=True, as in "
@@ -77,6 +67,21 @@ def _require_logits(metric):
             f"Received: {getattr(metric, 'name', metric)!r}, which takes "
             "probabilities"
         )
+
+
+def _takes_probabilities(metric):
+    """Whether a metric of Keras, or its name, says that it takes no logits."""
+    if metric in ("crossentropy", "ce"):  # of which Keras makes one
+        return True
+    if isinstance(metric, str) and metric not in ("accuracy", "acc"):
+        with contextlib.suppress(ValueError):  # Keras says so in `compile`
+            metric = keras.metrics.get(metric)
+    if isinstance(metric, keras.metrics.Metric):
+        return _config(metric).get("from_logits") is False
+    if not (callable(metric) and _is_of_keras(metric)):
+        return False
+    parameter = inspect.signature(metric).parameters.get("from_logits")
+    return parameter is not None and parameter.default is False
 
 
 def _require_probabilities(metric):

@@ -101,9 +101,10 @@ class Steps(FitLoops):
 
     def _fit_to_logits(self, batch, logits):
         """The batch with its labels in shape and, if asked for, checked."""
-        for y in self._unchecked:  # until now the classes were not known
+        self._logits_shape = logits.shape
+        while self._unchecked:  # until now the classes were not known
+            y = self._unchecked.pop()
             input_checks.check_arrays(y, logits.shape, self._head)
-        self._unchecked.clear()
         batch = batch._replace(
             labels=self._head.fit_labels(batch.labels, logits),
             teacher_logits=_in_shape(batch.teacher_logits, logits),

@@ -66,6 +66,7 @@ def expected_hard(z, y, head):
     if head == "sigmoid":
         if y.shape != z.shape:
             y = y[..., None]
+        y = np.where(y > 1, np.nan, y)
         return reference.binary_hard_loss(z, y).mean(-1)
     if y.ndim == z.ndim and y.shape[-1] == 1:
         y = y[..., 0]

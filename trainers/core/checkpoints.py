@@ -138,7 +138,7 @@ class Checkpoints(keras.callbacks.Callback):
         path = self._directory / _BEST
         with _atomic.whole_directory(path, replace=True) as scratch:
             _disk.write_weights(self.model.student, scratch / _WEIGHTS)
-            seals.seal(scratch)
+            _disk.seal(scratch)
 
     def _save(self, epoch):
         path = self._directory / f"epoch-{epoch:05d}"
@@ -146,7 +146,7 @@ class Checkpoints(keras.callbacks.Callback):
         with _atomic.whole_directory(path) as scratch:
             _disk.write_weights(self.model, scratch / _WEIGHTS)
             run_directory.write_json(scratch / _STATE, self._state)
-            seals.seal(scratch)
+            _disk.seal(scratch)
         for folder in older.values():
             shutil.rmtree(folder)
 

@@ -122,7 +122,6 @@ def _usage_errors(run_dir, refusals):
 
 
 def _is_of_resources(error):
-    """Whether files or memory failed, and not the code."""
-    of_its_kind = isinstance(error, OSError | tf.errors.ResourceExhaustedError)
-    # TensorFlow has other errors for some disks.
-    return of_its_kind or _disk.lacks_room(error)
+    """Whether files or memory failed, and not the code or a download."""
+    of_its_kind = PermissionError | tf.errors.ResourceExhaustedError
+    return isinstance(error, of_its_kind) or _disk.lacks_room(error)

@@ -99,7 +99,7 @@ def save(net, state, directory, *, eval_logits=None):
         if eval_logits is not None:
             np.save(scratch / _LOGITS, eval_logits)
         run_directory.write_json(scratch / _STATE, state)
-        seals.seal(scratch)
+        _disk.seal(scratch)
 
 
 def _load(net, directory):

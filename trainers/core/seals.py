@@ -15,26 +15,15 @@ from kdtf import _disk
 from trainers.core import run_directory
 from trainers.core.errors import FlagsError
 
-SEAL = "checksums.json"
 _KEY = "sha256"
 _CHANGED = "its checksum is another one"
 # What Python, json, NumPy, h5py and TensorFlow raise for a damaged file.
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, tf.errors.OpError)
 
 
-def seal(folder):
-    """Writes the checksums of all files of a folder into it.
-
-    Args:
-      folder: `pathlib.Path` of a folder of files.
-    """
-    checksums = {path.name: _disk.sha256(path) for path in folder.iterdir()}
-    write_json(folder / SEAL, dict(sorted(checksums.items())))
-
-
 @contextlib.contextmanager
 def opened(folder, *, delete=None, may_lack=()):
-    """Checks a sealed folder, and names it where the block cannot read it.
+    """Checks a sealed folder; names one without a seal if it cannot be read.
 
     Args:
       folder: `pathlib.Path` of a folder.
@@ -43,17 +32,27 @@ def opened(folder, *, delete=None, may_lack=()):
 
     Raises:
       FlagsError: if a file has changed or is missing, or the block cannot read
-        one.
+        one that has no checksum.
     """
-    with named(folder, delete=delete or folder):
-        if (folder / SEAL).exists():
-            for name, checksum in read_json(folder / SEAL).items():
-                path = folder / name
-                if name in may_lack and not path.exists():
-                    continue
-                if _disk.sha256(path) != checksum:
-                    raise ValueError(f"{name}: {_CHANGED}")
+    delete = delete or folder
+    if not (folder / _disk.SEAL).exists():
+        with named(folder, delete=delete):
+            yield
+        return
+    with named(folder, delete=delete):
+        changed = _disk.changed(folder, may_lack)
+        if changed is not None:
+            raise ValueError(f"{changed}: {_CHANGED}")
+    yield
+
+
+@contextlib.contextmanager
+def store_refusals():
+    """Makes what a store of soft targets refuses a `FlagsError`."""
+    try:
         yield
+    except ValueError as error:
+        raise FlagsError(str(error)) from error
 
 
 @contextlib.contextmanager

@@ -122,7 +122,7 @@ class Run:
             stored = self.directory / name
             if not transfer_set.is_stored(stored):
                 net = self._teacher_net(arm, seed)
-                with seals.named(stored, delete=stored, errors=(ValueError,)):
+                with seals.store_refusals():
                     transfer_set.write(net, self.data, stored, **shown)
         with seals.named(stored, delete=stored):
             return transfer_set.read(self.data, stored, **shown)

@@ -109,8 +109,8 @@ class Fold:
             teacher, temperature = self.train(all_clips, seed).net, None
         dataset = nets.transfer_set_of(arm, self.corpus).in_order()
         path = self._store_directory(arm, seed)
-        # A damaged store, or one of a teacher that was trained again since.
-        with seals.named(path, delete=path, errors=(ValueError,)):
+        # Of a damaged store, or of a teacher that was trained again since.
+        with seals.store_refusals():
             store = kdtf.SoftTargets.write(
                 path, teacher, dataset, temperature=temperature
             )

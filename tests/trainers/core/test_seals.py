@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from kdtf import _disk
 from trainers.core import seals
 from trainers.core.errors import FlagsError
 
@@ -12,7 +13,7 @@ from trainers.core.errors import FlagsError
 def folder(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"weights")
     (tmp_path / "b.bin").write_bytes(b"logits")
-    seals.seal(tmp_path)
+    _disk.seal(tmp_path)
     return tmp_path
 
 
@@ -49,14 +50,14 @@ def test_a_missing_file_is_noticed_unless_it_may_be(folder):
 
 @pytest.mark.parametrize("text", ("", "[1]", '{"a.bin": "0"}', None))
 def test_a_damaged_seal_is_noticed(folder, text):
-    seal = folder / seals.SEAL
+    seal = folder / _disk.SEAL
     seal.write_text(seal.read_text()[:-9] if text is None else text)
     with pytest.raises(FlagsError, match=rf"delete {folder} to"):
         read(folder)
 
 
 def test_a_folder_without_a_seal_is_read_as_it_is(folder):
-    (folder / seals.SEAL).unlink()
+    (folder / _disk.SEAL).unlink()
     (folder / "a.bin").write_bytes(b"others")
     assert read(folder) == b"others"
     # A file that cannot be read is named all the same.
