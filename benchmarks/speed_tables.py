@@ -109,6 +109,14 @@ def teacher_step(results):
     return lines
 
 
+def memory(results):
+    """What a process keeps of every model that it has trained."""
+    lines = header("trained again and again", "MiB each")
+    for each in _load(results, "memory.json")["rows"]:
+        lines.append(row(each["way"], f"{each['mib']:.1f}"))
+    return lines
+
+
 def gpu_aot(results):
     """Kernels and bytes of losses and step, compiled for an H200."""
     figures = _load(results, "gpu_aot.json")

@@ -202,6 +202,7 @@ TABLES = {
     "loss": speed_tables.loss,
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
+    "memory": speed_tables.memory,
     "gpu_aot": speed_tables.gpu_aot,
     "faults": _faults,
     "soft_targets_size": _soft_targets_size,

@@ -89,8 +89,9 @@ class _GroupedAdapter(keras_private.DataAdapter):
     def get_tf_dataset(self):
         dataset = self._adapter.get_tf_dataset()
         specs = tf.nest.flatten(dataset.element_spec)
-        size = _group_size(specs, self._steps, self._adapter)
-        return _grouped(dataset, size) if _can_be_grouped(specs) else dataset
+        if not _can_be_grouped(specs):
+            return dataset
+        return _grouped(dataset, _group_size(specs, self._steps, self._adapter))
 
     @property
     def num_batches(self):
@@ -116,7 +117,10 @@ class _GroupedAdapter(keras_private.DataAdapter):
 
 
 def _can_be_grouped(specs):
-    """Whether they are dense tensors of known rank, which XLA takes."""
+    """Whether they are dense tensors of known rank, which XLA takes.
+
+    The specs of None, which generators may yield, are of other types.
+    """
     return all(
         compiled_steps.can_be_compiled(spec) and spec.shape.rank is not None
         for spec in specs

@@ -56,10 +56,7 @@ def write(
         head=head,
     )
     directory = pathlib.Path(directory)
-    if (directory / store_format.MANIFEST).exists():
-        finished = store_manifest.read(directory)
-        checks.require_same(directory, finished.identity, identity)
-        (directory / store_format.UNFINISHED).unlink(missing_ok=True)
+    if _is_finished(directory, identity):
         return
     classes, axes = inference.output_shape(teacher, x, head)
     checks.require_top_k(top_k, classes)
@@ -75,6 +72,16 @@ def write(
         _write_all(directory, identity, infer, shown, classes, verbose)
 
 
+def _is_finished(directory, identity):
+    """Whether a directory holds this store already, and all of it."""
+    if not (directory / store_format.MANIFEST).exists():
+        return False
+    finished = store_manifest.read(directory)
+    checks.require_same(directory, finished.identity, identity)
+    (directory / store_format.UNFINISHED).unlink(missing_ok=True)
+    return True
+
+
 def _write_all(directory, identity, infer, shown, classes, verbose):
     """Writes the shards that are missing, and then the manifest."""
     batches, names, found = identity.batches, [], []
@@ -87,29 +94,36 @@ def _write_all(directory, identity, infer, shown, classes, verbose):
         names += [identity.shard(view, i) for i in range(len(summaries))]
         found.append(functools.reduce(operator.add, summaries))
         batches = found[0].batches
-    of_one_view = {(view.batches, view.examples) for view in found}
-    if len(of_one_view) > 1:
+    manifest = _manifest(directory, identity, classes, found, names)
+    with shard_files.clear_errors(directory / store_format.MANIFEST):
+        store_manifest.write(directory, manifest)
+
+
+def _manifest(directory, identity, classes, found, names):
+    """The `Manifest` of a directory that has all of its shards.
+
+    Args:
+      found: list of `Summary`, of every view.
+      names: list of str, the shards of all views.
+    """
+    of_views = [(view.batches, view.examples) for view in found]
+    if len(set(of_views)) > 1:
         raise ValueError(
             "`dataset` must give the same examples each time it is read. "
-            "Received: views of (batches, examples) "
-            f"{[(view.batches, view.examples) for view in found]}"
+            f"Received: views of (batches, examples) {of_views}"
         )
-    manifest = store_manifest.Manifest(
+    paths = {name: directory / name for name in names}
+    return store_manifest.Manifest(
         identity=identity,
         classes=classes,
         entries=functools.reduce(operator.add, found).entries,
         examples=found[0].examples,
-        batches=batches,
+        batches=found[0].batches,
         files={
-            name: [
-                (directory / name).stat().st_size,
-                _disk.sha256(directory / name),
-            ]
-            for name in names
+            name: [path.stat().st_size, _disk.sha256(path)]
+            for name, path in paths.items()
         },
     )
-    with shard_files.clear_errors(directory / store_format.MANIFEST):
-        store_manifest.write(directory, manifest)
 
 
 def _write_view(directory, identity, view, dataset, infer, batches, bar):
@@ -123,9 +137,9 @@ def _write_view(directory, identity, view, dataset, infer, batches, bar):
     """
     found = _complete_shards(directory, identity, view)
     batch = sum(summary.batches for summary in found)
-    if batch == batches or batch < identity.first_batch_of(len(found)):
-        return found  # all of them, or up to a short one: the last
-    inputs = _inputs(dataset, batch, batches)
+    if batch == batches:
+        return found
+    inputs, tag = _inputs(dataset, batch, batches), identity.tag()
     # The first batch of a shard is read before its file is made: there may be
     # none.
     while (x := next(inputs, None)) is not None:
@@ -136,7 +150,7 @@ def _write_view(directory, identity, view, dataset, infer, batches, bar):
                 arrays = infer(one, batch)
                 lengths = arrays["logits"].shape[1:-1]
                 place = [view, batch, *lengths]
-                put(store_format.encode(arrays, identity.tag(), place))
+                put(store_format.encode(arrays, tag, place))
                 batch += 1
                 bar.update(view * (batches or 0) + batch)
         found.append(shard_files.look_at(path, identity, view, len(found)))

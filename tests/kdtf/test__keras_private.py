@@ -44,7 +44,7 @@ def test_masks_that_cannot_be_read_are_an_error(monkeypatch):
     keras_private._require_masks_as_attributes.cache_clear()
     try:
         with pytest.raises(RuntimeError, match=r"_keras_mask.*no longer has"):
-            kdtf.metrics.Agreement().update_state([[1.0]], [[1.0]])
+            kdtf.metrics.Agreement().update_state([[1.0, 0.0]], [[1.0, 0.0]])
     finally:
         monkeypatch.undo()
         keras_private._require_masks_as_attributes.cache_clear()

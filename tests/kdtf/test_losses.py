@@ -339,3 +339,17 @@ def test_no_gradient_flows_to_teacher_or_hyperparameters():
         ) + losses.logit_matching_loss(z, v)
     for source in (v, temperature, weight):
         assert tape.gradient(value, source) is None
+
+
+@pytest.mark.parametrize("head", ("softmax", "sigmoid"))
+def test_float64_logits_take_the_temperature_in_float64(head):
+    """0.1 is no float32: rounded, it would cost half of the digits."""
+    z, v = (np.random.default_rng(seed).normal(size=(5, 7)) for seed in (0, 1))
+    value = losses.distillation_loss(
+        z, v, temperature=0.1, soft_weight=0.7, hard_weight=0.1, head=head
+    )
+    of = reference.soft_loss
+    if head == "sigmoid":
+        of = reference.binary_soft_loss
+    soft = of(z, v, 0.1).reshape(5, -1).mean(-1)
+    np.testing.assert_allclose(value, 0.7 * 0.01 * soft / 0.8, rtol=1e-11)

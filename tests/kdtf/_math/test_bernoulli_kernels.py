@@ -43,7 +43,8 @@ def test_soft_loss_and_gradient(mode, dtype, scale):
         assert value.dtype == np.float32
         assert_close(value, expected, 1e-5)
         expected = reference.binary_soft_gradient(z64, v64, temperature)
-        tiny = np.abs(expected / labels).max() < 1e-6  # subnormal in float16
+        # Subnormal in float16, which rounds to 6e-8 there.
+        tiny = np.abs(expected / labels).max() < 3e-5
         if not (dtype == "float16" and tiny):
             assert_close(gradient, expected / labels, TOLERANCE[dtype])
 

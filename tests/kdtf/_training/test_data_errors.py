@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kdtf._training import data_errors
 
-SENTENCE = "`dataset` must be [good], and\nnot bad. Received: [1, 2]"
+SENTENCE = "`dataset` must be [good], and not bad. Received: [1, 2]"
 
 
 def message_of(read):
@@ -70,7 +70,7 @@ def test_a_damaged_file(tmp_path):
     (tmp_path / "file").write_bytes(content)
     message = message_of(lambda: list(tf.data.TFRecordDataset(path)))
     assert message.startswith("`x` must come from files as they were written")
-    assert message.endswith("(corrupted record at 0)")
+    assert message.endswith("(corrupted record at 12)")
 
 
 def test_other_errors_pass_as_they_are():

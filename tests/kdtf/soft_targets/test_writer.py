@@ -274,8 +274,17 @@ def test_killed_between_its_last_shard_and_its_manifest(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize(("second", "told"), ((14, 4), (30, "more")))
-def test_a_view_of_another_length_makes_no_store(tmp_path, second, told):
+@pytest.mark.parametrize(
+    ("second", "message", "shards"),
+    (
+        (14, "must yield 6 batches.*Received: 4", 3),
+        (30, "must yield 6 batches.*Received: more", 4),
+        (21, r"views of .batches, examples. \[\(6, 22\), \(6, 21\)\]", 5),
+    ),
+)
+def test_a_view_of_another_length_makes_no_store(
+    tmp_path, second, message, shards
+):
     counts = iter((22, 22, 22, second))  # the start twice, and each view
 
     def read():
@@ -285,9 +294,9 @@ def test_a_view_of_another_length_makes_no_store(tmp_path, second, told):
         read, output_signature=tf.TensorSpec([nets.FEATURES])
     )
     options = {"views": 2, "augment": lambda x, seed: x}
-    message = rf"must yield 6 batches.*Received: {told}"
     with pytest.raises(ValueError, match=message):
         stores.write(tmp_path, data=data.batch(4), **options)
+    assert len(list(tmp_path.glob("view001*"))) == shards
     with pytest.raises(ValueError, match="unfinished"):
         kdtf.SoftTargets(tmp_path)
 
