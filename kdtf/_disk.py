@@ -17,8 +17,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def write_weights(model, path):
     """Writes a model's weights as `keras.Model.save_weights` does.
 
-    HDF5 makes the file in memory: on a full disk it ends the whole process,
-    when a file that it could not finish is closed.
+    HDF5 writes to memory, and Python to disk: where HDF5 cannot finish a file,
+    since the disk is full, it crashes the process when it closes the file.
 
     Args:
       model: a built `keras.Model`.
