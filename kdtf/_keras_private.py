@@ -6,6 +6,7 @@ says so: nothing is dropped in silence.
 """
 
 import functools
+import itertools
 
 import keras
 import tensorflow as tf
@@ -106,7 +107,8 @@ def uses_of(model, layer):
     Reason: a functional model keeps its calls to itself; where Keras hides
     them, each layer is taken to be called once.
     """
-    nodes = getattr(model, "_nodes", None) or []
+    by_depth = getattr(model, "_nodes_by_depth", None) or {}
+    nodes = itertools.chain.from_iterable(by_depth.values())
     return sum(node.operation is layer for node in nodes) or 1
 
 

@@ -93,7 +93,8 @@ def _cut(layer: Any, copies: list) -> Any:
         return keras.layers.TimeDistributed(inner, name=layer.name)
     function = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Activation) or function is None:
-        dtype = getattr(layer, "dtype_policy", None)
+        policy = getattr(layer, "dtype_policy", None)
+        dtype = None if policy is None else policy.name
         return keras.layers.Identity(name=layer.name, dtype=dtype)
     copy = type(layer).from_config(
         {**layer.get_config(), "activation": "linear"}

@@ -40,7 +40,9 @@ class HeadMetric(keras.metrics.Mean):
         So that a subclass which takes no head can be loaded again.
         """
         config = super().get_config()
-        return config if self.head == "softmax" else config | {"head": self.head}
+        return (
+            config if self.head == "softmax" else config | {"head": self.head}
+        )
 
 
 class TeacherMetric(HeadMetric):

@@ -16,6 +16,7 @@ from kdtf.metrics import (
 
 _OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
 
+
 def resolve(metrics, head):
     """The metrics given to `compile`, with names that depend on the head.
 

@@ -142,6 +142,13 @@ def test_metrics(labels):
             "get the student's logits",
         ),
         ("categorical_crossentropy", "softmax", "get the student's logits"),
+        ("SparseCategoricalCrossentropy", "softmax", "the student's logits"),
+        ("ce", "softmax", "get the student's logits"),
+        (
+            keras.losses.sparse_categorical_crossentropy,
+            "softmax",
+            "get the student's logits",
+        ),
         (kdtf.metrics.Agreement(), "sigmoid", 'build Agreement with head="sig'),
         (
             kdtf.metrics.ExpectedCalibrationError(head="sigmoid"),

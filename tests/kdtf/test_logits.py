@@ -139,6 +139,25 @@ def test_logits_of_keeps_what_a_model_was():
         kdtf.logits_of(dense())
 
 
+def test_a_softmax_that_is_called_elsewhere_too():
+    """Cut there as well, the model would be another one."""
+    x = keras.Input((5,))
+    last = LAYERS.Activation("softmax")
+    gated = LAYERS.Multiply()([last(dense()(x)), dense()(x)])
+    model = keras.Model(x, last(dense()(gated)))
+    with pytest.raises(ValueError, match=r"softmax or sigmoid once.*again"):
+        kdtf.logits_of(model)
+
+
+def test_cut_models_are_saved_as_others_are(tmp_path):
+    for kind in ("activation layer", "layer", "in every frame"):
+        model = kdtf.logits_of(SHOWN[kind]())
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        x = np.ones((2, *model.input_shape[1:]))
+        np.testing.assert_array_equal(loaded(x), model(x))
+
+
 @pytest.mark.slow
 def test_logits_of_an_application(tmp_path):
     model = keras.applications.MobileNetV3Small(
@@ -224,6 +243,8 @@ def test_numpy_teacher_of_several_inputs_and_frames():
 def test_what_numpy_teachers_are_not():
     with pytest.raises(ValueError, match=r"`shape` must.*Received: shape="):
         kdtf.numpy_teacher(len, shape=())
+    with pytest.raises(ValueError, match=r"`shape` must.*Received: shape=3"):
+        kdtf.numpy_teacher(len, shape=3)
     wrong = kdtf.numpy_teacher(lambda x: x[:, :2], shape=(3,))
     with pytest.raises(ValueError, match=r"`function` must return logits of"):
         wrong(tf.zeros((5, 3)))

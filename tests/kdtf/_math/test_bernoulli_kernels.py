@@ -108,6 +108,14 @@ def test_infinite_logits(mode):
     np.testing.assert_allclose(gradient, [[0, 0, 0.125, -0.125]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_labels_that_are_none_and_infinite_logits_of_a_student(mode):
+    z = tf.constant([[0.5], [0.5], [-np.inf], [np.inf]])
+    y = np.array([[5.0], [np.nan], [0.0], [1.0]])
+    value, _ = value_and_gradient(lambda z: hard_loss(z, y), mode, z)
+    assert np.isnan(value[:2]).all() and (value[2:] == 0).all()
+
+
 def test_one_label_is_a_softmax_over_two_classes():
     z, v = random_logits(7, (20, 1)), random_logits(8, (20, 1))
     y = np.random.default_rng(9).integers(-1, 2, 20)

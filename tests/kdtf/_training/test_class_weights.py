@@ -149,3 +149,15 @@ def test_other_weights_are_not_traced_anew():
     assert len(traced) == before
     losses = [np.mean(each.history["loss"]) for each in logs]
     assert losses[0] == 0 and losses[1] > 0
+
+
+def test_a_dict_that_was_changed_in_place():
+    given = {0: 2.0}
+    class_weights = ClassWeights()
+    class_weights.assign(given, classes=4)
+    given[0] = 5.0
+    assert class_weights.assign(given, classes=4)  # the variable has changed
+    found = class_weights.apply(
+        None, tf.constant([0]), tf.zeros([1, 4]), heads.of("softmax")
+    )
+    assert found.numpy().tolist() == [5.0]

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import kdtf
+from kdtf._math import heads
+from kdtf._training import input_checks
 from tests import nets
 
 
@@ -172,6 +174,66 @@ def test_labels_are_also_checked_at_the_second_fit():
         distiller.fit(x, y, verbose=0)
 
 
+class NoShape(keras.Model):
+    """A subclass, for which Keras records no output shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(nets.CLASSES)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_students_that_do_not_tell_their_classes():
+    distiller = kdtf.Distiller(NoShape(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd")
+    x, y = nets.inputs(), nets.labels()
+    distiller.fit(x, y, verbose=0)
+    assert not distiller._unchecked  # no batch is kept
+    bad = np.where(np.arange(12) == 3, 4, y)
+    with pytest.raises(ValueError, match=r"`labels`.*4 in row 3"):
+        distiller.fit(x, bad, verbose=0)
+
+
+@pytest.mark.parametrize("student", (unbuilt, NoShape))
+@pytest.mark.parametrize("jit_compile", (False, True))
+def test_after_a_refusal_the_right_labels_train(student, jit_compile):
+    """The refusal cuts off a trace that makes variables."""
+    x, y = nets.inputs(), nets.labels()
+    bad = np.where(np.arange(12) == 3, 4, y)
+    distiller = kdtf.Distiller(student(), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd", jit_compile=jit_compile)
+    for train in (distiller.train_on_batch, distiller.test_on_batch):
+        with pytest.raises(ValueError, match=r"`labels`.*4 in row 3"):
+            train(x, bad)
+    assert len(distiller.train_on_batch(x, y)) == 4
+    before = nets.values(distiller.student)
+    distiller.fit(x, y, verbose=0)
+    assert not np.array_equal(before[0], nets.values(distiller.student)[0])
+
+
+def test_validation_data_with_targets_and_weights_of_frames():
+    frames = keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(4)])
+    x = nets.inputs(12).reshape(3, 4, 5)
+    y = {
+        "labels": nets.labels(12).reshape(3, 4),
+        "teacher_logits": np.float32(
+            np.random.default_rng(0).normal(size=(3, 4, 4))
+        ),
+    }
+    weights = np.arange(12.0).reshape(3, 4)
+    distiller = distiller_of(frames)
+    distiller.optimizer.learning_rate.assign(0.0)
+    history = distiller.fit(
+        x, y, validation_data=(x, y, weights), verbose=0
+    ).history
+    expected = distiller.evaluate(
+        x, y, sample_weight=weights, verbose=0, return_dict=True
+    )
+    assert history["val_loss"][0] == pytest.approx(expected["loss"], rel=1e-6)
+
+
 def test_dense_labels_in_arrays():
     y = np.eye(4, dtype=np.float32)[nets.labels()]
     y[5] *= 2
@@ -192,6 +254,11 @@ def test_teacher_logits_in_arrays():
         distiller.fit(x, {"teacher_logits": v}, verbose=0)
     v[2, 1] = -np.inf  # a class that the teacher excludes
     distiller.fit(x, {"teacher_logits": v}, verbose=0)
+
+
+def test_an_empty_batch_has_no_probabilities():
+    checks = input_checks.InputChecker(heads.of("softmax"))
+    checks(None, tf.zeros((0, 4)), tf.zeros((0, 4)))
 
 
 @pytest.mark.parametrize("bad", (2.0, np.nan))
