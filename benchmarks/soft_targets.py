@@ -79,7 +79,7 @@ class Task:
 
     def targets(self, store):
         """All that a store contains: a dict of arrays, `y` of a Distiller."""
-        joined = store.join(self.dataset(), temperature=self.temperature)
+        joined = store.join(self.dataset())
         batches = [y for _, y in joined]
         return tf.nest.map_structure(lambda *a: np.concatenate(a), *batches)
 

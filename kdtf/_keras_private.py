@@ -58,10 +58,20 @@ def leaf_layers(model):
     Reason: `model.layers` stops at the layers that wrap others.
     """
     try:
-        layers = model._flatten_layers(include_self=False)
-        return [layer for layer in layers if not layer._layers]
-    except AttributeError:
+        return [layer for layer in all_layers(model) if not layer._layers]
+    except (AttributeError, RuntimeError):
         return None
+
+
+def all_layers(model):
+    """A model and all layers within it, at any depth.
+
+    Reason: as of `leaf_layers`.
+
+    Raises:
+      RuntimeError: if Keras hides them.
+    """
+    return list(_attribute(model, "_flatten_layers")())
 
 
 def operations_from_the_end(model):

@@ -138,6 +138,11 @@ class Distiller(SavedWithoutTeacher, Steps):
             raise ValueError(
                 f"`student` must be a keras.Model. Received: {student!r}"
             )
+        if not isinstance(check_inputs, bool):
+            raise ValueError(
+                "`check_inputs` must be True or False. "
+                f"Received: check_inputs={check_inputs!r}"
+            )
         self._head = heads.of(head)
         _models.check_logits(student, "student", self._head)
         values = hyperparameters.Hyperparameters(
@@ -371,6 +376,12 @@ class Distiller(SavedWithoutTeacher, Steps):
                 "`loss_weights` must be None: the weights of a Distiller's "
                 "loss are soft_weight and hard_weight of its constructor. "
                 f"Received: loss_weights={loss_weights!r}"
+            )
+        steps = kwargs.get("steps_per_execution", 1)
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(
+                "`steps_per_execution` must be a positive int. "
+                f"Received: steps_per_execution={steps!r}"
             )
         metrics = metric_routing.resolve(metrics, self._head)
         weighted_metrics = metric_routing.resolve(weighted_metrics, self._head)

@@ -73,8 +73,8 @@ class Ensemble(keras.Model):
             probabilities, `combine` or `head` is neither name, or the weights
             are not one positive finite number per member.
         """
-        members = list(members)
         _check_members(members, heads.of(head))
+        members = list(members)
         if combine not in _COMBINATIONS:
             raise ValueError(
                 f"`combine` must be one of {_COMBINATIONS}. "
@@ -155,8 +155,9 @@ class Ensemble(keras.Model):
         return cls(**config)
 
 
-def _check_members(members: list, head: Any) -> None:
-    if not members or not all(isinstance(m, keras.Model) for m in members):
+def _check_members(members: Any, head: Any) -> None:
+    is_list = isinstance(members, Sequence) and len(members) > 0
+    if not is_list or not all(isinstance(m, keras.Model) for m in members):
         raise ValueError(
             "`members` must be a non-empty list of keras.Model. "
             f"Received: {members!r}"

@@ -10,12 +10,19 @@ import keras
 import tensorflow as tf
 
 from kdtf import _atomic, _disk, _models
+from kdtf import _keras_private as keras_private
 from kdtf._math import heads
 from kdtf._types import Tensor
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
 
 _SIGNATURE = "serving_default"
+_TABLES = (
+    tf.lookup.StaticHashTable,
+    tf.lookup.StaticVocabularyTable,
+    tf.lookup.experimental.DenseHashTable,
+    tf.lookup.experimental.MutableHashTable,
+)
 
 
 def export_student(
@@ -97,6 +104,7 @@ def export_student(
     module.serve = serve
     traced = serve.get_concrete_function()
     module.student_variables = traced.variables
+    module.tables = _tables(student)
     # A subclass or an ensemble tells its number of classes only here.
     logits = traced.structured_outputs["logits"]
     _check_class_names(class_names, kind.count_of_classes(logits.shape[-1]))
@@ -137,6 +145,16 @@ def _head_of(model: Any, name: str | None) -> Any:
             f'"{own}". Received: head={name!r}'
         )
     return heads.of(own or name or "softmax")
+
+
+def _tables(student: keras.Model) -> list:
+    """The lookup tables of a student's layers, which a SavedModel must hold."""
+    return [
+        value
+        for layer in keras_private.all_layers(student)
+        for value in vars(layer).values()
+        if isinstance(value, _TABLES)
+    ]
 
 
 def _serving_function(

@@ -15,6 +15,7 @@ import tensorflow as tf
 from kdtf import _keras_private as keras_private
 from kdtf import _models
 from kdtf._math import heads, softmax
+from kdtf._math.probabilities import check_no_probabilities
 from kdtf._types import Tensor, TensorLike
 
 
@@ -172,7 +173,8 @@ def numpy_teacher(
 
     Args:
       function: from x, a numpy array `[batch, ...]` or a structure of them, to
-        logits `[batch, *shape]`; see `logits_from_probabilities`.
+        logits `[batch, *shape]`, or `[batch]` for one label; see
+        `logits_from_probabilities`.
       shape: of the logits of one example: `(classes,)`, or `(None, classes)`
         for time frames.
 
@@ -181,7 +183,7 @@ def numpy_teacher(
 
     Raises:
       ValueError: if `shape` has no classes; when it is called, if the logits
-        have another shape.
+        have another shape, or are probabilities that sum to 1.
 
     Example:
       >>> def predict_proba(x):
@@ -191,10 +193,10 @@ def numpy_teacher(
       ...     shape=(3,))
       >>> distiller = kdtf.Distiller(student, teacher, temperature=2.0)
     """
-    good = isinstance(shape, list | tuple) and isinstance(
-        shape[-1] if shape else None, int
-    )
-    if not good:
+    classes = None
+    if isinstance(shape, list | tuple) and shape:
+        classes = shape[-1]
+    if not isinstance(classes, int):
         raise ValueError(
             "`shape` must be that of one example's logits, with the number of "
             f"classes at its end. Received: shape={shape}"
@@ -206,12 +208,18 @@ def numpy_teacher(
         def run(*arrays: np.ndarray) -> np.ndarray:
             given = tf.nest.pack_sequence_as(x, arrays)
             logits = np.asarray(function(given), np.float32)
+            if (
+                tuple(shape) == (1,) and logits.ndim == 1
+            ):  # of a decision function
+                logits = logits[:, None]
             expected = tf.TensorShape([len(arrays[0]), *shape])
             if not expected.is_compatible_with(logits.shape):
                 raise ValueError(
                     "`function` must return logits of shape "
                     f"{expected}. Received: an array of shape {logits.shape}"
                 )
+            if classes > 1:
+                check_no_probabilities(logits, "function", "softmax")
             return logits
 
         if all(hasattr(leaf, "numpy") for leaf in leaves):

@@ -130,6 +130,10 @@ class Agreement(TeacherMetric):
 class FidelityKL(TeacherMetric):
     """Mean KL(teacher || student) at T = 1, in nats (arXiv 2106.05945).
 
+    Of stored `top_k` targets it is an approximation: the mass of the classes
+    that were left out is known at the temperature of the store, and is spread
+    evenly.
+
     Example:
       >>> metric = kdtf.metrics.FidelityKL()
       >>> metric.update_state([[0.0, 1.0]], [[1.0, 0.0]])

@@ -10,12 +10,7 @@ import numbers
 
 def check_temperature(temperature):
     """Raises ValueError if what is known of a temperature cannot be right."""
-    shape = getattr(temperature, "shape", ())
-    if len(shape) or isinstance(temperature, (str, bytes, type(None))):
-        raise ValueError(
-            "`temperature` must be one number. "
-            f"Received: temperature={temperature!r}"
-        )
+    _check_number("temperature", temperature)
     if isinstance(temperature, numbers.Real) and not (
         math.isfinite(temperature) and temperature > 0
     ):
@@ -28,6 +23,8 @@ def check_temperature(temperature):
 def check_weights(soft_weight, hard_weight):
     """Raises ValueError if numbers are no weights of a mean."""
     weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
+    for name, weight in weights.items():
+        _check_number(name, weight)
     numeric = {
         name: weight
         for name, weight in weights.items()
@@ -43,6 +40,17 @@ def check_weights(soft_weight, hard_weight):
         raise ValueError(
             "`soft_weight` and `hard_weight` must not both be zero. "
             f"Received: soft_weight={soft_weight}, hard_weight={hard_weight}"
+        )
+
+
+def _check_number(name, value):
+    """Raises ValueError if a value is not one number, also of a graph."""
+    shape = getattr(value, "shape", None)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    # Of a tensor whose shape is not known nothing can be said.
+    if not (is_number or (shape is not None and tuple(shape or ()) == ())):
+        raise ValueError(
+            f"`{name}` must be one number. Received: {name}={value!r}"
         )
 
 

@@ -150,7 +150,7 @@ def mass_at(labels, classes, logits):
         return tf.cast(mass, logits.dtype)
     width = tf.shape(logits, tf.int64)[-1]
     labels = tf.cast(labels, tf.int64)
-    same = tf.cast(labels == classes, logits.dtype)
+    same = tf.cast(tf.equal(labels, classes), logits.dtype)
     return tf.where(labels < width, same, tf.constant(math.nan, logits.dtype))
 
 
@@ -182,7 +182,7 @@ def _whole(labels):
     if dtype in (tf.int32, tf.int64):
         return labels
     if dtype.is_floating:
-        whole = (tf.floor(labels) == labels) & (tf.abs(labels) < 2**31)
+        whole = tf.equal(tf.floor(labels), labels) & (tf.abs(labels) < 2**31)
         labels = tf.where(whole, labels, tf.zeros_like(labels))
         return tf.where(whole, tf.cast(labels, tf.int32), tf.int32.max)
     if dtype == tf.uint64:  # the upper half would become negative

@@ -98,7 +98,9 @@ class SoftmaxHead:
             theirs = tf.cast(teacher_logits.classes[..., 0], tf.int64)
         else:
             theirs = tf.argmax(teacher_logits, axis=-1)
-        return tf.cast(theirs == tf.argmax(logits, axis=-1), tf.float32)
+        # `==` would forget the shape where one of the two knows more of it.
+        same = tf.equal(theirs, tf.argmax(logits, axis=-1))
+        return tf.cast(same, tf.float32)
 
     def as_distributions(self, labels, logits):
         """Labels and logits of the distributions that metrics look at.
@@ -214,7 +216,7 @@ class SigmoidHead:
 
     def agreement(self, teacher_logits, logits):
         """`[...]` float32: the share of labels that both say the same of."""
-        same = self.choices(teacher_logits) == self.choices(logits)
+        same = tf.equal(self.choices(teacher_logits), self.choices(logits))
         return tf.reduce_mean(tf.cast(same, tf.float32), axis=-1)
 
     def as_distributions(self, labels, logits):

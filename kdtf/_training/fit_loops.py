@@ -2,9 +2,11 @@
 
 import contextlib
 import inspect
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
@@ -74,6 +76,13 @@ class FitLoops(keras.Model):
         if history.epoch and not of_training:
             raise ValueError(
                 "`x` must hold at least one batch. Received: no data"
+            )
+        if np.isnan(history.history.get("loss", 0.0)).any():
+            warnings.warn(
+                "The loss became NaN. A label that is no class, or a teacher's "
+                "logit that is NaN, makes it so: check_inputs=True names the "
+                "batch and the row. Otherwise try a lower learning rate.",
+                stacklevel=2,
             )
         return history
 

@@ -4,13 +4,12 @@ That is in arrays given to `fit`, once before it begins, and in every batch
 under `Distiller(check_inputs=True)`.
 """
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
-from kdtf._math import entries
-
-# So many numbers from 0 to 1 are no logits of a sigmoid by chance.
-_ENOUGH = 64
+from kdtf._math import entries, probabilities
 
 
 class InputChecker:
@@ -53,10 +52,12 @@ class InputChecker:
                 _check_labels(found["labels"], shape, self._head, where)
             if "teacher_logits" in found:
                 _check_finite(found["teacher_logits"], where)
-                check_no_probabilities(
-                    found["teacher_logits"], "teacher_logits", self._head
+                probabilities.check_no_probabilities(
+                    found["teacher_logits"], "teacher_logits", self._head.name
                 )
-            check_no_probabilities(found["student"], "student", self._head)
+            probabilities.check_no_probabilities(
+                found["student"], "student", self._head.name
+            )
             self._batch += 1
             return np.int32(0)
 
@@ -87,11 +88,14 @@ def check_arrays(y, logits_shape, head):
         if column and logits_shape[-1] != 1:
             labels = labels[..., 0]
         _check_labels(labels, logits_shape, head)
+        _warn_of_signs(labels, logits_shape, head)
     logits = _as_array(given.get("teacher_logits"), "teacher_logits")
     if logits is not None and logits.dtype.kind == "f":
         if not logits.max() < np.inf:  # so is NaN, which `max` keeps
             _check_finite(logits)
-        check_no_probabilities(logits[:1000], "teacher_logits", head)
+        probabilities.check_no_probabilities(
+            logits[:1000], "teacher_logits", head.name
+        )
 
 
 def _as_array(values, argument):
@@ -134,6 +138,17 @@ def _check_labels(labels, logits_shape, head, where=""):
     _require_all(good, labels, "labels", rule, where)
 
 
+def _warn_of_signs(labels, logits_shape, head):
+    """Warns of labels -1 and 1, which some tools use for no and yes."""
+    of_two = head.name == "sigmoid" or logits_shape[-1] == 2
+    if of_two and set(np.unique(labels)) == {-1, 1}:
+        warnings.warn(
+            "`labels` are -1 and 1, and never 0: -1 means that a label is not "
+            "known. For no and yes give 0 and 1, as in (labels + 1) // 2.",
+            stacklevel=5,
+        )
+
+
 def _is_distribution(labels):
     """`[...]`: which rows are distributions, or unlabelled."""
     sums = labels.sum(-1, dtype=np.float64)
@@ -158,29 +173,4 @@ def _require_all(good, values, name, rule, where):
         raise ValueError(
             f"`{name}` must {rule}. Received: {values[tuple(row)]}{place} "
             f"{number}"
-        )
-
-
-def check_no_probabilities(logits, argument, head):
-    """Raises ValueError if all rows of a batch look like probabilities.
-
-    Args:
-      logits: numpy array `[..., classes]`, as they were given.
-      argument: str, what the error calls them, or the model that made them.
-      head: one of `_math.heads`.
-    """
-    values = np.asarray(logits, np.float32)
-    within = values.size > 0 and bool(((values >= 0) & (values <= 1)).all())
-    if head.name == "softmax":
-        found = within and np.allclose(values.sum(-1), 1, atol=1e-3)
-    else:
-        found = within and values.size >= _ENOUGH
-    if found:
-        raise ValueError(
-            f"`{argument}` must give logits, not probabilities: all "
-            f"{values.size} numbers looked at lie between 0 and 1"
-            f"{' and sum to 1' if head.name == 'softmax' else ''}. Use "
-            "kdtf.logits_of(model) for a model that ends in a softmax or "
-            "sigmoid, kdtf.logits_from_probabilities for what gives nothing "
-            f"else. Received: {values.reshape(-1, values.shape[-1])[0]}, ..."
         )

@@ -14,6 +14,28 @@ from kdtf.metrics import (
     TeacherMetric,
 )
 
+_METRICS = keras.metrics
+# Of Keras's metrics those that make nothing of logits: they compare numbers
+# with a threshold, with labels, or take logarithms.
+_ON_PROBABILITIES = (
+    _METRICS.BinaryAccuracy,
+    _METRICS.FalseNegatives,
+    _METRICS.FalsePositives,
+    _METRICS.KLDivergence,
+    _METRICS.MeanAbsoluteError,
+    _METRICS.MeanSquaredError,
+    _METRICS.Poisson,
+    _METRICS.Precision,
+    _METRICS.PrecisionAtRecall,
+    _METRICS.Recall,
+    _METRICS.RecallAtPrecision,
+    _METRICS.RootMeanSquaredError,
+    _METRICS.SensitivityAtSpecificity,
+    _METRICS.SpecificityAtSensitivity,
+    _METRICS.TrueNegatives,
+    _METRICS.TruePositives,
+)
+_ON_RANKS = (_METRICS.Precision, _METRICS.Recall)  # if they have a `top_k`
 _OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
 
 
@@ -64,7 +86,8 @@ def _require_logits(metric):
         raise ValueError(
             "`metrics` get the student's logits: build those that can take "
             "them with from_logits=True, as in "
-            "keras.metrics.SparseCategoricalCrossentropy(from_logits=True). "
+            "keras.metrics.SparseCategoricalCrossentropy(from_logits=True), "
+            "and others as a function that applies tf.nn.softmax first. "
             f"Received: {getattr(metric, 'name', metric)!r}, which takes "
             "probabilities"
         )
@@ -77,8 +100,12 @@ def _takes_probabilities(metric):
     if isinstance(metric, str) and metric not in ("accuracy", "acc"):
         with contextlib.suppress(ValueError):  # Keras says so in `compile`
             metric = keras.metrics.get(metric)
+    if isinstance(metric, _ON_RANKS) and metric.top_k is not None:
+        return False
     if isinstance(metric, keras.metrics.Metric):
-        return _config(metric).get("from_logits") is False
+        config = _config(metric)
+        on_probabilities = config.get("from_logits") is False
+        return on_probabilities or type(metric) in _ON_PROBABILITIES
     if not (callable(metric) and _is_of_keras(metric)):
         return False
     parameter = inspect.signature(metric).parameters.get("from_logits")

@@ -24,19 +24,23 @@ def logits_function(teacher):
 
     def single_logits(x, temperature):
         del temperature  # one net's logits do not depend on it
-        in_inference_mode = (
-            {"training": False} if isinstance(teacher, keras.Layer) else {}
-        )
-        logits = _as_tensor(teacher, lambda: teacher(x, **in_inference_mode))
+        logits = _as_tensor(teacher, lambda: call(teacher, x))
         return logits, logits
 
     return single_logits
 
 
-def _as_tensor(teacher, call):
+def call(teacher, x):
+    """What a teacher returns for a batch, in inference mode."""
+    if isinstance(teacher, keras.Layer):
+        return teacher(x, training=False)
+    return teacher(x)
+
+
+def _as_tensor(teacher, run):
     """The one tensor that a teacher's call returns."""
     try:
-        logits = call()
+        logits = run()
         if not isinstance(logits, (list, tuple, dict)):
             return tf.convert_to_tensor(logits)
     except (NotImplementedError, AttributeError) as error:
@@ -104,11 +108,6 @@ def check(teacher, student, head):
     Raises:
       ValueError: says what it must be.
     """
-    if not callable(teacher):
-        raise ValueError(
-            "`teacher` must be a keras.Model, an Ensemble or a callable. "
-            f"Received: {teacher!r}"
-        )
     owner = getattr(teacher, "__self__", None)
     if isinstance(owner, keras.Model):
         raise ValueError(
@@ -116,26 +115,47 @@ def check(teacher, student, head):
             "`predict`, which runs a loop of its own. "
             f"Received: the method {teacher.__name__!r} of {owner.name!r}"
         )
-    if isinstance(teacher, keras.Model) and not teacher.built:
-        raise ValueError(
-            "`teacher` must be built, and should be trained: a model that was "
-            "never called has no weights yet, and would teach random ones. "
-            f"Received: {teacher.name!r}, which is not built"
-        )
-    check_head(teacher, head)
-    _models.check_logits(teacher, "teacher", head)
+    check_alone(teacher, head)
     _check_class_counts(student, teacher)
     _check_apart(teacher, student)
 
 
-def check_head(teacher, head):
-    """Raises if a teacher is an ensemble for the other head."""
+def check_alone(teacher, head):
+    """Raises if a teacher shows that it cannot teach anybody.
+
+    Args:
+      teacher: a Keras model or layer, or another callable.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: says what it must be.
+    """
+    if not callable(teacher):
+        raise ValueError(
+            "`teacher` must be a keras.Model, an Ensemble or another callable, "
+            "from x to logits: kdtf.Ensemble([...]) makes one of several, "
+            "kdtf.numpy_teacher(...) of functions of numpy arrays, such as a "
+            f"model of scikit-learn has. Received: {teacher!r}"
+        )
+    if isinstance(teacher, keras.Layer) and not _is_built(teacher):
+        raise ValueError(
+            "`teacher` must be built, and should be trained: one that was "
+            "never called has no weights yet, and would teach random ones. "
+            "Call it on a batch, and load its weights. "
+            f"Received: {teacher.name!r}, which is not built"
+        )
     if isinstance(teacher, Ensemble) and teacher.head != head.name:
         raise ValueError(
             "`teacher` must have the head of those who learn from it: build "
             f'the Ensemble with head="{head.name}". '
             f'Received: head="{teacher.head}"'
         )
+    _models.check_logits(teacher, "teacher", head)
+
+
+def _is_built(teacher):
+    members = teacher.members if isinstance(teacher, Ensemble) else [teacher]
+    return all(member.built for member in members)
 
 
 def _check_class_counts(student, teacher):

@@ -176,7 +176,15 @@ def _each(augment, x, seeds):
     one = tf.nest.map_structure(
         lambda t: tf.TensorSpec(t.shape[1:], t.dtype), (x, seeds)
     )
-    shown = tf.function(augment).get_concrete_function(*one).structured_outputs
+    try:
+        traced = tf.function(augment).get_concrete_function(*one)
+    except TypeError as error:
+        raise ValueError(
+            "`augment` must be a function (x, seed) of one example and an "
+            f"int32 seed of shape [2]. Received: {augment!r}, which raised "
+            f"TypeError: {error}"
+        ) from error
+    shown = traced.structured_outputs
     return tf.map_fn(
         lambda example: augment(*example),
         (x, seeds),

@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kdtf import _models
-from kdtf._math import arguments, heads, softmax
+from kdtf._math import arguments, heads, probabilities, softmax
 from kdtf._math.top_logits import TopLogits
-from kdtf._training import input_checks, teachers
+from kdtf._training import teachers
 from kdtf.ensemble import Ensemble
 from kdtf.soft_targets import examples
 
@@ -27,20 +26,7 @@ def require_teacher(teacher, fingerprint, temperature, top_k, head):
       head: str.
     """
     kind = heads.of(head)
-    if not callable(teacher):
-        raise ValueError(
-            "`teacher` must be a Keras model or another callable, from x to "
-            f"logits. Received: {teacher!r}"
-        )
-    if isinstance(teacher, keras.Layer) and not _is_built(teacher):
-        raise ValueError(
-            "`teacher` must have the weights it was trained to: one that was "
-            "never called or built would get random ones here. Call it on a "
-            "batch and load its weights. Received: "
-            f"{type(teacher).__name__} {teacher.name!r}, never built"
-        )
-    _models.check_logits(teacher, "teacher", kind)
-    teachers.check_head(teacher, kind)
+    teachers.check_alone(teacher, kind)
     _require_name(teacher, fingerprint)
     if top_k is not None and head != "softmax":
         raise ValueError(
@@ -94,10 +80,17 @@ def output_shape(teacher, x, head):
       ValueError: if the teacher does not return logits for x, a batch, or
         what looks like probabilities.
     """
-    in_inference_mode = (
-        {"training": False} if isinstance(teacher, keras.Layer) else {}
-    )
-    logits = _as_logits(teacher(x, **in_inference_mode), examples.size(x))
+    try:
+        output = teachers.call(teacher, x)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        shapes = tf.nest.map_structure(lambda t: tuple(t.shape), x)
+        raise ValueError(
+            "`teacher` must take the batches of `dataset`: batch it first, as "
+            "in dataset.batch(256), if it is not. Received: a first batch of "
+            f"shape {shapes}, at which the teacher raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    logits = _as_logits(output, examples.size(x))
     kind = heads.of(head)
     kind.check_logits(logits, "teacher")
     _require_no_probabilities(logits.numpy(), kind)
@@ -166,16 +159,11 @@ def _targets(fields, temperature, top_k, head):
 def _require_no_probabilities(logits, head):
     """Raises, or where logits might be such numbers, warns."""
     try:
-        input_checks.check_no_probabilities(logits, "teacher", head)
+        probabilities.check_no_probabilities(logits, "teacher", head.name)
     except ValueError as error:
         if head.name == "softmax":
             raise
         warnings.warn(str(error), stacklevel=2)
-
-
-def _is_built(teacher):
-    members = teacher.members if isinstance(teacher, Ensemble) else [teacher]
-    return all(member.built for member in members)
 
 
 def _weights(teacher):

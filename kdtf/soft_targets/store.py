@@ -199,11 +199,7 @@ class SoftTargets:
                 )
 
     def join(
-        self,
-        dataset: Any,
-        *,
-        temperature: float | None = None,
-        augment: Callable | None = None,
+        self, dataset: Any, *, augment: Callable | None = None
     ) -> tf.data.Dataset:
         """The data set with its soft targets next to its labels.
 
@@ -216,8 +212,6 @@ class SoftTargets:
             out in the size of the first; if the time axis of the targets
             differs from batch to batch, it must be in the same batches. Arrays
             come out as single examples, a `PyDataset` in its batches.
-          temperature: float, that of the `Distiller`, if it is to be checked
-            here already: targets that depend on it carry theirs with them.
           augment: what `write` was given.
 
         Returns:
@@ -231,8 +225,7 @@ class SoftTargets:
           by them a Distiller of another head or temperature refuses them.
 
         Raises:
-          ValueError: if the data set cannot be the one that was written, or
-            `temperature` is not the one that the targets depend on. Inside
+          ValueError: if the data set cannot be the one that was written. Inside
             `Distiller.fit` and `evaluate` also instead of the errors below.
           tf.errors.InvalidArgumentError: while iterating, if an example is not
             the one that was written, or a shard is another store's.
@@ -240,14 +233,4 @@ class SoftTargets:
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
         """
-        self._require_temperature(temperature)
         return joining.join(self._directory, self._manifest, dataset, augment)
-
-    def _require_temperature(self, temperature):
-        stored = self._manifest.identity.temperature
-        if None not in (stored, temperature) and temperature != stored:
-            raise ValueError(
-                "`temperature` must be the one that the soft targets were "
-                f"written at, {stored}: they depend on it. "
-                f"Received: temperature={temperature}"
-            )

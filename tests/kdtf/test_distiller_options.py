@@ -195,3 +195,36 @@ def test_a_frozen_student_is_warned_of(steps):
         distiller.fit(nets.inputs(), nets.labels(), verbose=0)
     for old, new in zip(before, nets.values(student), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("steps", (0, -1, 1.5, "many"))
+def test_steps_per_execution_that_are_none(steps):
+    distiller = kdtf.Distiller(nets.linear(), temperature=1.0)
+    with pytest.raises(
+        ValueError, match=r"`steps_per_execution` must be a pos"
+    ):
+        distiller.compile("sgd", steps_per_execution=steps)
+
+
+def test_check_inputs_is_a_bool():
+    with pytest.raises(ValueError, match=r"`check_inputs` must be True or Fal"):
+        kdtf.Distiller(nets.linear(), temperature=1.0, check_inputs="yes")
+
+
+def test_loss_weights_mean_nothing_here():
+    distiller = kdtf.Distiller(nets.linear(), temperature=1.0)
+    with pytest.raises(
+        ValueError, match=r"`loss_weights` must be None.*hard_w"
+    ):
+        distiller.compile("sgd", loss_weights=[1.0])
+
+
+@pytest.mark.parametrize("teacher", ([nets.linear], 3, "teacher"))
+def test_what_is_no_teacher_is_told_the_way(teacher):
+    with pytest.raises(ValueError, match=r"kdtf\.Ensemble.*numpy_teacher"):
+        kdtf.Distiller(nets.linear(), teacher, temperature=1.0)
+
+
+def test_one_model_is_no_list_of_members():
+    with pytest.raises(ValueError, match=r"`members` must be a non-empty list"):
+        kdtf.Ensemble(nets.linear())

@@ -144,6 +144,17 @@ def test_metrics(labels):
         ("categorical_crossentropy", "softmax", "get the student's logits"),
         ("SparseCategoricalCrossentropy", "softmax", "the student's logits"),
         ("ce", "softmax", "get the student's logits"),
+        *(
+            (metric, "softmax", "get the student's logits")
+            for metric in (
+                "precision",
+                "mse",
+                keras.metrics.Recall(class_id=1),
+                keras.metrics.TruePositives(),
+                keras.metrics.SensitivityAtSpecificity(0.5),
+                keras.metrics.KLDivergence(),
+            )
+        ),
         (
             keras.losses.sparse_categorical_crossentropy,
             "softmax",
@@ -162,6 +173,20 @@ def test_metrics_that_would_misread(metric, head, pattern, argument):
     distiller = distiller_of(3, head=head)
     with pytest.raises(ValueError, match=rf"`metrics`.*{pattern}"):
         distiller.compile("sgd", **{argument: ["accuracy", metric]})
+
+
+def test_metrics_that_look_at_ranks_alone():
+    distiller = distiller_of(3, head="softmax")
+    distiller.compile(
+        "sgd",
+        metrics=[
+            "accuracy",
+            keras.metrics.Precision(top_k=1),
+            keras.metrics.TopKCategoricalAccuracy(2),
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True),
+            keras.metrics.F1Score(),
+        ],
+    )
 
 
 def test_given_logits_and_time_frames():

@@ -281,3 +281,52 @@ def test_what_gives_no_logits_of_two_classes(tmp_path):
     )
     with pytest.raises(ValueError, match=r"must return logits.*softmax"):
         kdtf.export_student(ends, tmp_path / "export")
+
+
+class OwnTable(keras.layers.Layer):
+    """A lookup table that is no layer of Keras's."""
+
+    def __init__(self):
+        super().__init__()
+        entries = tf.lookup.KeyValueTensorInitializer(
+            tf.constant(["a", "b"]), tf.constant([1, 2], tf.int64)
+        )
+        self.table = tf.lookup.StaticHashTable(entries, 0)
+
+    def call(self, x):
+        return tf.ensure_shape(self.table.lookup(x), x.shape)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, "int64")
+
+
+def vectorization():
+    layer = keras.layers.TextVectorization(output_sequence_length=1)
+    layer.adapt(["a b", "b c"])
+    return layer
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    (
+        lambda: keras.layers.StringLookup(vocabulary=["a", "b"]),
+        vectorization,
+        OwnTable,
+    ),
+)
+def test_students_of_strings(tmp_path, lookup):
+    student = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string", name="words"),
+            keras.Sequential([keras.Input((1,), dtype="string"), lookup()]),
+            keras.layers.Embedding(9, 4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    words = tf.constant([["a"], ["b"], ["c"]])
+    expected = student(words)
+    kdtf.export_student(student, tmp_path / "export")
+    served = tf.saved_model.load(str(tmp_path / "export"))
+    outputs = served.signatures["serving_default"](words=words)
+    np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-6)

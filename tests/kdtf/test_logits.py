@@ -248,3 +248,23 @@ def test_what_numpy_teachers_are_not():
     wrong = kdtf.numpy_teacher(lambda x: x[:, :2], shape=(3,))
     with pytest.raises(ValueError, match=r"`function` must return logits of"):
         wrong(tf.zeros((5, 3)))
+
+
+def test_numpy_teachers_give_logits():
+    """What is forgotten first: scikit-learn gives probabilities."""
+    forgot = kdtf.numpy_teacher(
+        lambda x: np.full((len(x), 4), 0.25), shape=(4,)
+    )
+    with pytest.raises(ValueError, match=r"`function` must give logits, not"):
+        forgot(nets.inputs())
+    distiller = kdtf.Distiller(nets.linear(), forgot, temperature=2.0)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"`function` must give logits, not"):
+        distiller.fit(nets.inputs(), verbose=0)
+
+
+def test_numpy_teacher_of_a_decision_function():
+    teacher = kdtf.numpy_teacher(lambda x: x[:, 0], shape=(1,))
+    np.testing.assert_array_equal(
+        teacher(tf.constant(nets.inputs())), nets.inputs()[:, :1]
+    )

@@ -82,10 +82,10 @@ class Fold:
         Returns:
           `[frames, states]` array of float16, which is what is stored.
         """
-        store, dataset, temperature = self.store(arm, seed)
+        store, dataset = self.store(arm, seed)
         path = self._store_directory(arm, seed)
         with seals.named(path, delete=path):
-            joined = store.join(dataset, temperature=temperature)
+            joined = store.join(dataset)
             parts = [y["teacher_logits"].numpy() for _, y in joined]
         return np.concatenate([part.astype(np.float16) for part in parts])
 
@@ -99,8 +99,7 @@ class Fold:
           seed: int.
 
         Returns:
-          `(kdtf.SoftTargets, tf.data.Dataset, temperature)`: the store, what it
-          is of, and the T that it is for, None for any.
+          `(kdtf.SoftTargets, tf.data.Dataset)`: the store, and what it is of.
         """
         if arm.taught_by == "ensemble":
             teacher, temperature = self.ensemble, arm.temperature
@@ -114,7 +113,7 @@ class Fold:
             store = kdtf.SoftTargets.write(
                 path, teacher, dataset, temperature=temperature
             )
-        return store, dataset, temperature
+        return store, dataset
 
     def _store_directory(self, arm, seed):
         """Where a fold keeps an arm's soft targets, a `pathlib.Path`."""

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -14,6 +15,17 @@ def test_temperature_must_be_positive_and_finite(temperature):
     z = random_logits(29)
     with pytest.raises(ValueError, match=r"`temperature`.*Received: temp"):
         losses.soft_loss(z, z, temperature=temperature)
+
+
+@pytest.mark.parametrize("value", ([4.0], None, "hot", True, np.ones(2)))
+def test_temperature_and_weights_are_one_number_each(value):
+    z = random_logits(29)
+    weights = {"temperature": 1.0, "soft_weight": 1.0, "hard_weight": 1.0}
+    for name in weights:
+        with pytest.raises(ValueError, match=rf"`{name}` must be one number"):
+            losses.distillation_loss(z, z, **{**weights, name: value})
+    for good in (np.float32(2), tf.constant(2.0), tf.Variable(2.0), 2):
+        losses.soft_loss(z, z, temperature=good)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def tempered(directory, temperature):
     """A data set with soft targets that hold for one temperature."""
     ensemble = kdtf.Ensemble([nets.linear(3), nets.linear(4)])
     store = stores.write(directory, ensemble, temperature=temperature)
-    joined = store.join(stores.dataset(None), temperature=temperature)
+    joined = store.join(stores.dataset(None))
     return joined.shuffle(8).batch(4)
 
 
@@ -85,7 +85,7 @@ def test_a_batch_of_another_temperature_is_refused(tmp_path, method):
 
 def test_top_k_of_another_temperature_is_refused(tmp_path):
     store = stores.write(tmp_path, temperature=2.0, top_k=2)
-    data = store.join(stores.dataset(), temperature=2.0)
+    data = store.join(stores.dataset())
     distiller = compiled(nets.linear(), temperature=3.0)
     with pytest.raises(ValueError, match=r"made at, 2:.*temperature=3"):
         distiller.fit(data, verbose=0)

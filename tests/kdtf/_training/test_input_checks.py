@@ -100,9 +100,10 @@ def test_without_checks_a_label_out_of_range_gives_nan():
     logs = distiller.evaluate(dataset.batch(4), return_dict=True, verbose=0)
     assert np.isnan(logs["loss"])
     stops = keras.callbacks.TerminateOnNaN()
-    history = distiller.fit(
-        dataset.batch(4), epochs=5, callbacks=[stops], verbose=0
-    )
+    with pytest.warns(UserWarning, match="check_inputs=True names the batch"):
+        history = distiller.fit(
+            dataset.batch(4), epochs=5, callbacks=[stops], verbose=0
+        )
     assert len(history.history["loss"]) == 1
 
 
@@ -211,6 +212,29 @@ def test_after_a_refusal_the_right_labels_train(student, jit_compile):
     before = nets.values(distiller.student)
     distiller.fit(x, y, verbose=0)
     assert not np.array_equal(before[0], nets.values(distiller.student)[0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "head", "warned"),
+    (
+        ([-1, 1], "sigmoid", True),
+        ([-1, 0, 1], "sigmoid", False),
+        ([0, 1], "sigmoid", False),
+        ([-1, 1], "softmax", False),  # of four classes
+    ),
+)
+def test_labels_of_minus_one_and_one(recwarn, labels, head, warned):
+    y = np.resize(labels, 12)
+    if head == "sigmoid":
+        y = np.repeat(y[:, None], nets.CLASSES, axis=1)
+    distiller = kdtf.Distiller(
+        nets.linear(), nets.linear(7), temperature=2.0, head=head
+    )
+    distiller.compile("sgd")
+    distiller.fit(nets.inputs(), y, verbose=0)
+    found = [w for w in recwarn if "-1 and 1" in str(w.message)]
+    assert bool(found) is warned
+    assert all(w.filename == __file__ for w in found)
 
 
 def test_validation_data_with_targets_and_weights_of_frames():

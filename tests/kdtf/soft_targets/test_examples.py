@@ -101,3 +101,11 @@ def test_how_many_are_handled_at_once(shape, dtype, expected):
         lambda: iter(()), output_signature=spec
     )
     assert examples.at_once(data, batched=True) == expected
+
+
+def test_an_augmentation_without_a_seed():
+    data = tf.data.Dataset.from_tensor_slices(tf.zeros((4, 2))).batch(2)
+    with pytest.raises(
+        ValueError, match=r"`augment` must be a function \(x, s"
+    ):
+        examples.view(data, 0, lambda x: x)

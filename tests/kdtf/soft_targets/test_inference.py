@@ -98,17 +98,17 @@ def nothing(x):
 @pytest.mark.parametrize(
     ("teacher", "fingerprint", "message"),
     (
-        (3, "a", "`teacher` must be a Keras model or another callable"),
+        (3, "a", "`teacher` must be a keras.Model, an Ensemble"),
         (nothing, None, r"`fingerprint` must be given.*nothing"),
         (keras.Sequential([keras.Input((5,)), keras.layers.Rescaling(2.0)]),
          None, "`fingerprint` must be given"),
         (nothing, "", "`fingerprint` must be a string"),
         (nothing, 3, "`fingerprint` must be a string"),
         (keras.Sequential([keras.layers.Dense(4)], name="fresh"), None,
-         "`teacher` must have the weights it was trained to.*'fresh'"),
-        (keras.layers.Dense(4, name="fresh"), "a", "'fresh', never built"),
+         "`teacher` must be built.*'fresh'"),
+        (keras.layers.Dense(4, name="fresh"), "a", "'fresh', which is not"),
         (kdtf.Ensemble([keras.Sequential([keras.layers.Dense(4)])]), None,
-         "`teacher` must have the weights"),
+         "`teacher` must be built"),
     ),
 )  # fmt: skip
 def test_teachers_that_cannot_be_told(tmp_path, teacher, fingerprint, message):
@@ -194,3 +194,10 @@ def test_what_a_teacher_raises_is_shown_as_it_is(tmp_path):
     with pytest.raises(ConnectionError, match=r"^no answer$"):
         stores.write(tmp_path, teacher, fingerprint="a")
     assert len(list(tmp_path.glob("*.tfrecord"))) == 2
+
+
+def test_data_that_are_not_batched(tmp_path):
+    teacher = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    single = tf.data.Dataset.from_tensor_slices(nets.inputs())
+    with pytest.raises(ValueError, match=r"`teacher` must take the batches of"):
+        kdtf.SoftTargets.write(tmp_path / "s", teacher, single, verbose=0)

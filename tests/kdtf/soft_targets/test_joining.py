@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
+from kdtf._math import heads
 from tests import nets, stores
 
 FAILURES = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
@@ -443,3 +444,17 @@ def test_elements_that_hold_none(tmp_path, batch):
         stores.relative_logits(nets.linear(3)),
         atol=1e-5,
     )
+
+
+def test_a_length_that_only_the_store_knows():
+    """All batches were 5 frames long, which the data set does not tell."""
+    theirs, ours = tf.TensorSpec((None, 5, 3)), tf.TensorSpec((None, None, 3))
+
+    @tf.function(input_signature=[theirs, ours])
+    def agreement(theirs, ours):
+        same = heads.of("softmax").agreement(theirs, ours)
+        assert same.shape.rank == 2
+        return same
+
+    ones = tf.ones((2, 5, 3))
+    assert agreement(ones, ones).numpy().all()

@@ -84,7 +84,9 @@ def test_damaged_soft_targets_are_named(tmp_path, trained, name):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(FlagsError, match=rf"delete {store} to make it anew"):
+    with pytest.raises(
+        FlagsError, match=rf"delete (it|{store}) .*Received: {store}"
+    ):
         fold.soft_targets(arm, 0)
     shutil.rmtree(store)
     np.testing.assert_array_equal(fold.soft_targets(arm, 0), whole)
