@@ -1,1 +1,1 @@
-"""The arithmetic: pure functions on tensors, which import nothing of kdtf."""
+"""The arithmetic: pure functions on tensors."""

@@ -145,7 +145,7 @@ def _warn_of_signs(labels, logits_shape, head):
         warnings.warn(
             "`labels` are -1 and 1, and never 0: -1 means that a label is not "
             "known. For no and yes give 0 and 1, as in (labels + 1) // 2.",
-            stacklevel=5,
+            stacklevel=2,
         )
 
 
