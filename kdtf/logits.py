@@ -126,8 +126,8 @@ def logits_from_probabilities(
       otherwise a numpy array.
 
     Raises:
-      ValueError: if `floor` is out of range, or numbers that are there to be
-        looked at are no probabilities.
+      ValueError: if `floor` is out of range, or the values are known and are
+        not probabilities.
 
     Example:
       >>> logits = kdtf.logits_from_probabilities([[0.5, 0.5, 0.0]])

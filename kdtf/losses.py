@@ -87,7 +87,7 @@ def hard_loss(
       sigmoid head the mean over all labels, to which unknown ones add 0.
 
     Raises:
-      ValueError: if the shapes do not fit each other, labels are no numbers,
+      ValueError: if the shapes do not fit each other, labels are not numeric,
         or a softmax is to be over one class.
 
     Example:

@@ -90,7 +90,7 @@ class LabelMetric(HeadMetric):
           sample_weight: None, `[batch]` or `[...]`.
 
         Raises:
-          ValueError: if the shapes do not fit, or labels are no numbers.
+          ValueError: if the shapes do not fit, or labels are not numeric.
         """
         labels, logits, weights = _distributions(
             labels, logits, sample_weight, self.head
@@ -103,7 +103,7 @@ class Agreement(TeacherMetric):
     """Share of entries on which student and teacher choose the same class.
 
     Top-1 agreement of Stanton et al. 2021, arXiv 2106.05945; with a sigmoid
-    head the share of labels of which both say the same.
+    head the share of labels on which both agree.
 
     Example:
       >>> metric = kdtf.metrics.Agreement()

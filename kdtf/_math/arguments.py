@@ -21,7 +21,7 @@ def check_temperature(temperature):
 
 
 def check_weights(soft_weight, hard_weight):
-    """Raises ValueError if numbers are no weights of a mean."""
+    """Raises ValueError if the weights are not valid."""
     weights = {"soft_weight": soft_weight, "hard_weight": hard_weight}
     for name, weight in weights.items():
         _check_number(name, weight)
@@ -65,7 +65,7 @@ def check_logits(logits, argument):
 
 
 def check_class_count(count, argument):
-    """Raises ValueError if a softmax over that many classes says nothing.
+    """Raises ValueError if there are fewer than two classes.
 
     Args:
       count: int, or None if it is not known.
@@ -116,7 +116,7 @@ def check_top_logits(student_logits, top_logits, classes, tail):
 
 
 def check_top_count(k, classes):
-    """Raises ValueError if k of so many classes are not some, and not all."""
+    """Raises ValueError if k is not between 1 and classes - 1."""
     if not isinstance(k, numbers.Integral) or not (
         k >= 1 and (classes is None or k < classes)
     ):

@@ -67,7 +67,7 @@ def fit_labels(labels, logits):
       whole number; or floating `[..., classes]`.
 
     Raises:
-      ValueError: if labels are no numbers, or their shape does not fit.
+      ValueError: if labels are not numeric, or their shape does not fit.
     """
     if labels is None:
         return None
@@ -99,7 +99,7 @@ def fit_binary_labels(labels, logits):
       None, or floating `[..., labels]`.
 
     Raises:
-      ValueError: if labels are no numbers, or their shape does not fit.
+      ValueError: if labels are not numeric, or their shape does not fit.
     """
     if labels is None:
         return None

@@ -215,7 +215,7 @@ class SigmoidHead:
         return tf.reduce_mean(each, axis=-1)
 
     def agreement(self, teacher_logits, logits):
-        """`[...]` float32: the share of labels that both say the same of."""
+        """`[...]` float32: the share of labels on which both agree."""
         same = tf.equal(self.choices(teacher_logits), self.choices(logits))
         return tf.reduce_mean(tf.cast(same, tf.float32), axis=-1)
 

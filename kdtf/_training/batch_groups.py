@@ -67,7 +67,7 @@ def is_grouped(iterator):
 
 
 def _with_validation_data(arguments):
-    """Splits validation data off as Keras does, which groups keep it from."""
+    """Splits validation data off here: Keras cannot split grouped batches."""
     split = arguments.pop("validation_split", 0.0)
     if split and arguments.get("validation_data") is None:
         names = ("x", "y", "sample_weight")

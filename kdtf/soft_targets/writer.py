@@ -222,5 +222,5 @@ def _take(lock, directory):
         os.close(lock)
         raise ValueError(
             "`directory` must not be written by another process. "
-            f"Received: {directory}, which is"
+            f"Received: {directory}, which another process holds"
         ) from None

@@ -74,7 +74,7 @@ def _lock(run_dir):
         os.close(lock)
         raise ValueError(
             "--run_dir must not be in use by another process: wait for it, or "
-            f"take another directory. Received: --run_dir={run_dir}, which is"
+            f"take another directory. Received: --run_dir={run_dir}, in use"
         ) from None
     _locks[place] = lock
 
