@@ -17,8 +17,8 @@ from trainers.core.errors import FlagsError
 
 _KEY = "sha256"
 _CHANGED = "its checksum is another one"
-# What Python, json, NumPy, h5py and TensorFlow raise for a damaged file.
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError, tf.errors.OpError)
+# What json, NumPy, h5py and TensorFlow raise for a damaged file.
+_UNREADABLE = (OSError, ValueError, KeyError, tf.errors.OpError)
 
 
 @contextlib.contextmanager

@@ -58,13 +58,23 @@ def read(data, directory, *, jitter=0, temperature=None):
       ValueError: if they are of another number of images or temperature.
       tf.errors.InvalidArgumentError: if they are of other images.
     """
-    joined = kdtf.SoftTargets(directory).join(
-        _dataset(data, jitter), temperature=temperature
-    )
+    joined = kdtf.SoftTargets(directory).join(_dataset(data, jitter))
+    _require_temperature(joined, temperature)
     # Ten numbers an image: few enough to keep in memory.
     logits = np.concatenate([y["teacher_logits"] for _, y in joined])
     places = len(batches.places(jitter))
     return logits.reshape(places, len(data.train_images), -1)
+
+
+def _require_temperature(joined, temperature):
+    """Raises ValueError if targets tell that they are for another one."""
+    key = "teacher_temperature="
+    told = [k for k in joined.element_spec[1] if k.startswith(key)]
+    if told and told != [f"{key}{temperature}"]:
+        raise ValueError(
+            "Soft targets must be those of the run's temperature, "
+            f"{temperature}. Received: {told[0]}"
+        )
 
 
 def _dataset(data, jitter):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kdtf
 from tests.trainers.mnist.test_nets import ARM, data
 from trainers.mnist import nets, transfer_set
 
@@ -50,3 +51,11 @@ def test_those_of_other_images_are_not_taken_for_them(tmp_path):
     others = dataclasses.replace(given, train_images=given.train_images[::-1])
     with pytest.raises(tf.errors.InvalidArgumentError, match="the one that"):
         transfer_set.read(others, tmp_path)
+
+
+def test_those_of_another_temperature_are_not_taken_for_them(tmp_path):
+    ensemble = kdtf.Ensemble([teacher(), nets.build_net(ARM, 16, 3, seed=1)])
+    transfer_set.write(ensemble, data(), tmp_path, temperature=2.0)
+    transfer_set.read(data(), tmp_path, temperature=2.0)
+    with pytest.raises(ValueError, match=r"temperature, 4\.0\. Rec.*=2\.0"):
+        transfer_set.read(data(), tmp_path, temperature=4.0)
