@@ -15,21 +15,18 @@ from kdtf.metrics import (
 )
 
 _METRICS = keras.metrics
-# Of Keras's metrics those that make nothing of logits: they compare numbers
-# with a threshold, with labels, or take logarithms.
+# Of Keras's metrics those that make nothing of logits: they compare them with a
+# threshold, or take logarithms.
 _ON_PROBABILITIES = (
     _METRICS.BinaryAccuracy,
     _METRICS.FalseNegatives,
     _METRICS.FalsePositives,
     _METRICS.KLDivergence,
-    _METRICS.MeanAbsoluteError,
-    _METRICS.MeanSquaredError,
     _METRICS.Poisson,
     _METRICS.Precision,
     _METRICS.PrecisionAtRecall,
     _METRICS.Recall,
     _METRICS.RecallAtPrecision,
-    _METRICS.RootMeanSquaredError,
     _METRICS.SensitivityAtSpecificity,
     _METRICS.SpecificityAtSensitivity,
     _METRICS.TrueNegatives,

@@ -12,7 +12,7 @@ import kdtf
 from benchmarks import fault_processes
 from benchmarks.fault_processes import NAMED, SAME, UNNAMED
 from kdtf import _atomic
-from trainers.core import results, run_directory
+from trainers.core import run_directory, seals
 
 
 def raised(function, *args):
@@ -83,7 +83,7 @@ def test_an_error_that_passes_through_is_not_named(tmp_path):
     state.write_text("{" + str(tmp_path))
     errors = [
         # Raised by the standard library, called by a trainer.
-        raised(results._load, None, tmp_path),
+        raised(seals.read_json, state),
         # Raised by the library's own line, but not on purpose.
         raised(stumble, tmp_path),
         raised(json.loads, str(tmp_path)),
