@@ -211,7 +211,7 @@ def test_fit(seed):
     """Arrays of all kinds train, or are refused, by kdtf or by Keras."""
     rng = np.random.default_rng(300 + seed)
     losses = 0
-    for _ in range(30):
+    for _ in range(15):
         head = str(rng.choice(["softmax", "sigmoid"]))
         student, teacher = nets.linear(0), nets.linear(7)
         distiller = kdtf.Distiller(student, teacher, temperature=2.0, head=head)
@@ -236,4 +236,4 @@ def test_fit(seed):
         else:
             assert np.isfinite(history.history["loss"]).all()
             losses += 1
-    assert losses > 2
+    assert losses > 1

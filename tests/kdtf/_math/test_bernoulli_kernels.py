@@ -8,6 +8,7 @@ from kdtf import losses
 from tests import reference
 from tests.running import (
     MODES,
+    SLOW_MODES,
     as_float64,
     assert_close,
     random_logits,
@@ -27,7 +28,7 @@ def hard_loss(z, labels):
     return losses.hard_loss(z, labels, head="sigmoid")
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", SLOW_MODES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("scale", SCALES)
 def test_soft_loss_and_gradient(mode, dtype, scale):
@@ -78,7 +79,7 @@ def test_agreement_gives_zero(mode):
     assert (value == 0).all() and (gradient == 0).all()
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", SLOW_MODES)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("scale", SCALES)
 def test_hard_loss_and_gradient(mode, dtype, scale):

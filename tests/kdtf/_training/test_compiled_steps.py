@@ -61,9 +61,15 @@ TEACHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", TEACHERS)
-@pytest.mark.parametrize("jit_compile", ("auto", True))
-@pytest.mark.parametrize("steps", (1, 3))
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("kind", ("python", slow("table"), slow("lambda")))
+@pytest.mark.parametrize(
+    ("jit_compile", "steps"),
+    (("auto", 1), slow("auto", 3), slow(True, 1), slow(True, 3)),
+)
 def test_teachers_that_xla_cannot_compile(kind, jit_compile, steps):
     teacher = TEACHERS[kind]()
     x, y = nets.inputs(), nets.labels()
