@@ -1,6 +1,7 @@
 """A teacher from the store's point of view: what names it, what it says."""
 
 import contextlib
+import functools
 import hashlib
 import warnings
 
@@ -113,12 +114,11 @@ def function(teacher, fields, classes, *, temperature, top_k, head):
     """
     temperature = 1.0 if temperature is None else temperature
     targets = _targets(fields, temperature, top_k, heads.of(head))
-    in_graph = tf.function(autograph=False, reduce_retracing=True)
     if isinstance(teacher, keras.Layer):
         logits_of = teachers.logits_function(teacher)
-        run = in_graph(lambda x: targets(x, logits_of(x, temperature)[1]))
+        run = _in_graph(lambda x: targets(x, logits_of(x, temperature)[1]))
     else:
-        finish = in_graph(targets)
+        finish = _in_graph(targets)
         rank = len(fields["logits"][1]) + 1
 
         def run(x):
@@ -137,6 +137,14 @@ def function(teacher, fields, classes, *, temperature, top_k, head):
         return arrays
 
     return infer
+
+
+def _in_graph(function):
+    # As a partial, which has no code of its own: TensorFlow counts traces by it,
+    # and warns at the fifth store that a process writes.
+    return tf.function(
+        functools.partial(function), autograph=False, reduce_retracing=True
+    )
 
 
 def _targets(fields, temperature, top_k, head):
