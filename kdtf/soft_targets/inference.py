@@ -140,8 +140,8 @@ def function(teacher, fields, classes, *, temperature, top_k, head):
 
 
 def _in_graph(function):
-    # As a partial, which has no code of its own: TensorFlow counts traces by it,
-    # and warns at the fifth store that a process writes.
+    # As a partial, which has no code of its own: TensorFlow counts traces by
+    # it, and warns at the fifth store that a process writes.
     return tf.function(
         functools.partial(function), autograph=False, reduce_retracing=True
     )
