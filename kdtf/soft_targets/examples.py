@@ -157,7 +157,8 @@ def at_once(dataset, *, batched):
     """
     bytes_an_example = 1
     for spec in tf.nest.flatten(dataset.element_spec):
-        if isinstance(spec, tf.NoneTensorSpec):
+        # Of None; TensorFlow 2.20 has no public name for it.
+        if type(spec).__name__ == "NoneTensorSpec":
             continue
         shape = getattr(spec, "shape", tf.TensorShape(None))
         shape = shape[1:] if batched else shape

@@ -74,7 +74,7 @@ def test_one_step_is_that_of_the_definition(labels, mode):
         ("hard_loss", (each * known).sum() / known.sum()),
         ("agreement", np.average(agree, weights=weight)),
     ):
-        assert history[name][0] == pytest.approx(value, rel=1e-4), name
+        assert history[name][0] == pytest.approx(float(value), rel=1e-4), name
 
 
 @pytest.mark.parametrize("labels", (1, 5))
@@ -99,27 +99,27 @@ def test_metrics(labels):
     q, known = reference.sigmoid(z), y >= 0
     whole = known.all(-1)
     right = (q > 0.5) == y
-    assert logs["accuracy"] == pytest.approx(right[whole].mean())
+    assert float(logs["accuracy"]) == pytest.approx(right[whole].mean())
     auc = sklearn_metrics.roc_auc_score(y[whole].ravel(), q[whole].ravel())
-    assert logs["auc"] == pytest.approx(auc, abs=5e-3)
+    assert float(logs["auc"]) == pytest.approx(auc, abs=5e-3)
     nll = sklearn_metrics.log_loss(y[known], q[known])
-    assert logs["nll"] == pytest.approx(nll, rel=1e-5)
+    assert float(logs["nll"]) == pytest.approx(nll, rel=1e-5)
     brier = sklearn_metrics.brier_score_loss(y[known], q[known])
-    assert logs["brier"] == pytest.approx(brier, rel=1e-5)
+    assert float(logs["brier"]) == pytest.approx(brier, rel=1e-5)
     sure = np.maximum(q, 1 - q)[known]
     bins = np.minimum((sure * 15).astype(int), 14)
     gaps = right[known] - sure
     ece = sum(abs(gaps[bins == b].sum()) for b in range(15)) / known.sum()
-    assert logs["ece"] == pytest.approx(ece, rel=1e-4)
+    assert float(logs["ece"]) == pytest.approx(ece, rel=1e-4)
     v = np.asarray(net(labels, 7)(x), np.float64)
     kl = reference.binary_soft_loss(z, v, 1.0).mean()
-    assert logs["fidelity_kl"] == pytest.approx(kl, rel=1e-5)
+    assert float(logs["fidelity_kl"]) == pytest.approx(kl, rel=1e-5)
     by_mass = kdtf.metrics.equal_mass_calibration_error(
         y, z, num_bins=5, head="sigmoid"
     )
     parts = np.array_split(gaps[np.argsort(sure, kind="stable")], 5)
     expected = sum(abs(part.sum()) for part in parts) / known.sum()
-    assert by_mass == pytest.approx(expected, rel=1e-6)
+    assert by_mass == pytest.approx(float(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_given_logits_and_time_frames():
     z = np.asarray(frames(x), np.float64)
     soft = reference.binary_soft_loss(z, v, 2.0).mean(-1)
     expected = np.average(soft, weights=weight)
-    assert logs["soft_loss"] == pytest.approx(expected, rel=1e-5)
+    assert float(logs["soft_loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_an_ensemble_is_the_mean_of_tempered_probabilities():
@@ -228,7 +228,7 @@ def test_an_ensemble_is_the_mean_of_tempered_probabilities():
     logs = distiller.evaluate(x, verbose=0, return_dict=True)
     z = np.asarray(distiller.student(x), np.float64)
     expected = reference.binary_soft_loss(z, u.numpy(), 3.0).mean()
-    assert logs["soft_loss"] == pytest.approx(expected, rel=1e-4)
+    assert float(logs["soft_loss"]) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_the_head_is_saved(tmp_path):
@@ -271,4 +271,4 @@ def test_mixed_precision():
         nets.inputs(CASES), truth(3), verbose=0, return_dict=True
     )
     assert tf.as_dtype(distiller.student.compute_dtype) == tf.bfloat16
-    assert logs["loss"] == pytest.approx(expected["loss"], rel=0.05)
+    assert float(logs["loss"]) == pytest.approx(expected["loss"], rel=0.05)

@@ -136,7 +136,7 @@ def test_a_teacher_of_another_dtype_and_a_saved_one(tmp_path):
         distiller = distiller_of(teacher)
         distiller.compile("sgd", jit_compile=True)
         logs = distiller.evaluate(nets.inputs(), verbose=0, return_dict=True)
-        losses.append(logs["loss"])
+        losses.append(float(logs["loss"]))
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)
 
 
