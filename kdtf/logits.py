@@ -206,21 +206,8 @@ def numpy_teacher(
         leaves = tf.nest.flatten(x)
 
         def run(*arrays: np.ndarray) -> np.ndarray:
-            given = tf.nest.pack_sequence_as(x, arrays)
-            logits = np.asarray(function(given), np.float32)
-            if (
-                tuple(shape) == (1,) and logits.ndim == 1
-            ):  # of a decision function
-                logits = logits[:, None]
-            expected = tf.TensorShape([len(arrays[0]), *shape])
-            if not expected.is_compatible_with(logits.shape):
-                raise ValueError(
-                    "`function` must return logits of shape "
-                    f"{expected}. Received: an array of shape {logits.shape}"
-                )
-            if classes > 1:
-                check_no_probabilities(logits, "function", "softmax")
-            return logits
+            logits = function(tf.nest.pack_sequence_as(x, arrays))
+            return _checked_logits(logits, (len(arrays[0]), *shape))
 
         if all(hasattr(leaf, "numpy") for leaf in leaves):
             return tf.constant(run(*(leaf.numpy() for leaf in leaves)))
@@ -228,3 +215,21 @@ def numpy_teacher(
         return tf.ensure_shape(logits, [leaves[0].shape[0], *shape])
 
     return teacher
+
+
+def _checked_logits(
+    logits: npt.ArrayLike, shape: tuple[int | None, ...]
+) -> np.ndarray:
+    """float32 logits of that shape; of one label `[batch]` will do."""
+    found = np.asarray(logits, np.float32)
+    if shape[1:] == (1,) and found.ndim == 1:  # of a decision function
+        found = found[:, None]
+    expected = tf.TensorShape(shape)
+    if not expected.is_compatible_with(found.shape):
+        raise ValueError(
+            f"`function` must return logits of shape {expected}. "
+            f"Received: an array of shape {found.shape}"
+        )
+    if found.shape[-1] > 1:
+        check_no_probabilities(found, "function", "softmax")
+    return found

@@ -64,7 +64,7 @@ class FitLoops(keras.Model):
         given = named.arguments
         validation_data = given.get("validation_data")
         if isinstance(validation_data, (tuple, list)):
-            given["validation_data"] = self._checked(*validation_data)
+            given["validation_data"] = self._checked(validation_data)
         if isinstance(x, tf.data.Dataset):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
@@ -196,12 +196,11 @@ class FitLoops(keras.Model):
         elif y is not None:
             self._unchecked.append(y)
 
-    def _checked(self, x, y=None, sample_weight=None):
-        """Validation data as Keras needs them."""
+    def _checked(self, validation_data):
+        """Validation data as Keras needs them, their arrays checked."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
         self._check_arrays(y)
-        if sample_weight is None:
-            return (x, y)
-        return x, y, targets.weights_beside(y, sample_weight)
+        return x, y, targets.weights_beside(y, weight)
 
     @contextlib.contextmanager
     def _around_a_run(self, y):

@@ -141,7 +141,8 @@ def _check_labels(labels, logits_shape, head, where=""):
 def _warn_of_signs(labels, logits_shape, head):
     """Warns of labels -1 and 1, which some tools use for no and yes."""
     of_two = head.name == "sigmoid" or logits_shape[-1] == 2
-    if of_two and set(np.unique(labels)) == {-1, 1}:
+    both = of_two and labels.min() == -1 and labels.max() == 1
+    if both and (np.abs(labels) == 1).all():
         warnings.warn(
             "`labels` are -1 and 1, and never 0: -1 means that a label is not "
             "known. For no and yes give 0 and 1, as in (labels + 1) // 2.",

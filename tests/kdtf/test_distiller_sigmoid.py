@@ -186,6 +186,17 @@ def test_metrics_that_look_at_ranks_alone():
             keras.metrics.F1Score(),
         ],
     )
+    y = np.eye(3)[np.arange(CASES) % 3]
+    x = nets.inputs(CASES)
+    distiller = distiller_of(3, head="softmax")
+    distiller.compile(
+        "sgd",
+        metrics=[keras.metrics.Precision(top_k=1, name="first"), "accuracy"],
+    )
+    logs = distiller.evaluate(x, y, verbose=0, return_dict=True)
+    right = np.argmax(distiller.student(x), -1) == np.arange(CASES) % 3
+    # The one class that is chosen: precision is accuracy.
+    assert float(logs["first"]) == pytest.approx(right.mean(), rel=1e-6)
 
 
 def test_given_logits_and_time_frames():
