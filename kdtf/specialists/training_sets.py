@@ -62,7 +62,8 @@ def training_set(
 
     Returns:
       An endless `tf.data.Dataset` of `(x, labels)`, `[batch_size, ...]` in x's
-      structure and dtypes, and `[batch_size]` int64.
+      structure and dtypes, and `[batch_size]` int64. It begins anew whenever it
+      is iterated: for `fit` with epochs give `steps_per_epoch`.
 
     Raises:
       ValueError: if `data` is not such a pair, `classes` are not increasing
@@ -257,14 +258,17 @@ def _tuples(x: Any) -> Any:
 
 
 def _checked_array(array: Any) -> Any:
-    """An array as it is, but for those that NumPy shares the memory of."""
+    """An array as it is; as NumPy's if that takes no copy."""
     if tf.is_tensor(array) or isinstance(array, np.ndarray):
         array = np.asarray(array)
     parts = ("shape", "dtype", "__getitem__")
-    if not all(hasattr(array, part) for part in parts) or not array.shape:
+    is_array = all(hasattr(array, part) for part in parts)
+    # tf.data crashes where it takes arrays without elements apart.
+    if not is_array or not array.shape or 0 in array.shape[1:]:
         raise ValueError(
             "x of `data` must be an array [cases, ...], or several in a tuple "
-            f"or dict. Received: {array!r}"
+            "or dict, and no other axis empty. "
+            f"Received: {_kind(array)}"
         )
     try:
         tf.as_dtype(array.dtype)
@@ -273,7 +277,20 @@ def _checked_array(array: Any) -> Any:
             "x of `data` must be of a dtype that TensorFlow has. "
             f"Received: {array.dtype}"
         ) from error
+    if isinstance(array, np.ndarray) and array.dtype.hasobject:
+        for value in array.flat:
+            if not isinstance(value, str | bytes):
+                raise ValueError(
+                    "x of `data` must be strings where it is of objects. "
+                    f"Received: {value!r}"
+                )
     return array
+
+
+def _kind(array: Any) -> str:
+    shape = getattr(array, "shape", None)
+    name = type(array).__name__
+    return repr(array) if shape is None else f"{name} of shape {shape}"
 
 
 def _checked_classes(
@@ -329,21 +346,29 @@ def _require_integer(name: str, value: Any, least: int) -> None:
 
 
 def _batches_at_once(arrays: list[Any], batch_size: int) -> int:
+    """How many batches to make at a time; one where no size is known."""
+    dtypes = [np.dtype(array.dtype) for array in arrays]
+    if any(dtype.hasobject for dtype in dtypes):
+        return 1
     case = sum(
-        math.prod(array.shape[1:]) * np.dtype(array.dtype).itemsize
-        for array in arrays
+        math.prod(array.shape[1:]) * dtype.itemsize
+        for array, dtype in zip(arrays, dtypes, strict=True)
     )
     fitting = _BYTES_AT_ONCE // max(1, case * batch_size)
     return min(max(1, fitting), _MOST_AT_ONCE)
 
 
-def _taken(array: Any, rows_: np.ndarray) -> np.ndarray:
-    """The rows of an array."""
+def _taken(array: Any, drawn: np.ndarray) -> np.ndarray:
+    """Rows of an array, as TensorFlow reads them: in the native byte order."""
     if isinstance(array, np.ndarray):
-        return array[rows_]
-    # Others, such as h5py's, want them increasing, each once.
-    distinct, place = np.unique(rows_, return_inverse=True)
-    return np.asarray(array[distinct])[place]
+        part = array[drawn]
+    else:
+        # Others, such as h5py's, want them increasing, each once.
+        distinct, place = np.unique(drawn, return_inverse=True)
+        part = np.asarray(array[distinct])[place]
+    if part.dtype.kind in "SUTO":
+        return part.astype(object)
+    return part.astype(part.dtype.newbyteorder("="), copy=False)
 
 
 def _in_graph(

@@ -143,6 +143,26 @@ def test_x_may_be_any_arrays_in_a_structure(tmp_path):
     assert found["list"][1].dtype == np.float16
 
 
+@pytest.mark.parametrize(
+    "x, read",
+    [
+        (np.arange(4, dtype=">i4"), [0, 1, 2, 3]),
+        (np.arange(4, dtype=">f8")[::-1], [3, 2, 1, 0]),
+        (np.array(["a", "\xe9", "", "b"]), [b"a", b"\xc3\xa9", b"", b"b"]),
+        (
+            np.array(["\xe9", b"", "c", b"d"], object),
+            [b"\xc3\xa9", b"", b"c", b"d"],
+        ),
+    ],
+)
+def test_reads_any_byte_order_and_text(x, read):
+    y = np.array([0, 1, 0, 1], ">u2")
+    batches = training_set((x, y), [1], batch_size=4, seed=0)
+    found, labels = next(batches.as_numpy_iterator())
+    expected = sorted(zip(read, [1, 0, 1, 0], strict=True))
+    assert sorted(zip(found.tolist(), labels.tolist(), strict=True)) == expected
+
+
 def test_data_are_not_copied():
     """A specialist of a data set that fills memory needs no second one."""
     x, y = cases()
@@ -165,6 +185,8 @@ BAD_DATA = [
     ((np.float32(1), [0, 1]), "x of `data` must be an array"),
     ((np.zeros(2, "M8[s]"), [0, 1]), "x of `data` must be of a dtype"),
     ((np.zeros(2, "i4,f4"), [0, 1]), "x of `data` must be of a dtype"),
+    ((np.zeros((2, 0)), [0, 1]), "x of `data` must be an array.*empty"),
+    ((np.array(["a", 1], object), [0, 1]), "x of `data` must be strings.*: 1"),
 ]
 
 
