@@ -225,9 +225,9 @@ def test_refuses_classes_without_a_case():
     "name, values",
     [
         ("share", (0, 1, 0.0, 1.0, -0.1, math.nan, "half", None, True)),
-        ("batch_size", (0, -1, 2.0, None, True)),
-        ("seed", (-1, 0.5, None, True)),
-        ("first_step", (-1, 1.5, None)),
+        ("batch_size", (0, -1, 2.0, None, True, 2**31)),
+        ("seed", (-1, 0.5, None, True, 2**63)),
+        ("first_step", (-1, 1.5, None, 2**31)),
     ],
 )
 def test_refuses_other_arguments(name, values):
