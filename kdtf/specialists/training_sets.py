@@ -84,7 +84,7 @@ def training_set(
     _require_integer("batch_size", batch_size, 1)
     _require_integer("seed", seed, 0, 2**63)
     _require_integer("first_step", first_step, 0)
-    rows_at = rows.Rows(own_rows, len(labels), share, seed)
+    rows_at = rows.Rows(own_rows, len(labels), float(share), int(seed))
     arrays = tf.nest.flatten(x)
     together = _batches_at_once(arrays, batch_size)
 
@@ -386,7 +386,9 @@ def _in_graph(
 
     @tf.autograph.experimental.do_not_convert
     def several(step: Tensor) -> tuple[Any, Tensor]:
-        parts = tf.numpy_function(draw, [step], dtypes, stateful=False)
+        # Stateful, as tf.data takes it, it runs once at a time: the order of a
+        # pass, which may be long, is drawn once.
+        parts = tf.numpy_function(draw, [step], dtypes)
         *drawn, y = [
             tf.reshape(part, (together, batch_size, *shape))
             for part, shape in zip(parts, shapes, strict=True)
