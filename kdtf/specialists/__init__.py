@@ -1,0 +1,1 @@
+"""Specialists for confusable classes, beside a generalist (section 5)."""
