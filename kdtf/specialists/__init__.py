@@ -19,3 +19,4 @@ __all__ = [
     "training_set",
     "write_examples",
 ]
+"""Specialists for confusable classes, beside a generalist (section 5)."""
