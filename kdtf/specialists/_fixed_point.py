@@ -25,22 +25,22 @@ _LEAST = -200.0
 
 
 def solve(masses: Masses, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """Finds log q of the classes of the sets, given that there are no others.
+    """Finds log q of the groups of the sets, given that there are no others.
 
     Args:
       masses: `Masses`; its `lump` is not used.
       wanted: `[batch]` bool, the cases to solve.
 
     Returns:
-      `[batch, A, S]` float64, of no meaning at padding and where not `wanted`,
+      `[batch, A, G]` float64, of no meaning at padding and where not `wanted`,
       and the int32 number of steps.
     """
 
-    def unfinished(step, log_q, done):
+    def unfinished(step: Tensor, log_q: Tensor, done: Tensor) -> Tensor:
         del log_q
         return (step < MOST_STEPS) & ~tf.reduce_all(done)
 
-    def body(step, log_q, done):
+    def body(step: Tensor, log_q: Tensor, done: Tensor) -> tuple[Tensor, ...]:
         new, change = _extrapolated(masses, log_q)
         kept = tf.where(done[:, None, None], log_q, new)
         return step + 1, kept, done | (change < _TOLERANCE)
@@ -71,14 +71,14 @@ def _extrapolated(masses: Masses, log_q: Tensor) -> tuple[Tensor, Tensor]:
 def _em_step(masses: Masses, log_q: Tensor) -> Tensor:
     q = tf.exp(log_q)
     shares = masses.dustbins / _outside_mass(masses, q)
-    added = tf.einsum("bmns,bm->bns", masses.outside, shares)
+    added = tf.linalg.matvec(masses.outside, shares[:, None])
     count = tf.math.count_nonzero(masses.dustbins, axis=-1, dtype=q.dtype)
     return tf.math.log((masses.base + q * added) / (1.0 + count)[:, None, None])
 
 
 def _outside_mass(masses: Masses, q: Tensor) -> Tensor:
     """Q_m, `[batch, A]`; for padding the mass of all classes."""
-    return tf.einsum("bmns,bns->bm", masses.outside, masses.first * q)
+    return tf.einsum("bngm,bng->bm", masses.outside, masses.first * q)
 
 
 def _likelihood(masses: Masses, log_q: Tensor) -> Tensor:
@@ -90,6 +90,6 @@ def _likelihood(masses: Masses, log_q: Tensor) -> Tensor:
 
 
 def _norm(masses: Masses, values: Tensor) -> Tensor:
-    """`[batch, 1, 1]` of `[batch, A, S]`, each class once."""
+    """`[batch, 1, 1]` of `[batch, A, G]`, each group once."""
     squares = masses.first * tf.square(values)
     return tf.sqrt(tf.reduce_sum(squares, axis=(1, 2), keepdims=True))

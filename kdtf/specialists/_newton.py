@@ -48,67 +48,73 @@ _TOLERANCE = 1e-7
 
 
 class Masses(NamedTuple):
-    """What the unknowns depend on; float64, A specialists of S classes.
+    """What the unknowns depend on, in float64.
+
+    Classes that are in the same sets have the same denominator, so that their
+    masses are added: of each active set come the masses of its G groups.
 
     Attributes:
-      base: `[batch, A, S]`, base_i of each class of each active set; 0 for
-        padding.
-      first: `[batch, A, S]`, 1 where a class appears first in its case, 0 where
-        again or for padding.
-      outside: `[batch, A, A, S]`, element [m, n, s] 1 where class s of set n is
-        not in set m, else 0; 1 for padding.
+      base: `[batch, A, G]`, sum of base_i over a group of a set; 0 for padding.
+      first: `[batch, A, G]`, 1 where a group appears first in its case, else 0.
+      inside: `[batch, A, A, G]` bool, element [m, n, g]: whether group g of set
+        n is in set m; False for padding.
+      outside: `[batch, A, G, A]`, element [n, g, m] 0 where group g of set n is
+        in set m, else 1. The same as `inside`, in the order in which sums over
+        g are quick.
       lump: `[batch]`, mass b > 0 outside of all active sets.
       dustbins: `[batch, A]`, d_m > 0; 0 for padding.
     """
 
     base: Tensor
     first: Tensor
+    inside: Tensor
     outside: Tensor
     lump: Tensor
     dustbins: Tensor
 
 
 def solve(masses: Masses) -> tuple[Tensor, Tensor]:
-    """Finds u = t / t_0.
+    """Finds the denominators, in units of that of the lump.
 
     Args:
       masses: `Masses`.
 
     Returns:
-      `[batch, A]` float64 u, 0 for padding, and the int32 number of steps.
+      `[batch, A, G]` float64 1 + s_i, and the int32 number of steps.
     """
 
-    def unfinished(step, u, done):
+    def unfinished(step: Tensor, u: Tensor, done: Tensor) -> Tensor:
         del u
         return (step < MOST_STEPS) & ~tf.reduce_all(done)
 
-    def body(step, u, done):
-        ratio = tf.where(done[:, None], 1.0, _newton_ratio(masses, u))
+    def body(step: Tensor, u: Tensor, done: Tensor) -> tuple[Tensor, ...]:
+        ratio = tf.where(~done[:, None], _newton_ratio(masses, u), 1.0)
         near = tf.reduce_all(tf.abs(ratio - 1.0) < _TOLERANCE, axis=-1)
         return step + 1, u * ratio, done | near
 
     u = masses.dustbins / masses.lump[:, None]
     done = tf.reduce_all(u == 0.0, axis=-1)
     steps, u, _ = tf.while_loop(unfinished, body, (0, u, done))
-    return u, steps
+    return _denominators(masses, u), steps
 
 
-def denominators(masses: Masses, u: Tensor) -> Tensor:
-    """1 + s_i of each class of each set, `[batch, A, S]`."""
-    return 1.0 + tf.einsum("bmns,bm->bns", 1.0 - masses.outside, u)
+def _denominators(masses: Masses, u: Tensor) -> Tensor:
+    terms = tf.where(masses.inside, u[:, :, None, None], 0.0)
+    return 1.0 + tf.reduce_sum(terms, axis=1)
 
 
 def _newton_ratio(masses: Masses, u: Tensor) -> Tensor:
     """x `[batch, A]`, the ratio of the next u to this one; 1 for padding."""
-    base, first, outside, lump, dustbins = masses
-    denominator = denominators(masses, u)
-    q = base / denominator
+    denominator = _denominators(masses, u)
+    q = masses.base / denominator
     slope = q / denominator
-    f = lump[:, None] + tf.einsum("bmns,bns->bm", outside, first * q)
-    f_slope = lump[:, None] + tf.einsum("bmns,bns->bm", outside, first * slope)
-    present = dustbins > 0.0
-    rho = dustbins / (f * tf.where(present, u, 1.0))
-    shares = tf.einsum("bmns,bns->bmn", outside, slope) * u[:, None]
+    weights = tf.stack([slope, masses.first * slope, masses.first * q], axis=2)
+    sums = weights @ masses.outside  # [batch, n, 3, m]
+    f_slope, f = tf.unstack(tf.reduce_sum(sums[:, :, 1:], axis=1), axis=1)
+    f_slope, f = masses.lump[:, None] + f_slope, masses.lump[:, None] + f
+    present = masses.dustbins > 0.0
+    rho = masses.dustbins / (f * tf.where(present, u, 1.0))
+    shares = tf.transpose(sums[:, :, 0], (0, 2, 1)) * u[:, None]
     right = rho * f_slope / f
     # rho <= 1 but for rounding.
     row_sums = tf.maximum(1.0 - rho, 0.0) + right
@@ -128,21 +134,36 @@ def _solve_m_matrix(minus: Tensor, row_sums: Tensor, right: Tensor) -> Tensor:
     Returns:
       `[batch, A]`, every element to full relative precision.
     """
-    count = row_sums.shape[-1]
-    pivots, rows = [], []
-    for k in reversed(range(count)):
-        row = minus[:, k, :k]
+    count = tf.shape(right)[-1]
+    below = tf.linalg.band_part(tf.ones((count, count), minus.dtype), -1, 0)
+    below -= tf.eye(count, dtype=minus.dtype)
+
+    def eliminate(
+        i: Tensor, minus: Tensor, row_sums: Tensor, right: Tensor
+    ) -> tuple[Tensor, ...]:
+        k = count - 1 - i
+        row = minus[:, k] * below[k]
         pivot = row_sums[:, k] + tf.reduce_sum(row, axis=-1)
-        pivots.append(pivot)
-        rows.append((row, right[:, k]))
-        factor = minus[:, :k, k] / pivot[:, None]
-        row_sums = row_sums[:, :k] + factor * row_sums[:, k, None]
-        right = right[:, :k] + factor * right[:, k, None]
-        minus = minus[:, :k, :k] + factor[..., None] * row[:, None]
-    x = tf.zeros_like(right)
-    for pivot, (row, value) in zip(
-        reversed(pivots), reversed(rows), strict=True
-    ):
-        new = (value + tf.reduce_sum(row * x, axis=-1)) / pivot
-        x = tf.concat([x, new[:, None]], axis=-1)
+        factor = minus[:, :, k] * below[k] / pivot[:, None]
+        return (
+            i + 1,
+            minus + factor[..., None] * row[:, None],
+            row_sums + factor * row_sums[:, k, None],
+            right + factor * right[:, k, None],
+        )
+
+    _, minus, row_sums, right = tf.while_loop(
+        lambda i, *_: i < count - 1, eliminate, (0, minus, row_sums, right)
+    )
+    minus *= below
+    pivots = row_sums + tf.reduce_sum(minus, axis=-1)
+
+    def substitute(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        value = right[:, k] + tf.reduce_sum(minus[:, k] * x, axis=-1)
+        here = tf.one_hot(k, count, dtype=x.dtype)
+        return k + 1, x + here * (value / pivots[:, k])[:, None]
+
+    _, x = tf.while_loop(
+        lambda k, _: k < count, substitute, (0, tf.zeros_like(right))
+    )
     return x

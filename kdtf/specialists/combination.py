@@ -8,7 +8,6 @@ dustbin (Hinton, Vinyals and Dean 2015, section 5.3).
 import math
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from kdtf._math import softmax
@@ -19,6 +18,7 @@ from kdtf.specialists.sets import ClassSets
 # Masses below this count as this where they decide how mass is shared: u and
 # its square are then far inside of float64's range.
 _LEAST_MASS = 1e-80
+_LEAST_TERM = 1e-30
 
 
 def combine(
@@ -53,7 +53,10 @@ def combine(
     Example:
       >>> sets = kdtf.specialists.ClassSets([[0, 1]], 3)
       >>> log_q = kdtf.specialists.combine(
-      ...     np.log([[0.5, 0.3, 0.2]]), np.log([[[0.2, 0.7, 0.1]]]), [[0]], sets
+      ...     np.log([[0.5, 0.3, 0.2]]),
+      ...     np.log([[[0.2, 0.7, 0.1]]]),
+      ...     active=[[0]],
+      ...     sets=sets,
       ... )
       >>> np.exp(log_q).round(3)  # in the set (p_g + p_m) / 2
       array([[0.35, 0.5 , 0.15]])
@@ -65,8 +68,8 @@ def combine(
     active = tf.cast(active, tf.int32)
     _check_shapes(logits, specialist_logits, active, sets)
     alone = tf.nn.log_softmax(logits)
-    slots = _slots(alone, specialist_logits, active, sets)
-    rest = _rest(logits, alone, slots)
+    slots, is_rest = _slots(alone, specialist_logits, active, sets)
+    rest = _rest(logits, alone, is_rest)
     log_q, log_rest = _solved(slots, rest, sets.can_cover_all())
     log_rest = tf.cast(log_rest, logits.dtype)
     combined = tf.tensor_scatter_nd_max(
@@ -84,18 +87,17 @@ class _Slots(NamedTuple):
     Attributes:
       indices: `[batch, A, S, 2]` int32, row and class; class 0 for padding.
       is_member: `[batch, A, S]` bool, False for padding.
-      first: `[batch, A, S]` bool, whether a class has not appeared before.
-      outside: `[batch, A, A, S]` bool, whether class s of set n is not in m.
-      log_base: `[batch, A, S]` float64, log of base_i; minus infinity for
-        padding.
+      log_base: `[batch, A, S]` float64, log of base_i.
+      group_of: `[batch, A, S]` int32, which of its set's G groups has it.
+      inside: `[batch, A, A, G]` bool, whether group g of set n is in set m.
       log_dustbins: `[batch, A]` float64; minus infinity for padding.
     """
 
     indices: Tensor
     is_member: Tensor
-    first: Tensor
-    outside: Tensor
     log_base: Tensor
+    group_of: Tensor
+    inside: Tensor
     log_dustbins: Tensor
 
 
@@ -114,42 +116,36 @@ class _Rest(NamedTuple):
 
 def _slots(
     alone: Tensor, specialist_logits: Tensor, active: Tensor, sets: ClassSets
-) -> _Slots:
-    shape = (-1, sets.most_active, sets.largest)
+) -> tuple[_Slots, Tensor]:
+    """The slots, and `[batch, classes]` bool: which classes are in none."""
     rows = tf.where(active < 0, len(sets.sets), active)
     classes = tf.gather(tf.constant(sets.members), rows)
     is_member = tf.gather(tf.constant(sets.is_member), rows)
-    flat = tf.reshape(classes, (-1, 1, shape[1] * shape[2]))
-    # Where each class is in each active set, [batch, A, A * S]; S for nowhere.
-    places = tf.gather(
-        tf.reshape(tf.constant(sets.places), (-1,)),
-        rows[..., None] * sets.num_classes + flat,
-    )
-    is_known = tf.reshape(is_member, tf.shape(flat))
-    places = tf.where(is_known, places, sets.largest)
-    outside = tf.reshape(places == sets.largest, (-1, shape[1], *shape[1:]))
-    own, log_dustbins = _log_probabilities(
+    batch = tf.range(tf.shape(active)[0])[:, None, None]
+    indices = tf.stack([batch + tf.zeros_like(classes), classes], axis=-1)
+    log_p, log_dustbins = _log_probabilities(
         specialist_logits, is_member, active >= 0
     )
-    log_p = tf.gather(own, places, batch_dims=2)
-    log_p_g = tf.gather(alone, flat[:, 0], batch_dims=1)
-    peak, log_sum = _log_sum(tf.concat([log_p_g[:, None], log_p], 1), 1)
-    log_base = tf.where(is_known, peak + log_sum, -math.inf)
-    batch = tf.range(tf.shape(active)[0])[:, None, None]
-    return _Slots(
-        indices=tf.stack([batch + tf.zeros_like(classes), classes], axis=-1),
+    log_base, is_rest = _log_base(alone, log_p, indices, is_member)
+    groups = tf.gather(tf.constant(sets.groups), rows)
+    has = tf.reshape(tf.constant(sets.group_sets), (-1,))
+    width = sets.group_sets.shape[1]
+    inside = tf.gather(has, groups[:, None] * width + rows[..., None, None])
+    slots = _Slots(
+        indices=indices,
         is_member=is_member,
-        first=is_member & _appear_first(outside),
-        outside=outside,
-        log_base=tf.cast(tf.reshape(log_base, shape), tf.float64),
+        log_base=tf.cast(log_base, tf.float64),
+        group_of=tf.gather(tf.constant(sets.group_of), rows),
+        inside=inside,
         log_dustbins=tf.cast(log_dustbins, tf.float64),
     )
+    return slots, is_rest
 
 
 def _log_probabilities(
     logits: Tensor, is_member: Tensor, is_active: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Specialists' log p, `[batch, A, S + 1]` with none at S, and the dustbins.
+    """Specialists' log p, `[batch, A, S]`, and of the dustbins, `[batch, A]`.
 
     Minus infinity for padding, whatever the logits are there.
     """
@@ -157,46 +153,47 @@ def _log_probabilities(
     logits = tf.where(is_real, logits, -math.inf)
     logits = tf.where(is_active[..., None], logits, 0.0)
     log_p = tf.where(is_real, tf.nn.log_softmax(logits), -math.inf)
-    dustbins = log_p[..., -1]
-    nowhere = tf.fill(tf.shape(dustbins), tf.cast(-math.inf, log_p.dtype))
-    own = tf.concat([log_p[..., :-1], nowhere[..., None]], axis=-1)
-    return own, dustbins
+    return log_p[..., :-1], log_p[..., -1]
 
 
-def _appear_first(outside: Tensor) -> Tensor:
-    """`[batch, A, S]`: whether no earlier set has class s of set n."""
-    earlier = np.tri(outside.shape[1], k=-1, dtype=bool)  # [n, m]: m < n
-    return tf.reduce_all(outside | ~earlier.T[:, :, None], axis=1)
+def _log_base(
+    alone: Tensor, log_p: Tensor, indices: Tensor, is_member: Tensor
+) -> tuple[Tensor, Tensor]:
+    """log base_i, `[batch, A, S]`, and the classes in no set.
+
+    A log of a sum of exponentials, whose terms are scattered over the classes.
+    """
+    peak = tf.tensor_scatter_nd_max(alone, indices, log_p)
+    slot_peak = tf.gather_nd(peak, indices)
+    terms = tf.exp(log_p - slot_peak)
+    # Not 0, so that a sum of 0 tells that a class is in no set.
+    terms = tf.where(is_member, tf.maximum(terms, _LEAST_TERM), 0.0)
+    sums = tf.tensor_scatter_nd_add(tf.zeros_like(alone), indices, terms)
+    own = tf.exp(tf.gather_nd(alone, indices) - slot_peak)
+    log_sum = tf.math.log(own + tf.gather_nd(sums, indices))
+    return slot_peak + log_sum, sums == 0.0
 
 
-def _log_sum(values: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """A peak and the log of sum exp(values - peak), axis kept.
+def _log_sum(values: Tensor) -> tuple[Tensor, Tensor]:
+    """A peak and the log of sum exp(values - peak) over the last axis, kept.
 
     Apart, since their sum loses digits. The log is minus infinity, not NaN,
     where all the values are.
     """
-    peak = tf.reduce_max(values, axis=axis, keepdims=True)
+    peak = tf.reduce_max(values, axis=-1, keepdims=True)
     peak = tf.maximum(peak, values.dtype.min)
-    total = tf.reduce_sum(tf.exp(values - peak), axis=axis, keepdims=True)
+    total = tf.reduce_sum(tf.exp(values - peak), axis=-1, keepdims=True)
     return peak, tf.math.log(total)
 
 
-def _rest(logits: Tensor, alone: Tensor, slots: _Slots) -> _Rest:
-    others = tf.tensor_scatter_nd_min(
-        logits,
-        slots.indices,
-        tf.cast(tf.where(slots.is_member, -math.inf, math.inf), logits.dtype),
-    )
-    peak, log_sum = _log_sum(others, -1)
+def _rest(logits: Tensor, alone: Tensor, is_rest: Tensor) -> _Rest:
+    others = tf.where(is_rest, logits, -math.inf)
+    peak, log_sum = _log_sum(others)
     highest = tf.reduce_max(logits, axis=-1, keepdims=True)
-    log_mass = (
-        (peak - highest)
-        + log_sum
-        + tf.reduce_max(alone, axis=-1, keepdims=True)
-    )
-    is_any = log_sum > -math.inf
+    log_p = tf.reduce_max(alone, axis=-1, keepdims=True)
+    log_mass = (peak - highest) + log_sum + log_p
     # In the logits' own units: log p of small p has lost digits.
-    shares = (others - peak) - tf.where(is_any, log_sum, 0.0)
+    shares = (others - peak) - tf.where(log_sum > -math.inf, log_sum, 0.0)
     return _Rest(shares, tf.cast(log_mass[:, 0], tf.float64))
 
 
@@ -206,21 +203,46 @@ def _solved(
     """log q `[batch, A, S]` of the sets' classes and `[batch]` of the rest."""
     has_rest = rest.log_mass > -math.inf
     masses = _newton.Masses(
-        base=_mass(slots.log_base),
-        first=tf.cast(slots.first, tf.float64),
-        outside=tf.cast(slots.outside, tf.float64),
+        base=_group_sums(slots),
+        first=tf.cast(_appear_first(slots.inside), tf.float64),
+        inside=slots.inside,
+        outside=tf.cast(tf.transpose(~slots.inside, (0, 2, 3, 1)), tf.float64),
         lump=tf.where(has_rest, _mass(rest.log_mass), 1.0),
         dustbins=_mass(slots.log_dustbins),
     )
-    u, _ = _newton.solve(masses)
-    log_q = slots.log_base - tf.math.log(_newton.denominators(masses, u))
+    denominators, _ = _newton.solve(masses)
+    log_ratio = -tf.math.log(denominators)
     log_rest = tf.where(has_rest, tf.math.log(masses.lump), -math.inf)
     if can_cover_all:
-        without_rest, _ = _fixed_point.solve(masses, ~has_rest)
-        log_q = tf.where(has_rest[:, None, None], log_q, without_rest)
-    q = masses.first * tf.exp(log_q)
-    log_total = tf.math.log(tf.reduce_sum(q, axis=(1, 2)) + tf.exp(log_rest))
-    return log_q - log_total[:, None, None], log_rest - log_total
+        log_q, _ = _fixed_point.solve(masses, ~has_rest)
+        covered = log_q - tf.math.log(masses.base)
+        log_ratio = tf.where(has_rest[:, None, None], log_ratio, covered)
+    # Padding has no mass.
+    q = tf.where(masses.base > 0.0, masses.base * tf.exp(log_ratio), 0.0)
+    total = tf.reduce_sum(masses.first * q, axis=(1, 2)) + tf.exp(log_rest)
+    log_ratio = tf.gather(log_ratio, slots.group_of, batch_dims=2)
+    log_total = tf.math.log(total)
+    log_q = slots.log_base + log_ratio - log_total[:, None, None]
+    return log_q, log_rest - log_total
+
+
+def _group_sums(slots: _Slots) -> Tensor:
+    """`[batch, A, G]`, the sum of base_i over each group."""
+    mass = tf.where(slots.is_member, _mass(slots.log_base), 0.0)
+    batch, count, _, groups = tf.unstack(tf.shape(slots.inside))
+    place = tf.reshape(tf.range(batch * count), (batch, count, 1)) * groups
+    place = tf.reshape(place + slots.group_of, (-1,))
+    sums = tf.math.unsorted_segment_sum(
+        tf.reshape(mass, (-1,)), place, batch * count * groups
+    )
+    return tf.reshape(sums, (batch, count, groups))
+
+
+def _appear_first(inside: Tensor) -> Tensor:
+    """`[batch, A, G]`: whether no earlier set has group g of set n."""
+    count = tf.shape(inside)[1]
+    earlier = tf.range(count)[:, None] < tf.range(count)  # [m, n]
+    return ~tf.reduce_any(inside & earlier[:, :, None], axis=1)
 
 
 def _mass(log_mass: Tensor) -> Tensor:

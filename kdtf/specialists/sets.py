@@ -22,8 +22,11 @@ class ClassSets:
       members: `[M + 1, S]` int32, the classes of each set, then 0. The last
         row, to which -1 leads, is an empty set.
       is_member: `[M + 1, S]` bool, False where `members` is padding.
-      places: `[M + 1, num_classes]` int32, where a class is in the set's row
-        of `members`, or S if it is not in the set.
+      groups: `[M + 1, G]` int32, the groups of each set, then that of no
+        class. Classes that are in the same sets are a group.
+      group_of: `[M + 1, S]` int32, the place of a member's group in `groups`.
+      group_sets: `[groups + 1, M + 1]` bool, which sets have a group; the last
+        is the group of no class.
 
     Example:
       >>> sets = kdtf.specialists.ClassSets([[0, 1], [1, 2]], 4)
@@ -58,14 +61,12 @@ class ClassSets:
         self.largest = max(len(each) for each in self.sets)
         self.members = np.zeros((count + 1, self.largest), np.int32)
         self.is_member = np.zeros((count + 1, self.largest), bool)
-        self.places = np.full(
-            (count + 1, self.num_classes), self.largest, np.int32
-        )
+        self._covers = np.zeros((self.num_classes, count + 1), bool)
         for m, each in enumerate(self.sets):
             self.members[m, : len(each)] = each
             self.is_member[m, : len(each)] = True
-            self.places[m, each] = np.arange(len(each))
-        self._covers = (self.places[:count] < self.largest).T
+            self._covers[each, m] = True
+        self.group_sets, self.groups, self.group_of = self._grouped()
         most = int(self._covers.sum(axis=1).max())
         self.most_active = min(count, self.top * most)
 
@@ -80,7 +81,7 @@ class ClassSets:
           -1.
         """
         _, classes = tf.math.top_k(generalist_logits, self.top)
-        called = tf.gather(tf.constant(self._covers), classes)
+        called = tf.gather(tf.constant(self._covers[:, :-1]), classes)
         called = tf.cast(tf.reduce_any(called, axis=1), tf.int32)
         # Among equals, top_k takes the lower index first.
         is_called, specialists = tf.math.top_k(called, self.most_active)
@@ -91,6 +92,23 @@ class ClassSets:
         sizes = sorted(len(each) for each in self.sets)
         together = sum(sizes[-self.most_active :])
         return bool(self._covers.any(1).all()) and together >= self.num_classes
+
+    def _grouped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`group_sets`, `groups` and `group_of`."""
+        patterns, of_class = np.unique(
+            self._covers, axis=0, return_inverse=True
+        )
+        of_class = of_class.reshape(-1)
+        none = np.zeros_like(patterns[:1])
+        found = [np.unique(of_class[each]) for each in self.sets]
+        width = max(len(each) for each in found)
+        groups = np.full((len(found) + 1, width), len(patterns), np.int32)
+        group_of = np.zeros(self.members.shape, np.int32)
+        for m, each in enumerate(found):
+            groups[m, : len(each)] = each
+            places = np.searchsorted(each, of_class[self.sets[m]])
+            group_of[m, : len(places)] = places
+        return np.concatenate([patterns, none]), groups, group_of
 
 
 def _checked(
