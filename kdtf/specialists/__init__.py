@@ -20,3 +20,9 @@ __all__ = [
     "write_examples",
 ]
 """Specialists for confusable classes, beside a generalist (section 5)."""
+"""Specialists: nets for confusable classes beside a generalist."""
+
+from kdtf.specialists.combination import combine
+from kdtf.specialists.sets import ClassSets
+
+__all__ = ["ClassSets", "combine"]
