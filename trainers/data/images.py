@@ -73,3 +73,33 @@ class ImageData:
         """
         flat = images.reshape(len(images), -1)
         return flat.astype(np.float32) / self.white
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitImages:
+    """Labelled images of many classes, in three parts.
+
+    Attributes:
+      train_images: `[cases, height, width]` uint8 array, or
+        `[cases, height, width, 3]` for colours.
+      train_labels: `[cases]` int32 array.
+      held_out_images: as `train_images`; for choices.
+      held_out_labels: `[cases]` int32 array.
+      test_images: as `train_images`.
+      test_labels: `[cases]` int32 array.
+      classes: int, the number of classes.
+      white: int, the largest pixel value; the input of a net is pixels / white.
+      class_names: tuple of strings, `classes` of them.
+      class_images: one clear image of each class, as `train_images`, to show.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    held_out_images: np.ndarray
+    held_out_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: int
+    white: int
+    class_names: tuple[str, ...]
+    class_images: np.ndarray
