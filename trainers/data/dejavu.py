@@ -21,16 +21,15 @@ _UNHINTED = (
 
 
 def faces() -> list[pathlib.Path]:
-    """Returns the files of the 12 faces: Sans, Sans Mono and Serif.
+    """Returns the files of the 12 faces, the plain one first.
 
-    The two Display faces have a few characters only and are left out.
+    They are Sans, Sans Mono and Serif, each in four styles. The two Display
+    faces have a few characters only and are left out.
     """
     folder = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    return sorted(
-        path
-        for path in folder.glob("DejaVu*.ttf")
-        if "Display" not in path.stem
-    )
+    found = folder.glob("DejaVu*.ttf")
+    kept = [path for path in found if "Display" not in path.stem]
+    return sorted(kept, key=lambda path: (len(path.stem), path.stem))
 
 
 @functools.cache
