@@ -20,7 +20,7 @@ _TRAINING, _HELD_OUT, _TEST = range(3)
 _ROTATION = np.radians(12)
 _SHEAR = 0.2
 _LOG_SCALE = 0.15  # of each axis
-_SHIFT = 1.5  # pixels of a drawing, along each axis
+_SHIFT = 1.75  # pixels of a drawing, along each axis
 _FEW_FROM = "À"  # where a part of the classes begins
 _AT_ONCE = 16  # images; more of them do not fit into the processor's cache
 

@@ -7,6 +7,18 @@ import numpy as np
 _HELD_OUT_SEED = 20150309  # the day of the paper; the same split for all runs
 
 
+def held_out_order(cases: int) -> np.ndarray:
+    """Returns the order in which cases are held out, the same in all runs.
+
+    Args:
+      cases: int, the number of training cases.
+
+    Returns:
+      `[cases]` int array, the cases in random order.
+    """
+    return np.random.default_rng(_HELD_OUT_SEED).permutation(cases)
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageData:
     """Labelled images, split into training and evaluation cases.
@@ -51,7 +63,7 @@ class ImageData:
                 f"`held_out` must be from 1 to {cases - 1} here. "
                 f"Received: held_out={count}"
             )
-        order = np.random.default_rng(_HELD_OUT_SEED).permutation(cases)
+        order = held_out_order(cases)
         held_out, kept = order[:count], order[count:]
         return dataclasses.replace(
             self,

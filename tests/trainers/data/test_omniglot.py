@@ -20,15 +20,25 @@ def case(label, drawer):
 def use(monkeypatch, case=case):
     """Puts the cases in place of TFDS's, drawer by drawer."""
 
-    def load(name, *, split, data_dir, shuffle_files):
-        assert (name, data_dir, shuffle_files) == ("omniglot", "there", False)
-        cases = [case(k, d) for d in range(20) for k in SPLITS[split]]
-        images, labels = (np.stack(part) for part in zip(*cases, strict=True))
-        return tf.data.Dataset.from_tensor_slices(
-            {"image": images, "label": labels}
-        )
+    class Builder:
+        def download_and_prepare(self, download_config):
+            pass
 
-    monkeypatch.setattr(omniglot, "tfds", types.SimpleNamespace(load=load))
+        def as_dataset(self, split, shuffle_files):
+            assert not shuffle_files
+            cases = [case(k, d) for d in range(20) for k in SPLITS[split]]
+            images, labels = map(np.stack, zip(*cases, strict=True))
+            return tf.data.Dataset.from_tensor_slices(
+                {"image": images, "label": labels}
+            )
+
+    def builder(name, data_dir):
+        assert (name, data_dir) == ("omniglot", "there")
+        return Builder()
+
+    monkeypatch.setattr(
+        omniglot, "tfds", types.SimpleNamespace(builder=builder)
+    )
 
 
 @pytest.mark.parametrize("characters", (1, 2, 3))
