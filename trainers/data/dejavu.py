@@ -1,9 +1,11 @@
 """Letters and numbers in the DejaVu faces that come with matplotlib."""
 
 import functools
+import math
 import pathlib
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,17 +14,14 @@ from scipy import sparse, spatial
 
 SIDE = 64  # pixels, height and width of a bitmap
 _EM = 40  # pixels
-_BASELINE = 48  # the row below it; the tallest and the deepest then fit
+_BASELINE = 47  # the row below it; the tallest and the deepest then fit
 _KINDS = ("L", "N")  # Unicode's letters and numbers
 # Levels of a pixel. Most pairs that look the same are equal in every pixel,
 # some differ by up to 12, and all others by more than 50.
 _ALIKE = 24
 # Hinting would move stems to whole pixels. Before 3.10 matplotlib had no enum.
-_UNHINTED = (
-    ft2font.LoadFlags.NO_HINTING
-    if hasattr(ft2font, "LoadFlags")
-    else ft2font.LOAD_NO_HINTING
-)
+_FLAGS = getattr(ft2font, "LoadFlags", None)
+_UNHINTED: Any = _FLAGS.NO_HINTING if _FLAGS else 2  # 2: FT_LOAD_NO_HINTING
 
 
 def faces() -> list[pathlib.Path]:
@@ -109,8 +108,14 @@ def _draw(font: ft2font.FT2Font, characters: Sequence[str]) -> np.ndarray:
     for bitmap, character in zip(bitmaps, characters, strict=True):
         font.set_text(character, 0.0, flags=_UNHINTED)
         font.draw_glyphs_to_bitmap(antialiased=True)
-        ink = np.asarray(font.get_image())
-        bottom = _BASELINE + round(font.get_descent() / 64)  # of 1/64 pixel
-        left = (SIDE - ink.shape[1]) // 2
-        bitmap[bottom - ink.shape[0] : bottom, left : left + ink.shape[1]] = ink
+        ink = _trimmed(np.asarray(font.get_image()))
+        bottom = _BASELINE + math.ceil(font.get_descent() / 64)  # 64 a pixel
+        top, left = bottom - len(ink), (SIDE - ink.shape[1]) // 2
+        bitmap[top:bottom, left : left + ink.shape[1]] = ink
     return bitmaps
+
+
+def _trimmed(ink: np.ndarray) -> np.ndarray:
+    """Returns an image without the empty rows and columns at its edges."""
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

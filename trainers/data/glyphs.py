@@ -15,13 +15,13 @@ from trainers.data.images import SplitImages
 
 SIZE = 24  # pixels, height and width
 _SEED = 20150309  # the day of the paper; the same drawings for all runs
-_TRAINING, _HELD_OUT, _TEST = range(3)
 # Drawn evenly from minus to plus these.
 _ROTATION = np.radians(12)
 _SHEAR = 0.2
 _LOG_SCALE = 0.15  # of each axis
 _SHIFT = 1.75  # pixels of a drawing, along each axis
 _FEW_FROM = "À"  # where a part of the classes begins
+_SCALE = dejavu.SIDE / SIZE
 _AT_ONCE = 16  # images; more of them do not fit into the processor's cache
 
 
@@ -52,42 +52,43 @@ def load(
       `SplitImages` of 24 x 24 pixels, in white on black.
 
     Raises:
-      ValueError: if `classes` is less than 2 or more than there are, or a
-        number of cases is less than 1.
+      ValueError: if `classes` is less than 2 or more than there are, a number
+        of cases is less than 1, or `seed` is negative.
     """
-    for name, cases in (
-        ("train", train),
-        ("held_out", held_out),
-        ("test", test),
-    ):
-        if cases < 1:
-            raise ValueError(
-                f"`{name}` must be at least 1 case. Received: {name}={cases}"
-            )
+    parts = {"train": train, "held_out": held_out, "test": test}
+    _check(parts, seed)
     entries, bitmaps = dejavu.alphabet()
     chosen = _chosen(entries, classes)
     bitmaps = _blurred(bitmaps[chosen])
-    parts: list[np.ndarray] = []
     with tqdm.tqdm(
-        total=train + held_out + test,
-        desc="drawing glyphs",
+        total=sum(parts.values()),
+        desc="Drawing glyphs",
         unit=" images",
         disable=not progress,
     ) as bar:
-        for part, cases in (
-            (_TRAINING, train),
-            (_HELD_OUT, held_out),
-            (_TEST, test),
-        ):
-            rng = np.random.default_rng([seed, part])
-            parts += _draw(bitmaps, cases, rng, bar)
+        training, held, tested = (
+            _draw(bitmaps, cases, np.random.default_rng([seed, part]), bar)
+            for part, cases in enumerate(parts.values())
+        )
     return SplitImages(
-        *parts,
+        *training,
+        *held,
+        *tested,
         classes=len(chosen),
         white=255,
         class_names=tuple(_name(entries[c]) for c in chosen),
         class_images=_plain(bitmaps),
     )
+
+
+def _check(parts: dict[str, int], seed: int) -> None:
+    for name, cases in parts.items():
+        if cases < 1:
+            raise ValueError(
+                f"`{name}` must be at least 1 case. Received: {name}={cases}"
+            )
+    if seed < 0:
+        raise ValueError(f"`seed` must be at least 0. Received: seed={seed}")
 
 
 def _chosen(entries: tuple[str, ...], classes: int | None) -> np.ndarray:
@@ -147,19 +148,18 @@ def _changes(
       `(matrices, offsets)`, `[cases, 2, 2]` and `[cases, 2]` float32 arrays.
       The pixel at (x, y) is that of the bitmap at matrix @ (x, y) + offset.
     """
-    angle, shear, *logs = rng.uniform(-1, 1, size=(4, cases))
-    angle, shear, logs = (
-        _ROTATION * angle,
-        _SHEAR * shear,
-        _LOG_SCALE * np.array(logs),
+    angle, shear, log_x, log_y = (
+        rng.uniform(-most, most, cases)
+        for most in (_ROTATION, _SHEAR, _LOG_SCALE, _LOG_SCALE)
     )
-    shift = _SHIFT * rng.uniform(-1, 1, size=(cases, 2))
+    shift = rng.uniform(-_SHIFT, _SHIFT, (cases, 2))
     cos, sin = np.cos(angle), np.sin(angle)
-    turns = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), -1, 0)
-    slants = np.zeros((cases, 2, 2))
-    slants[:, 0, 0], slants[:, 1, 1] = np.exp(logs)
-    slants[:, 0, 1] = shear * slants[:, 1, 1]
-    matrices = turns @ slants * (dejavu.SIDE / SIZE)
+    turns = np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1)
+    ones, zeros = np.ones(cases), np.zeros(cases)
+    slants = np.array([[ones, shear], [zeros, ones]]).transpose(2, 0, 1)
+    scales = np.exp(np.stack([log_x, log_y], axis=1))
+    # Columns are scaled, then slanted, then turned.
+    matrices = _SCALE * (turns @ slants) * scales[:, None, :]
     # The middle of an image, shifted, shows the middle of the bitmap.
     middles = (SIZE - 1) / 2 + shift
     offsets = (dejavu.SIDE - 1) / 2 - (matrices @ middles[..., None])[..., 0]
@@ -168,15 +168,16 @@ def _changes(
 
 def _plain(bitmaps: np.ndarray) -> np.ndarray:
     """Returns every class in the first face without a change, for galleries."""
-    scale = dejavu.SIDE / SIZE
     classes, faces = bitmaps.shape[:2]
-    matrices = np.tile(
-        np.float32(scale) * np.eye(2, dtype=np.float32), (classes, 1, 1)
-    )
-    offset = (dejavu.SIDE - 1) / 2 - scale * (SIZE - 1) / 2
-    offsets = np.full((classes, 2), offset, np.float32)
+    matrix = _SCALE * np.eye(2, dtype=np.float32)
+    offset = (dejavu.SIDE - 1) / 2 - _SCALE * (SIZE - 1) / 2
     which = np.arange(classes, dtype=np.int32) * faces
-    return sample(bitmaps, which, matrices, offsets)
+    return sample(
+        bitmaps,
+        which,
+        np.tile(matrix, (classes, 1, 1)),
+        np.full((classes, 2), offset, np.float32),
+    )
 
 
 def sample(
