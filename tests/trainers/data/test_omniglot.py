@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from trainers.data import omniglot
 
@@ -78,3 +79,37 @@ def test_as_many_characters_as_there_are(monkeypatch, characters):
     expected = f"`characters` must be from 1 to 3.*characters={characters}"
     with pytest.raises(ValueError, match=expected):
         omniglot.load("there", characters=characters)
+
+
+@pytest.mark.parametrize("characters", (1, 3))
+def test_thirteen_drawers_train_two_are_held_out(monkeypatch, characters):
+    use(monkeypatch)
+    data = omniglot.load_split("there", characters=characters)
+    assert data.classes == characters and data.white == 255
+    assert (
+        data.class_names
+        == ("character 0", "character 1", "character 2")[:characters]
+    )
+    for images, labels, drawers in (
+        (data.train_images, data.train_labels, range(13)),
+        (data.held_out_images, data.held_out_labels, range(13, 15)),
+        (data.test_images, data.test_labels, range(15, 20)),
+        (data.class_images, np.arange(characters, dtype=np.int32), range(1)),
+    ):
+        expected = np.repeat(np.arange(characters), len(drawers))
+        np.testing.assert_array_equal(labels, expected)
+        assert labels.dtype == np.int32
+        shades = [2 * (20 * k + d) for k in range(characters) for d in drawers]
+        np.testing.assert_array_equal(images[:, 3, 4], shades)
+        assert images.dtype == np.uint8 and images.shape[1:] == (28, 28)
+
+
+def test_data_that_are_not_there(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    builder = type(tfds.builder("omniglot", data_dir=str(tmp_path)))
+    monkeypatch.setattr(builder, "download_and_prepare", no_network)
+    expected = "Omniglot could not be prepared. Give --data_dir=FOLDER"
+    with pytest.raises(RuntimeError, match=expected):
+        omniglot.load_split(str(tmp_path))
