@@ -7,6 +7,18 @@ import numpy as np
 _HELD_OUT_SEED = 20150309  # the day of the paper; the same split for all runs
 
 
+def held_out_order(cases: int) -> np.ndarray:
+    """Returns the order in which cases are held out, the same in all runs.
+
+    Args:
+      cases: int, the number of training cases.
+
+    Returns:
+      `[cases]` int array, the cases in random order.
+    """
+    return np.random.default_rng(_HELD_OUT_SEED).permutation(cases)
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageData:
     """Labelled images, split into training and evaluation cases.
@@ -51,7 +63,7 @@ class ImageData:
                 f"`held_out` must be from 1 to {cases - 1} here. "
                 f"Received: held_out={count}"
             )
-        order = np.random.default_rng(_HELD_OUT_SEED).permutation(cases)
+        order = held_out_order(cases)
         held_out, kept = order[:count], order[count:]
         return dataclasses.replace(
             self,
@@ -73,3 +85,33 @@ class ImageData:
         """
         flat = images.reshape(len(images), -1)
         return flat.astype(np.float32) / self.white
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitImages:
+    """Labelled images of many classes, in three parts.
+
+    Attributes:
+      train_images: `[cases, height, width]` uint8 array, or
+        `[cases, height, width, 3]` for colours.
+      train_labels: `[cases]` int32 array.
+      held_out_images: as `train_images`; for choices.
+      held_out_labels: `[cases]` int32 array.
+      test_images: as `train_images`.
+      test_labels: `[cases]` int32 array.
+      classes: int, the number of classes.
+      white: int, the largest pixel value; the input of a net is pixels / white.
+      class_names: tuple of strings, `classes` of them.
+      class_images: one clear image of each class, as `train_images`, to show.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    held_out_images: np.ndarray
+    held_out_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    classes: int
+    white: int
+    class_names: tuple[str, ...]
+    class_images: np.ndarray

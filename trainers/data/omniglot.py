@@ -6,10 +6,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data.images import ImageData
+from trainers.data import tfds_builders
+from trainers.data.images import ImageData, SplitImages
 
 SIZE = 28  # pixels, height and width
 _DRAWERS, _TRAINING_DRAWERS = 20, 15
+_HELD_OUT_DRAWERS = 2  # the last of the training drawers
 
 
 def load(data_dir: str | None = None, *, characters: int = 1000) -> ImageData:
@@ -26,7 +28,55 @@ def load(data_dir: str | None = None, *, characters: int = 1000) -> ImageData:
 
     Raises:
       ValueError: if `characters` is less than 1, or more than there are.
+      RuntimeError: if the data are not prepared and cannot be; the message
+        names the flag that helps.
     """
+    images = _by_character(data_dir, characters)
+    training, test = np.split(images, [_TRAINING_DRAWERS], axis=1)
+    return ImageData(
+        *_flat(training), *_flat(test), classes=characters, white=255
+    )
+
+
+def load_split(
+    data_dir: str | None = None, *, characters: int = 1623
+) -> SplitImages:
+    """Loads characters by 20 drawers, of whom 13 train and 2 are held out.
+
+    Args:
+      data_dir: folder in which TFDS has prepared "omniglot", or None for its
+        default.
+      characters: int, how many of the 1,623 characters to take, in the order of
+        their labels.
+
+    Returns:
+      `SplitImages` with images of 28 x 28 pixels, in white on black. The test
+      cases are those of `load`, the training and held-out cases its training
+      cases; the image of a class is that of the first drawer.
+
+    Raises:
+      ValueError: if `characters` is less than 1, or more than there are.
+      RuntimeError: if the data are not prepared and cannot be; the message
+        names the flags that help.
+    """
+    images = _by_character(data_dir, characters)
+    kept = _TRAINING_DRAWERS - _HELD_OUT_DRAWERS
+    training, held_out, test = np.split(
+        images, [kept, _TRAINING_DRAWERS], axis=1
+    )
+    return SplitImages(
+        *_flat(training),
+        *_flat(held_out),
+        *_flat(test),
+        classes=characters,
+        white=255,
+        class_names=tuple(f"character {k}" for k in range(characters)),
+        class_images=images[:, 0],
+    )
+
+
+def _by_character(data_dir: str | None, characters: int) -> np.ndarray:
+    """Returns `[characters, drawers, SIZE, SIZE]` uint8."""
     images, labels = _all_cases(data_dir)
     found = len(np.unique(labels))
     if not 0 < characters <= found:
@@ -34,21 +84,15 @@ def load(data_dir: str | None = None, *, characters: int = 1000) -> ImageData:
             f"`characters` must be from 1 to {found}. "
             f"Received: characters={characters}"
         )
-    # `[characters, drawers]`, the indices of the images of each character.
-    where = np.argsort(labels, kind="stable").reshape(-1, _DRAWERS)[:characters]
-    training, test = np.split(where, [_TRAINING_DRAWERS], axis=1)
+    where = np.argsort(labels, kind="stable").reshape(-1, _DRAWERS)
+    return images[where[:characters]]
 
-    def labels_of(cases: np.ndarray) -> np.ndarray:
-        return np.repeat(np.arange(characters, dtype=np.int32), cases.shape[1])
 
-    return ImageData(
-        images[training.reshape(-1)],
-        labels_of(training),
-        images[test.reshape(-1)],
-        labels_of(test),
-        classes=characters,
-        white=255,
-    )
+def _flat(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images of some drawers as cases, and their labels."""
+    characters, drawers = images.shape[:2]
+    labels = np.repeat(np.arange(characters, dtype=np.int32), drawers)
+    return images.reshape(-1, SIZE, SIZE), labels
 
 
 def _all_cases(data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -57,11 +101,18 @@ def _all_cases(data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
     They divide the characters, not the drawers, so a test on drawers needs
     both.
     """
+    builder = tfds.builder("omniglot", data_dir=data_dir)
+    tfds_builders.prepare(
+        builder,
+        "Omniglot",
+        "Give --data_dir=FOLDER where TFDS has prepared it before.",
+        data_dir=data_dir,
+    )
     images, labels = [], []
     for split in ("train", "test"):
-        dataset = tfds.load(
-            "omniglot", split=split, data_dir=data_dir, shuffle_files=False
-        ).map(_small, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = builder.as_dataset(split=split, shuffle_files=False).map(
+            _small, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
         for image, label in dataset.batch(1000).as_numpy_iterator():
             images.append(image)
             labels.append(label)

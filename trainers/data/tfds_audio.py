@@ -52,9 +52,13 @@ def load(
       RuntimeError: if the data are not prepared and cannot be; the message
         names the flags that help.
     """
-    builder = _find(name, data_dir)
+    builder = tfds_builders.find(name, data_dir, "spoken_digit, synthetic")
     features = builder.info.features
-    _require_features(name, features)
+    tfds_builders.require_features(
+        name,
+        features,
+        {"audio": tfds.features.Audio, "label": tfds.features.ClassLabel},
+    )
     rate = _sample_rate(name, features["audio"].sample_rate, sample_rate)
     labels = features["label"].names
     known = tuple(word for word in labels if word in words)
@@ -72,11 +76,7 @@ def load(
         data_dir=data_dir,
         manual_dir=manual_dir,
     )
-    if "train" not in builder.info.splits:
-        raise ValueError(
-            "--dataset must have a split `train`. Received: "
-            f"--dataset={name} with {', '.join(builder.info.splits)}"
-        )
+    tfds_builders.require_split(name, builder, "train")
     return _clips(name, builder, known, rate)
 
 
@@ -109,31 +109,6 @@ def waveform_of(audio: np.ndarray) -> np.ndarray:
     if audio.ndim > 1:
         audio = audio.mean(axis=-1)
     return audio.astype(np.float32)
-
-
-def _find(name: str, data_dir: str | None) -> "tfds.core.DatasetBuilder":
-    try:
-        return tfds.builder(name, data_dir=data_dir)
-    except Exception as error:
-        raise ValueError(
-            "--dataset must be spoken_digit, synthetic, or a data set that TFDS"
-            " knows or has prepared in --data_dir. Received: "
-            f"--dataset={name}, --data_dir={data_dir}, and the error "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def _require_features(name: str, features: Any) -> None:
-    found = features if isinstance(features, tfds.features.FeaturesDict) else {}
-    for feature, kind in (
-        ("audio", tfds.features.Audio),
-        ("label", tfds.features.ClassLabel),
-    ):
-        if feature not in found or not isinstance(found[feature], kind):
-            raise ValueError(
-                f"--dataset must have a feature `{feature}`, a tfds.features."
-                f"{kind.__name__}. Received: --dataset={name} with {features}"
-            )
 
 
 def _sample_rate(name: str, known: int | None, given: int | None) -> int:

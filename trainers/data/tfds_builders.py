@@ -1,8 +1,73 @@
-"""Preparation of data sets of TensorFlow Datasets, with advice on failure."""
+"""Data sets of TensorFlow Datasets: found, checked, prepared, with advice."""
 
 import warnings
+from typing import Any
 
 import tensorflow_datasets as tfds
+
+
+def find(
+    name: str, data_dir: str | None, others: str
+) -> "tfds.core.DatasetBuilder":
+    """Returns the builder of a data set.
+
+    Args:
+      name: name of the data set as in `tfds.builder`.
+      data_dir: folder for prepared data, or None for the default of TFDS.
+      others: what else --dataset may be, for the message.
+
+    Raises:
+      ValueError: if TFDS does not know the data set.
+    """
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except Exception as error:
+        raise ValueError(
+            f"--dataset must be {others}, or a data set that TFDS"
+            " knows or has prepared in --data_dir. Received: "
+            f"--dataset={name}, --data_dir={data_dir}, and the error "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def require_features(name: str, features: Any, kinds: dict[str, type]) -> None:
+    """Requires features by their names.
+
+    Args:
+      name: name of the data set for messages.
+      features: the features of a builder.
+      kinds: dict from the name of a feature to its class.
+
+    Raises:
+      ValueError: if a feature is missing or of another class.
+    """
+    found = features if isinstance(features, tfds.features.FeaturesDict) else {}
+    for feature, kind in kinds.items():
+        if feature not in found or not isinstance(found[feature], kind):
+            raise ValueError(
+                f"--dataset must have a feature `{feature}`, a tfds.features."
+                f"{kind.__name__}. Received: --dataset={name} with {features}"
+            )
+
+
+def require_split(
+    name: str, builder: "tfds.core.DatasetBuilder", split: str
+) -> None:
+    """Requires a split of a prepared data set.
+
+    Args:
+      name: name of the data set for messages.
+      builder: `tfds.core.DatasetBuilder`.
+      split: name of the split.
+
+    Raises:
+      ValueError: if the data set does not have it.
+    """
+    if split not in builder.info.splits:
+        raise ValueError(
+            f"--dataset must have a split `{split}`. Received: "
+            f"--dataset={name} with {', '.join(builder.info.splits)}"
+        )
 
 
 def prepare(

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from trainers.data import omniglot
 
@@ -20,15 +21,25 @@ def case(label, drawer):
 def use(monkeypatch, case=case):
     """Puts the cases in place of TFDS's, drawer by drawer."""
 
-    def load(name, *, split, data_dir, shuffle_files):
-        assert (name, data_dir, shuffle_files) == ("omniglot", "there", False)
-        cases = [case(k, d) for d in range(20) for k in SPLITS[split]]
-        images, labels = (np.stack(part) for part in zip(*cases, strict=True))
-        return tf.data.Dataset.from_tensor_slices(
-            {"image": images, "label": labels}
-        )
+    class Builder:
+        def download_and_prepare(self, download_config):
+            pass
 
-    monkeypatch.setattr(omniglot, "tfds", types.SimpleNamespace(load=load))
+        def as_dataset(self, split, shuffle_files):
+            assert not shuffle_files
+            cases = [case(k, d) for d in range(20) for k in SPLITS[split]]
+            images, labels = map(np.stack, zip(*cases, strict=True))
+            return tf.data.Dataset.from_tensor_slices(
+                {"image": images, "label": labels}
+            )
+
+    def builder(name, data_dir):
+        assert (name, data_dir) == ("omniglot", "there")
+        return Builder()
+
+    monkeypatch.setattr(
+        omniglot, "tfds", types.SimpleNamespace(builder=builder)
+    )
 
 
 @pytest.mark.parametrize("characters", (1, 2, 3))
@@ -68,3 +79,37 @@ def test_as_many_characters_as_there_are(monkeypatch, characters):
     expected = f"`characters` must be from 1 to 3.*characters={characters}"
     with pytest.raises(ValueError, match=expected):
         omniglot.load("there", characters=characters)
+
+
+@pytest.mark.parametrize("characters", (1, 3))
+def test_thirteen_drawers_train_two_are_held_out(monkeypatch, characters):
+    use(monkeypatch)
+    data = omniglot.load_split("there", characters=characters)
+    assert data.classes == characters and data.white == 255
+    assert (
+        data.class_names
+        == ("character 0", "character 1", "character 2")[:characters]
+    )
+    for images, labels, drawers in (
+        (data.train_images, data.train_labels, range(13)),
+        (data.held_out_images, data.held_out_labels, range(13, 15)),
+        (data.test_images, data.test_labels, range(15, 20)),
+        (data.class_images, np.arange(characters, dtype=np.int32), range(1)),
+    ):
+        expected = np.repeat(np.arange(characters), len(drawers))
+        np.testing.assert_array_equal(labels, expected)
+        assert labels.dtype == np.int32
+        shades = [2 * (20 * k + d) for k in range(characters) for d in drawers]
+        np.testing.assert_array_equal(images[:, 3, 4], shades)
+        assert images.dtype == np.uint8 and images.shape[1:] == (28, 28)
+
+
+def test_data_that_are_not_there(tmp_path, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise ConnectionError("no network")
+
+    builder = type(tfds.builder("omniglot", data_dir=str(tmp_path)))
+    monkeypatch.setattr(builder, "download_and_prepare", no_network)
+    expected = "Omniglot could not be prepared. Give --data_dir=FOLDER"
+    with pytest.raises(RuntimeError, match=expected):
+        omniglot.load_split(str(tmp_path))
