@@ -57,19 +57,20 @@ __all__ = [
     "metrics",
     "numpy_teacher",
     "output_bias",
+    "specialists",
     "speech",
 ]
 
 if TYPE_CHECKING:
-    # Type checkers see `speech` itself, and no `__getattr__`, through which any
-    # misspelled name would be allowed.
-    from kdtf import speech
+    # Type checkers see the modules themselves, and no `__getattr__`, through
+    # which any misspelled name would be allowed.
+    from kdtf import specialists, speech
 else:
 
     def __getattr__(name: str) -> Any:
-        """Loads `kdtf.speech` when it is asked for: few users need it."""
-        if name == "speech":
-            return importlib.import_module("kdtf.speech")
+        """Loads a module that few users need when it is asked for."""
+        if name in ("specialists", "speech"):
+            return importlib.import_module(f"kdtf.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

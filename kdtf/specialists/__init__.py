@@ -1,10 +1,10 @@
 """A generalist with specialists for confusable classes (paper, section 5)."""
 
+from kdtf.specialists.clusters import confusable_classes, covered_confusion
+from kdtf.specialists.combination import combine
+from kdtf.specialists.ensemble import SpecialistEnsemble
 from kdtf.specialists.nets import Specialist, specialist_of
-
-__all__ = ["Specialist", "specialist_of"]
-"""Specialists for confusable classes beside a generalist."""
-
+from kdtf.specialists.sets import ClassSets
 from kdtf.specialists.stored_examples import read_examples, write_examples
 from kdtf.specialists.training_sets import (
     dustbin_correction,
@@ -13,16 +13,16 @@ from kdtf.specialists.training_sets import (
 )
 
 __all__ = [
+    "ClassSets",
+    "Specialist",
+    "SpecialistEnsemble",
+    "combine",
+    "confusable_classes",
+    "covered_confusion",
     "dustbin_correction",
     "fitted_dustbin_shift",
     "read_examples",
+    "specialist_of",
     "training_set",
     "write_examples",
 ]
-"""Specialists for confusable classes, beside a generalist (section 5)."""
-"""Specialists: nets for confusable classes beside a generalist."""
-
-from kdtf.specialists.combination import combine
-from kdtf.specialists.sets import ClassSets
-
-__all__ = ["ClassSets", "combine"]
