@@ -1,6 +1,7 @@
 """What a Keras model tells about itself."""
 
 import keras
+import numpy as np
 
 from kdtf import _keras_private as keras_private
 
@@ -30,6 +31,14 @@ def output_shape(model):
         return model.output_shape
     except (AttributeError, ValueError):  # Keras: it was never called
         return None
+
+
+def hash_weights(digest, weights):
+    """Updates a hash of `hashlib` with the dtype, shape and values of each."""
+    for weight in weights:
+        value = np.asarray(weight)
+        digest.update(f"{value.dtype} {value.shape}".encode())
+        digest.update(value.tobytes())
 
 
 def check_logits(model, argument, head):

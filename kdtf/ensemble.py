@@ -90,6 +90,16 @@ class Ensemble(keras.Model):
         self.members = members
         self.built = all(member.built for member in members)
 
+    @property
+    def input_model(self) -> keras.Model:
+        """The member that tells what input they all take."""
+        return self.members[0]
+
+    @property
+    def combination(self) -> str:
+        """What the logits depend on beside the members' weights."""
+        return f"{self.combine} {self.weights_of_members}"
+
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Logits `[..., classes]` of the combined distribution at T = 1."""
         del training  # teachers never train

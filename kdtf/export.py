@@ -184,8 +184,8 @@ def _input_specs(student: keras.Model) -> Any:
             "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
-    if isinstance(student, Ensemble):  # its members take the same input
-        return _input_specs(student.members[0])
+    if hasattr(student, "input_model"):  # made of models that take one input
+        return _input_specs(student.input_model)
     if not hasattr(student, "inputs"):  # a subclass only records shapes
         shapes = student.get_build_config()["input_shape"]
         return keras.tree.map_shape_structure(_input_spec, shapes)

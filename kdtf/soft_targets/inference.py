@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kdtf import _models
 from kdtf._math import arguments, heads, probabilities, softmax
 from kdtf._math.top_logits import TopLogits
 from kdtf._training import teachers
@@ -64,13 +65,8 @@ def identify(teacher, fingerprint):
     digest = hashlib.sha256()
     if fingerprint is not None:
         digest.update(f"fingerprint {fingerprint}".encode())
-    if isinstance(teacher, Ensemble):
-        combined = f"{teacher.combine} {teacher.weights_of_members}"
-        digest.update(combined.encode())
-    for weight in _weights(teacher):
-        value = np.asarray(weight)
-        digest.update(f"{value.dtype} {value.shape}".encode())
-        digest.update(value.tobytes())
+    digest.update(getattr(teacher, "combination", "").encode())
+    _models.hash_weights(digest, _weights(teacher))
     return digest.hexdigest()
 
 

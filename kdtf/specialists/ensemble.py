@@ -10,7 +10,7 @@ from kdtf import _models
 from kdtf._math import heads, softmax
 from kdtf._types import Tensor
 from kdtf.specialists.combination import combine
-from kdtf.specialists.nets import Specialist
+from kdtf.specialists.nets import Specialist, digest_of
 from kdtf.specialists.sets import ClassSets
 
 
@@ -98,10 +98,26 @@ class SpecialistEnsemble(keras.Model):
         """The shape of the logits."""
         return None, self._sets.num_classes
 
+    @property
+    def input_model(self) -> keras.Model:
+        """The model that tells what input all take."""
+        return self.generalist
+
+    @property
+    def combination(self) -> str:
+        """What the logits depend on beside the nets' weights."""
+        sets = [
+            (s.classes, s.full_softmax, s.dustbin_correction)
+            for s in self.specialists
+        ]
+        return f"top {self.top} {sets}"
+
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Logits `[batch, classes]`, float32."""
         del training  # what is combined is trained
-        logits = softmax.at_least_float32(self.generalist(inputs, training=False))
+        logits = softmax.at_least_float32(
+            self.generalist(inputs, training=False)
+        )
         active = self._sets.active(logits)
         of_specialists = (
             self._of_all(inputs, active)
@@ -127,7 +143,10 @@ class SpecialistEnsemble(keras.Model):
     def _of_all(self, inputs: Any, active: Tensor) -> Tensor:
         """As `_of_active`, of shapes that do not depend on the data."""
         everyone = tf.stack(
-            [self._padded(s.corrected_logits(inputs)) for s in self.specialists],
+            [
+                self._padded(s.corrected_logits(inputs))
+                for s in self.specialists
+            ],
             axis=1,
         )
         return tf.gather(everyone, tf.maximum(active, 0), axis=1, batch_dims=1)
@@ -161,8 +180,7 @@ class SpecialistEnsemble(keras.Model):
             "name": self.name,
             "generalist": keras.saving.serialize_keras_object(self.generalist),
             "specialists": [
-                keras.saving.serialize_keras_object(s)
-                for s in self.specialists
+                keras.saving.serialize_keras_object(s) for s in self.specialists
             ],
             "top": self.top,
             "static_shapes": self.static_shapes,
@@ -207,17 +225,34 @@ def _check_specialists(
             "kdtf.specialists.Specialist, such as specialist_of makes. "
             f"Received: specialists={specialists!r}"
         )
+    digest = digest_of(generalist)
     for i, specialist in enumerate(specialists):
         if specialist.num_classes != num_classes:
             raise ValueError(
                 f"`specialists[{i}]` must be of the generalist's {num_classes} "
                 f"classes. Received: one of {specialist.num_classes}"
             )
+        _require_same_generalist(specialist, i, digest)
         ours, theirs = (
-            getattr(m, "input_shape", None) for m in (generalist, specialist.net)
+            getattr(m, "input_shape", None)
+            for m in (generalist, specialist.net)
         )
         if None not in (ours, theirs) and ours != theirs:
             raise ValueError(
                 f"`specialists[{i}]` must take the generalist's inputs, of the "
                 f"shape {ours}. Received: one that takes {theirs}"
             )
+
+
+def _require_same_generalist(
+    specialist: Specialist, index: int, digest: str
+) -> None:
+    if specialist.generalist not in (None, digest):
+        raise ValueError(
+            f"`specialists[{index}]` must be of this generalist: its classes "
+            "were chosen by another one, or by this one before it was trained "
+            "on. If that is meant, clear its `generalist`: "
+            "specialist.generalist = None. "
+            f"Received: a specialist of the generalist {specialist.generalist} "
+            f"with one that is {digest}"
+        )

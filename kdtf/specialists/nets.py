@@ -1,5 +1,6 @@
 """Specialists: nets that tell a few confusable classes apart."""
 
+import hashlib
 import math
 import numbers
 from collections.abc import Callable
@@ -37,7 +38,9 @@ class Specialist(keras.Model):
         dustbin.
       dustbin_correction: float, which `corrected_logits` adds to the dustbin's
         logit: of a net that was trained on over-sampled classes, what
-        `dustbin_correction` gives. Assign it at any time.
+        `kdtf.specialists.dustbin_correction` gives. Assign it at any time.
+      generalist: str, a digest of the generalist's weights, by which a
+        `SpecialistEnsemble` refuses another one's specialists; None for any.
 
     Example:
       >>> net = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
@@ -55,6 +58,7 @@ class Specialist(keras.Model):
         *,
         full_softmax: bool = False,
         dustbin_correction: float = 0.0,
+        generalist: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Makes a specialist of a net.
@@ -68,6 +72,7 @@ class Specialist(keras.Model):
           num_classes: int, of the generalist.
           full_softmax: bool, see above.
           dustbin_correction: finite float.
+          generalist: str or None.
           **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
@@ -85,6 +90,7 @@ class Specialist(keras.Model):
         self.num_classes = int(num_classes)
         self.full_softmax = full_softmax
         self.dustbin_correction = dustbin_correction
+        self.generalist = generalist
         self.built = True
 
     @property
@@ -100,6 +106,11 @@ class Specialist(keras.Model):
                 f"Received: dustbin_correction={value!r}"
             )
         self._dustbin_correction = float(value)
+
+    @property
+    def input_model(self) -> keras.Model:
+        """The model that tells what input it takes."""
+        return self.net
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -142,6 +153,7 @@ class Specialist(keras.Model):
             "num_classes": self.num_classes,
             "full_softmax": self.full_softmax,
             "dustbin_correction": self.dustbin_correction,
+            "generalist": self.generalist,
         }
 
     @classmethod
@@ -209,8 +221,20 @@ def specialist_of(
     for layer, values in weights:
         layer.set_weights(values)
     return Specialist(
-        net, own, num_classes, full_softmax=full_softmax, name=name
+        net,
+        own,
+        num_classes,
+        full_softmax=full_softmax,
+        generalist=digest_of(generalist),
+        name=name,
     )
+
+
+def digest_of(generalist: keras.Model) -> str:
+    """Twelve characters that tell the weights of one model from others."""
+    digest = hashlib.sha256()
+    _models.hash_weights(digest, generalist.weights)
+    return digest.hexdigest()[:12]
 
 
 def _copy(
