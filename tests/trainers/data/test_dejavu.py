@@ -5,6 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+from matplotlib import ft2font
 
 from trainers.data import dejavu
 
@@ -102,6 +103,17 @@ def test_all_stand_on_one_baseline_in_the_middle_of_the_width():
         columns = np.flatnonzero(bitmap.any(0))
         middle = (columns[0] + columns[-1]) / 2
         assert abs(middle - 31.5) <= 0.5
+
+
+def test_the_last_row_is_where_the_outline_ends():
+    """Whatever part of a pixel it reaches into; boxes are in 1/64 pixel."""
+    font = ft2font.FT2Font(str(dejavu.faces()[0]))
+    font.set_size(40, 72)
+    for character in "Ogpyt2\N{SUPERSCRIPT TWO}\u0111\u014b\u0219":
+        glyph = font.load_char(ord(character), flags=dejavu._UNHINTED)
+        below = -glyph.bbox[1] / 64
+        # The bottom row of pixels holds an end that is not between two rows.
+        assert rows_with_ink(character)[0, 1] == 46 + np.ceil(below)
 
 
 def test_alike_in_some_face_or_through_others():

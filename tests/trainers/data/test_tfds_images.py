@@ -39,7 +39,7 @@ def example(shade, label="rose", side=4, channels=1):
 def twenty(tmp_path_factory):
     """20 training cases in shades of 0 to 19, and 2 test cases."""
     examples = {
-        "train": [example(k, NAMES[k % 2]) for k in range(20)],
+        "train": [example(k, NAMES[2 * (k % 2)]) for k in range(20)],
         "test": [example(100, "aster"), example(101)],
     }
     return write(tmp_path_factory.mktemp("twenty"), examples)
@@ -58,12 +58,12 @@ def test_three_parts(twenty):
         assert images.dtype == np.uint8 and labels.dtype == np.int32
         assert images.shape == (len(labels), 2, 2)
         shades.append(images[:, 0, 0])
-        np.testing.assert_array_equal(labels, shades[-1] % 2)
+        np.testing.assert_array_equal(labels, 2 * (shades[-1] % 2))
     assert sorted(np.concatenate(shades)) == list(range(20))
     np.testing.assert_array_equal(data.test_images[:, 1, 1], [100, 101])
     np.testing.assert_array_equal(data.test_labels, [2, 0])
-    # The first training cases of two classes; there is none of the third.
-    np.testing.assert_array_equal(data.class_images[:, 0, 0], [0, 1, 0])
+    # The first training cases of two classes; there is none of the second.
+    np.testing.assert_array_equal(data.class_images[:, 0, 0], [0, 0, 1])
     again = load(twenty, held_out=0.25)
     np.testing.assert_array_equal(again.held_out_images, data.held_out_images)
     assert set(shades[1]) != set(range(5)) and set(shades[1]) != set(
