@@ -15,12 +15,14 @@ from kdtf._types import Tensor, TensorLike
 from kdtf.specialists import _fixed_point, _newton
 from kdtf.specialists.sets import ClassSets
 
-# Masses below this count as this where they decide how mass is shared: u and
-# its square are then far inside of float64's range.
+# The mass of the rest and of a dustbin count as at least this where they decide
+# how mass is shared: the unknowns and their squares are then far inside of
+# float64's range. That of a class of a set may be less, and is never 0.
 _LEAST_MASS = 1e-80
+_LEAST_OF_CLASS = 1e-200
+_LEAST_TERM = 1e-30
 # In units of the lump's denominator: t_m of that of a lump of the least mass.
 _DRAWN = 1e40
-_LEAST_TERM = 1e-30
 
 
 def combine(
@@ -213,8 +215,8 @@ def _solved(
         first=tf.cast(is_first, tf.float64),
         inside=slots.inside,
         outside=tf.cast(tf.transpose(~slots.inside, (0, 2, 3, 1)), tf.float64),
-        lump=tf.where(has_rest, _mass(rest.log_mass), 1.0),
-        dustbins=_mass(slots.log_dustbins),
+        lump=tf.where(has_rest, _mass(rest.log_mass, _LEAST_MASS), 1.0),
+        dustbins=_mass(slots.log_dustbins, _LEAST_MASS),
     )
     log_base = slots.log_base
     denominators, _ = _newton.solve(masses)
@@ -227,7 +229,7 @@ def _solved(
         log_ratio_alone = log_q - tf.math.log(base)
         has_rest = has_rest[:, None, None]
         log_ratio = tf.where(has_rest, log_ratio, log_ratio_alone)
-        least = tf.maximum(log_base, math.log(_LEAST_MASS))
+        least = tf.maximum(log_base, math.log(_LEAST_OF_CLASS))
         log_base = tf.where(has_rest, log_base, least)
     # Padding has no mass.
     q = tf.where(base > 0.0, base * tf.exp(log_ratio), 0.0)
@@ -240,7 +242,9 @@ def _solved(
 
 def _group_sums(slots: _Slots) -> Tensor:
     """`[batch, A, G]`, the sum of base_i over each group."""
-    mass = tf.where(slots.is_member, _mass(slots.log_base), 0.0)
+    mass = tf.where(
+        slots.is_member, _mass(slots.log_base, _LEAST_OF_CLASS), 0.0
+    )
     batch, count, _, groups = tf.unstack(tf.shape(slots.inside))
     place = tf.reshape(tf.range(batch * count), (batch, count, 1)) * groups
     place = tf.reshape(place + slots.group_of, (-1,))
@@ -257,9 +261,9 @@ def _appear_first(inside: Tensor) -> Tensor:
     return ~tf.reduce_any(inside & earlier[:, :, None], axis=1)
 
 
-def _mass(log_mass: Tensor) -> Tensor:
-    """exp, at least `_LEAST_MASS` but for the 0 of padding."""
-    mass = tf.exp(tf.maximum(log_mass, math.log(_LEAST_MASS)))
+def _mass(log_mass: Tensor, least: float) -> Tensor:
+    """exp, at least `least` but for the 0 of padding."""
+    mass = tf.exp(tf.maximum(log_mass, math.log(least)))
     return tf.where(log_mass > -math.inf, mass, 0.0)
 
 

@@ -142,6 +142,13 @@ def test_huge_logits():
     np.testing.assert_allclose(q[2, [0, 2]], [0.5, 0.5], atol=1e-6)
 
 
+def test_beyond_the_range_of_float64():
+    """Probabilities down to e^-10,000."""
+    log_q = combine(cases(10, scale=3000.0, count=500)).astype("float64")
+    assert np.isfinite(log_q).all()
+    np.testing.assert_allclose(np.exp(log_q).sum(-1), 1, atol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [10.0, 30.0])
 def test_extreme_cases_are_stationary(scale):
     """Probabilities down to 1e-60 and below; the fixed point stays there."""
@@ -163,6 +170,16 @@ def test_active_sets_that_cover_everything(scale):
     given[2][:, :3] = [0, 1, 2]
     given[2][:, 3:] = [[3, 4], [4, -1], [-1, -1], [3, -1]] * 10
     check(combine(given, sets), slow(given, sets))
+
+
+def test_a_dustbin_draws_on_a_class_that_all_others_rule_out():
+    """The sets have all classes, and class 2 is the first one's dustbin."""
+    sets = specialists.ClassSets([[0, 1], [0, 2]], 3, top=3)
+    z = np.float32([[0.0, -1000.0, -1000.0]])
+    v = np.float32([[[-1000.0, -1000.0, 0.0], [0.0, -1000.0, -1000.0]]])
+    q = np.exp(combine((z, v, [[0, 1]]), sets)[0])
+    # 2 log q_0 + log q_2, for the generalist, the second and the dustbin.
+    np.testing.assert_allclose(q, [2 / 3, 0, 1 / 3], atol=1e-6)
 
 
 def test_a_generalist_without_active_specialists_is_itself():
