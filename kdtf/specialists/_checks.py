@@ -10,8 +10,13 @@ import numpy.typing as npt
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> None:
     """Raises a ValueError unless `value` is an int from `least` to `most`."""
-    good = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not good or value < least or (most is not None and value > most):
+    good = (
+        isinstance(value, numbers.Integral)
+        and not isinstance(value, bool)
+        and int(value) >= least
+        and (most is None or int(value) <= most)
+    )
+    if not good:
         limit = "" if most is None else f" and at most {most}"
         raise ValueError(
             f"`{name}` must be an integer of at least {least}{limit}. "

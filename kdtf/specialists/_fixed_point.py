@@ -21,7 +21,7 @@ _TOLERANCE = 1e-10
 # Of the likelihood, which is of the order of 1.
 _ROUNDING = 1e-13
 # Log of the least q, of the largest, from which an extrapolation goes on.
-_LEAST = -200.0
+_LEAST = -500.0
 
 
 def solve(masses: Masses, wanted: Tensor) -> tuple[Tensor, Tensor]:

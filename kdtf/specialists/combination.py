@@ -15,10 +15,14 @@ from kdtf._types import Tensor, TensorLike
 from kdtf.specialists import _fixed_point, _newton
 from kdtf.specialists.sets import ClassSets
 
-# Masses below this count as this where they decide how mass is shared: u and
-# its square are then far inside of float64's range.
+# The mass of the rest and of a dustbin count as at least this where they decide
+# how mass is shared: the unknowns and their squares are then far inside of
+# float64's range. That of a class of a set may be less, and is never 0.
 _LEAST_MASS = 1e-80
+_LEAST_OF_CLASS = 1e-200
 _LEAST_TERM = 1e-30
+# In units of the lump's denominator: t_m of that of a lump of the least mass.
+_DRAWN = 1e40
 
 
 def combine(
@@ -34,12 +38,13 @@ def combine(
 
     Args:
       generalist_logits: `[batch, classes]`, any floating dtype.
-      specialist_logits: `[batch, A, S + 1]` with A = `sets.most_active` and
-        S = `sets.largest`: of each active specialist the logits of its
-        classes, in the order of `sets`, then padding of any value, and last
-        that of its dustbin.
+      specialist_logits: `[batch, A, S + 1]` with S = `sets.largest`: of each
+        active specialist the logits of its classes, in the order of `sets`,
+        then padding of any value, and last that of its dustbin.
       active: `[batch, A]` int, indices of different specialists, and -1 where
-        there are fewer; the logits there may have any value.
+        there are fewer; the logits there may have any value. As
+        `sets.active` gives them, or without columns that are all -1, since
+        the time grows with A squared.
       sets: `ClassSets`.
 
     Returns:
@@ -48,7 +53,7 @@ def combine(
       active.
 
     Raises:
-      ValueError: if the shapes do not fit.
+      ValueError: if the shapes do not fit, or `active` is not integers.
 
     Example:
       >>> sets = kdtf.specialists.ClassSets([[0, 1]], 3)
@@ -65,8 +70,9 @@ def combine(
     specialist_logits = tf.stop_gradient(
         tf.cast(specialist_logits, logits.dtype)
     )
+    active = tf.convert_to_tensor(active)
+    _check(logits, specialist_logits, active, sets)
     active = tf.cast(active, tf.int32)
-    _check_shapes(logits, specialist_logits, active, sets)
     alone = tf.nn.log_softmax(logits)
     slots, is_rest = _slots(alone, specialist_logits, active, sets)
     rest = _rest(logits, alone, is_rest)
@@ -202,33 +208,43 @@ def _solved(
 ) -> tuple[Tensor, Tensor]:
     """log q `[batch, A, S]` of the sets' classes and `[batch]` of the rest."""
     has_rest = rest.log_mass > -math.inf
+    base = _group_sums(slots)
+    is_first = (base > 0.0) & _appear_first(slots.inside)
     masses = _newton.Masses(
-        base=_group_sums(slots),
-        first=tf.cast(_appear_first(slots.inside), tf.float64),
+        base=base,
+        first=tf.cast(is_first, tf.float64),
         inside=slots.inside,
         outside=tf.cast(tf.transpose(~slots.inside, (0, 2, 3, 1)), tf.float64),
-        lump=tf.where(has_rest, _mass(rest.log_mass), 1.0),
-        dustbins=_mass(slots.log_dustbins),
+        lump=tf.where(has_rest, _mass(rest.log_mass, _LEAST_MASS), 1.0),
+        dustbins=_mass(slots.log_dustbins, _LEAST_MASS),
     )
+    log_base = slots.log_base
     denominators, _ = _newton.solve(masses)
     log_ratio = -tf.math.log(denominators)
-    log_rest = tf.where(has_rest, tf.math.log(masses.lump), -math.inf)
+    # A lump below the least mass stays there unless a dustbin draws on it.
+    is_drawn = tf.reduce_max(denominators, axis=(1, 2)) > _DRAWN
+    log_rest = tf.where(is_drawn, tf.math.log(masses.lump), rest.log_mass)
     if can_cover_all:
         log_q, _ = _fixed_point.solve(masses, ~has_rest)
-        covered = log_q - tf.math.log(masses.base)
-        log_ratio = tf.where(has_rest[:, None, None], log_ratio, covered)
+        log_ratio_alone = log_q - tf.math.log(base)
+        has_rest = has_rest[:, None, None]
+        log_ratio = tf.where(has_rest, log_ratio, log_ratio_alone)
+        least = tf.maximum(log_base, math.log(_LEAST_OF_CLASS))
+        log_base = tf.where(has_rest, log_base, least)
     # Padding has no mass.
-    q = tf.where(masses.base > 0.0, masses.base * tf.exp(log_ratio), 0.0)
+    q = tf.where(base > 0.0, base * tf.exp(log_ratio), 0.0)
     total = tf.reduce_sum(masses.first * q, axis=(1, 2)) + tf.exp(log_rest)
     log_ratio = tf.gather(log_ratio, slots.group_of, batch_dims=2)
     log_total = tf.math.log(total)
-    log_q = slots.log_base + log_ratio - log_total[:, None, None]
+    log_q = log_base + log_ratio - log_total[:, None, None]
     return log_q, log_rest - log_total
 
 
 def _group_sums(slots: _Slots) -> Tensor:
     """`[batch, A, G]`, the sum of base_i over each group."""
-    mass = tf.where(slots.is_member, _mass(slots.log_base), 0.0)
+    mass = tf.where(
+        slots.is_member, _mass(slots.log_base, _LEAST_OF_CLASS), 0.0
+    )
     batch, count, _, groups = tf.unstack(tf.shape(slots.inside))
     place = tf.reshape(tf.range(batch * count), (batch, count, 1)) * groups
     place = tf.reshape(place + slots.group_of, (-1,))
@@ -239,32 +255,38 @@ def _group_sums(slots: _Slots) -> Tensor:
 
 
 def _appear_first(inside: Tensor) -> Tensor:
-    """`[batch, A, G]`: whether no earlier set has group g of set n."""
+    """`[batch, A, G]`: whether no set before n has group g of set n."""
     count = tf.shape(inside)[1]
     earlier = tf.range(count)[:, None] < tf.range(count)  # [m, n]
     return ~tf.reduce_any(inside & earlier[:, :, None], axis=1)
 
 
-def _mass(log_mass: Tensor) -> Tensor:
-    """exp, at least `_LEAST_MASS` but for the 0 of padding."""
-    mass = tf.exp(tf.maximum(log_mass, math.log(_LEAST_MASS)))
+def _mass(log_mass: Tensor, least: float) -> Tensor:
+    """exp, at least `least` but for the 0 of padding."""
+    mass = tf.exp(tf.maximum(log_mass, math.log(least)))
     return tf.where(log_mass > -math.inf, mass, 0.0)
 
 
-def _check_shapes(
+def _check(
     logits: Tensor, specialist_logits: Tensor, active: Tensor, sets: ClassSets
 ) -> None:
+    count = active.shape[1] if active.shape.rank == 2 else None
     expected = {
         "generalist_logits": (logits, (None, sets.num_classes)),
         "specialist_logits": (
             specialist_logits,
-            (None, sets.most_active, sets.largest + 1),
+            (None, count, sets.largest + 1),
         ),
-        "active": (active, (None, sets.most_active)),
+        "active": (active, (None, count)),
     }
     for name, (tensor, shape) in expected.items():
         if not tensor.shape.is_compatible_with(shape):
             raise ValueError(
-                f"`{name}` must be of shape {list(shape)} for these `sets`, "
-                f"None for the batch. Received: shape {tensor.shape}"
+                f"`{name}` must be of shape {list(shape)} for these `sets`; "
+                f"None stands for any size. Received: shape {tensor.shape}"
             )
+    if not active.dtype.is_integer:
+        raise ValueError(
+            "`active` must be integers, indices of specialists or -1. "
+            f"Received: {active.dtype.name}"
+        )

@@ -10,8 +10,8 @@ import pathlib
 import numpy as np
 
 import kdtf
-from trainers.core import results, seals
-from trainers.speech import corpora, nets, recipes, workers
+from trainers.core import results, seals, workers
+from trainers.speech import corpora, nets, recipes
 from trainers.speech.settings import Settings
 
 BY_SPEAKERS = "speakers"
@@ -199,9 +199,15 @@ class Run:
             for i, arm, seed in jobs:
                 if arm.taught_by:
                     self.folds[i].store(arm, seed)
-            workers.train(self.folds, jobs, self.processes)
+            workers.run(_train, self.folds, jobs, self.processes)
 
     @property
     def snrs(self):
         """List of floats, in decibels."""
         return [float(snr) for snr in self.settings.snrs.split(",") if snr]
+
+
+def _train(folds, i, arm, seed):
+    """What a worker does for `Run.train_at_once`."""
+    folds[i].train(arm, seed)
+    return f"{folds[i].corpus.name} {arm.name} {seed}"

@@ -1,4 +1,4 @@
-"""trainers.speech.workers, through the run that uses them."""
+"""trainers.core.workers, through a run that uses them."""
 
 import dataclasses
 import os
@@ -60,7 +60,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import concurrent.futures, multiprocessing, os, time\n"
-        "from trainers.speech import workers\n"
+        "from trainers.core import workers\n"
         "def job():\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
         "    time.sleep(120)\n"

@@ -1,4 +1,4 @@
-"""Nets that are trained in parallel, one process each.
+"""Work that is done in parallel, one process each.
 
 Small nets leave most of a machine's cores idle; several of them do not. A
 worker stores its net as soon as that is trained, and the main process loads it
@@ -14,20 +14,21 @@ from multiprocessing import connection
 import tensorflow as tf
 import tqdm
 
-_folds = []  # a worker's
+_context = []  # a worker's
 
 
-def train(folds, jobs, processes):
-    """Trains nets.
+def run(function, context, jobs, processes):
+    """Does jobs.
 
     Args:
-      folds: list of `run.Fold`s.
-      jobs: list of `(i, arm, seed)`: int, which fold; `nets.Arm`; int. What
-        teaches them is stored.
-      processes: int, how many nets are trained at a time.
+      function: function of a module, from the context and what a job has to a
+        str, which the progress bar shows.
+      context: what all jobs need; pickled once a process.
+      jobs: list of tuples, the further arguments of `function`.
+      processes: int, how many jobs are done at a time.
 
     Raises:
-      Exception: of the first net that failed; the others are stopped, and go on
+      Exception: of the first job that failed; the others are stopped, and go on
         from their checkpoints in another run.
     """
     if not jobs:
@@ -39,37 +40,35 @@ def train(folds, jobs, processes):
             # A fork would inherit TensorFlow's threads as they stand.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_start,
-            initargs=(max(1, (os.cpu_count() or 1) // processes), folds),
+            initargs=(max(1, (os.cpu_count() or 1) // processes), context),
         ) as executor,
         tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
     ):
-        futures = [executor.submit(_train, *job) for job in jobs]
+        futures = [executor.submit(_do, function, job) for job in jobs]
         try:
             for future in concurrent.futures.as_completed(futures):
                 bar.set_postfix_str(future.result(), refresh=False)
                 bar.update()
         except BaseException:
-            # Else the rest would be trained before anybody hears of it.
+            # Else the rest would be done before anybody hears of it.
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
 
 
-def _start(threads, folds):
+def _start(threads, context):
     """Makes a new process a worker."""
-    _folds[:] = folds
+    _context[:] = [context]
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def _end_with_parent():
-    """A worker of a killed run must not train on beside a resumed one's."""
+    """A worker of a killed run must not work on beside a resumed one's."""
     connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
-def _train(i, arm, seed):
-    fold = _folds[i]
-    fold.train(arm, seed)
-    return f"{fold.corpus.name} {arm.name} {seed}"
+def _do(function, job):
+    return function(*_context, *job)

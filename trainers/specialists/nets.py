@@ -1,0 +1,161 @@
+"""One net: its training, and the result.
+
+Pixels to logits. Every net is trained by a `kdtf.Distiller`, the ones without
+soft targets too: its weights files hold all that a resumed run needs.
+"""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+
+from trainers.core import results, training
+
+PARTS = 30  # of the training of a big net: a point of its curve, a checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """What defines an arm; the same arm and seed give the same net.
+
+    Attributes:
+      name: str, its role.
+      units: int, width of both hidden layers.
+      learning_rate: float, Adam's at the start; falls to 0 along a cosine.
+      epochs: int, parts of the training.
+      steps: int, of a part.
+      batch_size: int.
+      temperature: float.
+      soft_weight: float; 0 for an arm that learns from labels alone.
+      hard_weight: float.
+      classes: tuple of ints, of a specialist; empty for all.
+      full_softmax: bool, of a specialist.
+      cases: str, which training cases it sees; "" for all.
+    """
+
+    name: str
+    units: int
+    learning_rate: float
+    epochs: int
+    steps: int
+    batch_size: int
+    temperature: float = 1.0
+    soft_weight: float = 0.0
+    hard_weight: float = 1.0
+    classes: tuple = ()
+    full_softmax: bool = False
+    cases: str = ""
+
+    def directory_name(self):
+        """A name that no other arm has, and that a reader understands."""
+        return f"{self.name}-{self.units}-{training.digest(self)}"
+
+
+def parts_of(steps, parts=PARTS):
+    """`(parts, steps of a part)` of about that many steps.
+
+    Many steps are one program of 20 or 25 of them.
+    """
+    steps = max(1, steps // parts)
+    return parts, steps - steps % 20 if steps > 20 else steps
+
+
+def multiply_adds(pixels, units, outputs):
+    """Multiply-adds of a prediction, which are a third of those of a step.
+
+    Args:
+      pixels: int.
+      units: int.
+      outputs: int.
+
+    Returns:
+      int.
+    """
+    return pixels * units + units * units + units * outputs
+
+
+def build_net(units, pixels, classes, seed):
+    """A net of two hidden layers that returns logits.
+
+    Args:
+      units: int.
+      pixels: int.
+      classes: int.
+      seed: int.
+
+    Returns:
+      A built `keras.Model`, `[batch, pixels]` to `[batch, classes]`.
+    """
+    seeds = np.random.SeedSequence([seed, units]).generate_state(3)
+    first, second, last = (int(s) // 2 for s in seeds)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((pixels,), name="pixels"),
+            layers.Dense(units, "relu", kernel_initializer=_he(first)),
+            layers.Dense(units, "relu", kernel_initializer=_he(second)),
+            layers.Dense(
+                classes,
+                kernel_initializer=keras.initializers.GlorotUniform(last),
+            ),
+        ]
+    )
+
+
+def _he(seed):
+    return keras.initializers.HeNormal(seed)
+
+
+def train(arm, net, batches, directory, *, evaluate, checkpoint_every):
+    """Trains an arm, resumes a killed training, or loads the result.
+
+    Args:
+      arm: an `Arm`.
+      net: the `keras.Model` as it begins; gets the trained weights.
+      batches: function from the first step to an endless `tf.data.Dataset`.
+      directory: `pathlib.Path` of this arm and seed.
+      evaluate: function from a net to a dict of figures for its curve.
+      checkpoint_every: int, parts between two checkpoints.
+
+    Returns:
+      A `results.Result`.
+    """
+
+    def train_it():
+        distiller = _distiller(
+            dataclasses.replace(arm, name="", classes=(), cases=""),
+            net.input_shape[1:],
+            net.output_shape[-1],
+        )
+        _begin(distiller, net.get_weights())
+        state = training.fit(
+            distiller,
+            lambda first_step, last_step: batches(first_step),
+            directory,
+            steps=arm.steps,
+            epochs=arm.epochs,
+            checkpoint_every=checkpoint_every,
+            evaluate=lambda: evaluate(distiller.student),
+            title=f"{directory.parent.name} {arm.directory_name()}",
+        )
+        results.save(distiller.student, state, directory)
+
+    return results.of(net, directory, train_it)
+
+
+@functools.lru_cache(maxsize=4)
+def _distiller(arm, shape, outputs):
+    """A Distiller that trains one net after another of an arm's kind.
+
+    Compiling its step takes longer than training a specialist.
+    """
+    net = build_net(arm.units, shape[0], outputs, seed=0)
+    return training.compiled_distiller(net, arm, arm.steps, jit_compile="auto")
+
+
+def _begin(distiller, weights):
+    """Makes a Distiller's state that of one which was never trained."""
+    distiller.student.set_weights(weights)
+    for variable in distiller.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
