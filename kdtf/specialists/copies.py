@@ -174,10 +174,9 @@ def _dense_head(model: keras.Model) -> keras.layers.Dense | None:
         return None
     if isinstance(head, keras.Model):
         return _dense_head(head)
-    # A softmax is for `_models.check_logits` to refuse.
-    functions = (keras.activations.linear, keras.activations.softmax)
     is_dense = type(head) is keras.layers.Dense
-    return head if is_dense and head.activation in functions else None
+    linear = is_dense and head.activation is keras.activations.linear
+    return head if linear else None
 
 
 def _kernel_and_bias(head: keras.layers.Dense) -> tuple[np.ndarray, np.ndarray]:
@@ -207,12 +206,14 @@ def _with_dustbin(
 
 def _check_generalist(generalist: Any) -> int:
     """The number of classes of a model of which a specialist can be made."""
+    if not isinstance(generalist, keras.Model) or not generalist.built:
+        raise ValueError(
+            "`generalist` must be a keras.Model that is built and trained. "
+            f"Received: generalist={generalist!r}"
+        )
+    _models.check_logits(generalist, "generalist", heads.of("softmax"))
     rule = None
-    if not isinstance(generalist, keras.Model):
-        rule = "be a keras.Model"
-    elif not generalist.built:
-        rule = "be built and trained"
-    elif _dense_head(generalist) is None:
+    if _dense_head(generalist) is None:
         rule = (
             "be a functional or Sequential model whose last layer is one "
             "keras.layers.Dense, without activation; of another one build the "
@@ -227,7 +228,6 @@ def _check_generalist(generalist: Any) -> int:
         raise ValueError(
             f"`generalist` must {rule}. Received: generalist={generalist!r}"
         )
-    _models.check_logits(generalist, "generalist", heads.of("softmax"))
     return int(_models.class_count(generalist))
 
 

@@ -150,6 +150,30 @@ class Specialist(_models.MadeOfModels, keras.Model):
             own, dustbin = logits[..., :-1], logits[..., -1:]
         return tf.concat([own, dustbin + self.dustbin_correction], axis=-1)
 
+    def labels_of(self, labels: npt.ArrayLike) -> np.ndarray:
+        """The specialist's labels of the generalist's.
+
+        Args:
+          labels: integers of any shape, classes of the generalist.
+
+        Returns:
+          int64 array of that shape, positions in `corrected_logits`: those in
+          `classes`, and `len(classes)`, the dustbin's, for all other classes.
+
+        Raises:
+          ValueError: if they are no classes of the generalist.
+        """
+        found = np.asarray(labels)
+        good = found.dtype.kind in "iu"
+        if not good or (found < 0).any() or (found >= self.num_classes).any():
+            raise ValueError(
+                f"`labels` must be integers from 0 to {self.num_classes - 1}. "
+                f"Received: labels={labels!r}"
+            )
+        places = np.full(self.num_classes, len(self.classes))
+        places[self.classes] = np.arange(len(self.classes))
+        return places[found]
+
     def _checked(self, logits: Tensor) -> Tensor:
         """The logits, if they are as many as they must be.
 
