@@ -58,9 +58,16 @@ def hash_weights(digest, weights):
 
 
 def digest_of(model):
-    """Twelve characters that tell the weights of one model from others."""
+    """Twelve characters that tell the weights of one model from others.
+
+    Of the weights as Keras saves them, so that a loaded model has the same:
+    those of low rank (LoRA) are added to others then.
+    """
     digest = hashlib.sha256()
-    hash_weights(digest, model.weights)
+    for layer in keras_private.all_layers(model):
+        saved = {}
+        layer.save_own_variables(saved)
+        hash_weights(digest, saved.values())
     return digest.hexdigest()[:12]
 
 
