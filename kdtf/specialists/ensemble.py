@@ -119,11 +119,11 @@ class SpecialistEnsemble(keras.Model):
             self.generalist(inputs, training=False)
         )
         active = self._sets.active(logits)
-        of_specialists = (
-            self._of_all(inputs, active)
-            if self.static_shapes
-            else self._of_active(inputs, active)
-        )
+        if self.static_shapes:
+            of_specialists = self._of_all(inputs, active)
+        else:
+            active = _trimmed(active)
+            of_specialists = self._of_active(inputs, active)
         combined = combine(logits, of_specialists, active, self._sets)
         is_any = tf.reduce_any(active >= 0, axis=-1, keepdims=True)
         return tf.where(is_any, combined, logits)
@@ -194,6 +194,12 @@ class SpecialistEnsemble(keras.Model):
         config["generalist"] = load(config["generalist"])
         config["specialists"] = [load(each) for each in config["specialists"]]
         return cls(**config)
+
+
+def _trimmed(active: Tensor) -> Tensor:
+    """As few slots as the case with the most specialists needs, at least 1."""
+    most = tf.reduce_max(tf.reduce_sum(tf.cast(active >= 0, tf.int32), axis=1))
+    return active[:, : tf.maximum(most, 1)]
 
 
 def _check_generalist(generalist: Any) -> int:
