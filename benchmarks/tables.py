@@ -204,6 +204,7 @@ TABLES = {
     "teacher_step": speed_tables.teacher_step,
     "memory": speed_tables.memory,
     "gpu_aot": speed_tables.gpu_aot,
+    "gpu_run": speed_tables.gpu_run,
     "faults": _faults,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,
