@@ -173,7 +173,7 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
             / name
             / f"{i:03d}-{arm.directory_name()}",
         )
-        member.net = result.net  # the same; refuses a result without weights
+        # Its net is now `result.net`, which there is if it has its weights.
         members.append(member)
         seconds += result.seconds_per_epoch * arm.epochs
     shifts = _shifts(run, generalist, members, data[1])
