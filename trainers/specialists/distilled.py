@@ -14,7 +14,7 @@ from trainers.specialists import table as table_module
 
 TITLE = "Distilled back into one net"
 # The soft term's weight; the labels' is the rest. 0: labels alone.
-SOFT_WEIGHTS = (0.0, 0.5, 1.0)
+SOFT_WEIGHTS = (0.0, 0.5)
 SIZES = ("the generalist's size", "equal cost of a prediction")
 _TOP_K = 32  # of the teacher's logits, beside the mass of all others
 _ROWS = 1024  # of a shard's batch
