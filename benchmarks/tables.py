@@ -19,6 +19,7 @@ from absl import app, flags
 from benchmarks import speed_tables, summary
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
+from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
 from trainers.speech.experiments import EXPERIMENTS as SPEECH
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -189,6 +190,10 @@ TABLES = {
     **{
         f"speech_{name}": _experiment("speech", name, experiment)
         for name, experiment in SPEECH.items()
+    },
+    **{
+        f"specialists_{name}": _experiment("specialists", name, experiment)
+        for name, experiment in SPECIALISTS.items()
     },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
