@@ -1,5 +1,7 @@
 """What a Keras model tells about itself."""
 
+import hashlib
+
 import keras
 import numpy as np
 
@@ -13,6 +15,20 @@ _PASSING = (
     keras.layers.Permute,
     keras.layers.Reshape,
 )
+
+
+class MadeOfModels:
+    """A mixin of models that combine other models."""
+
+    @property
+    def input_model(self):
+        """The model that tells what input they all take."""
+        raise NotImplementedError
+
+    @property
+    def combination(self):
+        """What the outputs depend on beside the models' weights."""
+        return ""
 
 
 def class_count(model):
@@ -39,6 +55,13 @@ def hash_weights(digest, weights):
         value = np.asarray(weight)
         digest.update(f"{value.dtype} {value.shape}".encode())
         digest.update(value.tobytes())
+
+
+def digest_of(model):
+    """Twelve characters that tell the weights of one model from others."""
+    digest = hashlib.sha256()
+    hash_weights(digest, model.weights)
+    return digest.hexdigest()[:12]
 
 
 def check_logits(model, argument, head):

@@ -16,7 +16,7 @@ _COMBINATIONS = ("arithmetic", "geometric")
 
 
 @keras.saving.register_keras_serializable("kdtf")
-class Ensemble(keras.Model):
+class Ensemble(_models.MadeOfModels, keras.Model):
     """Several models as one teacher: the mean of their distributions.
 
     The paper (section 2) takes the arithmetic or the geometric mean of the

@@ -184,7 +184,7 @@ def _input_specs(student: keras.Model) -> Any:
             "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
-    if hasattr(student, "input_model"):  # made of models that take one input
+    if isinstance(student, _models.MadeOfModels):
         return _input_specs(student.input_model)
     if not hasattr(student, "inputs"):  # a subclass only records shapes
         shapes = student.get_build_config()["input_shape"]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf import _models
 from kdtf._math import arguments, heads, probabilities, softmax
 from kdtf._math.top_logits import TopLogits
@@ -59,13 +60,15 @@ def depends_on_temperature(teacher, top_k):
 def identify(teacher, fingerprint):
     """Hash of all that tells one teacher from another.
 
-    Of its weights, of how an ensemble combines its members, and of the name
-    that the caller gave it.
+    Of its weights, of how models in it combine others, and of the name that
+    the caller gave it.
     """
     digest = hashlib.sha256()
     if fingerprint is not None:
         digest.update(f"fingerprint {fingerprint}".encode())
-    digest.update(getattr(teacher, "combination", "").encode())
+    for layer in _layers(teacher):
+        if isinstance(layer, _models.MadeOfModels):
+            digest.update(layer.combination.encode())
     _models.hash_weights(digest, _weights(teacher))
     return digest.hexdigest()
 
@@ -168,6 +171,11 @@ def _require_no_probabilities(logits, head):
         if head.name == "softmax":
             raise
         warnings.warn(str(error), stacklevel=2)
+
+
+def _layers(teacher):
+    is_layer = isinstance(teacher, keras.Layer)
+    return keras_private.all_layers(teacher) if is_layer else []
 
 
 def _weights(teacher):

@@ -2,8 +2,9 @@
 
 from kdtf.specialists.clusters import confusable_classes, covered_confusion
 from kdtf.specialists.combination import combine
+from kdtf.specialists.copies import specialist_of
 from kdtf.specialists.ensemble import SpecialistEnsemble
-from kdtf.specialists.nets import Specialist, specialist_of
+from kdtf.specialists.nets import Specialist
 from kdtf.specialists.sets import ClassSets
 from kdtf.specialists.stored_examples import read_examples, write_examples
 from kdtf.specialists.training_sets import (

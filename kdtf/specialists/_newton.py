@@ -161,7 +161,10 @@ def _solve_m_matrix(minus: Tensor, row_sums: Tensor, right: Tensor) -> Tensor:
     def substitute(k: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         value = right[:, k] + tf.reduce_sum(minus[:, k] * x, axis=-1)
         here = tf.one_hot(k, count, dtype=x.dtype)
-        return k + 1, x + here * (value / pivots[:, k])[:, None]
+        x += here * (value / pivots[:, k])[:, None]
+        # A loop in a graph refuses a shape of which less is known than before,
+        # as it is of one element that was multiplied by `here`.
+        return k + 1, tf.ensure_shape(x, right.shape)
 
     _, x = tf.while_loop(
         lambda k, _: k < count, substitute, (0, tf.zeros_like(right))

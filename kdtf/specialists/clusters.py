@@ -3,13 +3,12 @@
 No labels are needed: classes are confusable if they are predicted together.
 """
 
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from kdtf.specialists import spherical
+from kdtf.specialists import _checks, spherical
 from kdtf.specialists.correlations import (
     Correlations,
     Probabilities,
@@ -70,9 +69,9 @@ def confusable_classes(
       ... )
       [array([0, 1]), array([2, 3]), array([4, 5])]
     """
-    _check_integer(count, "count", 1)
-    _check_integer(size, "size", 2)
-    _check_integer(seed, "seed", 0)
+    _checks.integer("count", count, 1)
+    _checks.integer("size", size, 2)
+    _checks.integer("seed", seed, 0)
     found = correlations(probabilities)
     _check_fits(found.varying, count, size)
     columns = spherical.columns(found.matrix)
@@ -108,7 +107,7 @@ def covered_confusion(
     Raises:
       ValueError: if `probabilities` have another form, are endless, no
         probabilities, or all mass is on the most probable classes; or if `sets`
-        is empty, or one is, repeats a class or has an unknown one.
+        is empty, or one is, repeats a class, has an unknown one or all.
 
     Example:
       >>> probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
@@ -202,32 +201,11 @@ def _filled(
 
 def _members(sets: Sequence[npt.ArrayLike], classes: int) -> np.ndarray:
     """`[sets, classes]` float32 array, 1 where a set has a class."""
-    if not len(sets):
-        raise ValueError("`sets` must hold at least one set. Received: none")
-    members = np.zeros((len(sets), classes), np.float32)
-    for row, each in zip(members, map(np.asarray, sets), strict=True):
-        good = (
-            each.ndim == 1
-            and each.dtype.kind in "iu"
-            and len(np.unique(each)) == each.size > 0
-            and 0 <= each.min() <= each.max() < classes
-        )
-        if not good:
-            raise ValueError(
-                f"`sets` must name some of the {classes} classes in every set, "
-                f"each once. Received: a set of {each}"
-            )
+    checked = _checks.class_sets("sets", sets, classes)
+    members = np.zeros((len(checked), classes), np.float32)
+    for row, each in zip(members, checked, strict=True):
         row[each] = 1
     return members
-
-
-def _check_integer(value: int, name: str, least: int) -> None:
-    is_integer = isinstance(value, numbers.Integral)
-    if not is_integer or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}. "
-            f"Received: {name}={value!r}"
-        )
 
 
 def _check_fits(varying: np.ndarray, count: int, size: int) -> None:

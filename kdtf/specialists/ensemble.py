@@ -1,5 +1,6 @@
 """SpecialistEnsemble: a generalist and its specialists as one model."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +10,14 @@ import tensorflow as tf
 from kdtf import _models
 from kdtf._math import heads, softmax
 from kdtf._types import Tensor
+from kdtf.specialists import _checks
 from kdtf.specialists.combination import combine
-from kdtf.specialists.nets import Specialist, digest_of
+from kdtf.specialists.nets import Specialist
 from kdtf.specialists.sets import ClassSets
 
 
 @keras.saving.register_keras_serializable("kdtf")
-class SpecialistEnsemble(keras.Model):
+class SpecialistEnsemble(_models.MadeOfModels, keras.Model):
     """A generalist whose specialists are asked case by case (section 5.3).
 
     The generalist's `top` most probable classes choose the specialists: those
@@ -28,7 +30,8 @@ class SpecialistEnsemble(keras.Model):
     specialist is active, and log q elsewhere. So it takes every place of a
     model that returns logits: a teacher of `kdtf.Distiller` or
     `kdtf.SoftTargets` (distilled back into one net, section 8), of metrics, of
-    `kdtf.export_student`. All nets run in inference mode.
+    `kdtf.export_student`. All nets run in inference mode, and no gradient
+    flows: they are trained apart.
 
     A prediction costs the generalist and the specialists that it calls for the
     case: each of them runs once a batch, on the cases that call it. In a
@@ -76,11 +79,13 @@ class SpecialistEnsemble(keras.Model):
         Raises:
           ValueError: if the generalist is not built or shows that it returns
             no logits `[batch, classes]`, there is no specialist, one is no
-            `Specialist`, or is of another number of classes or other inputs,
-            or `top` is out of range.
+            `Specialist`, is of another generalist, number of classes or other
+            inputs, or shares variables with another net, or `top` is out of
+            range.
         """
         num_classes = _check_generalist(generalist)
         _check_specialists(specialists, generalist, num_classes)
+        _checks.flag("static_shapes", static_shapes)
         sets = ClassSets([s.classes for s in specialists], num_classes, top=top)
         # Without autocast, so that every net gets the input as it came.
         super().__init__(autocast=False, **kwargs)
@@ -115,15 +120,15 @@ class SpecialistEnsemble(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """Logits `[batch, classes]`, float32."""
         del training  # what is combined is trained
-        logits = softmax.at_least_float32(
-            self.generalist(inputs, training=False)
+        logits = tf.stop_gradient(
+            softmax.at_least_float32(self.generalist(inputs, training=False))
         )
         active = self._sets.active(logits)
         if self.static_shapes:
-            of_specialists = self._of_all(inputs, active)
+            of_specialists = self._of_all(inputs, active, logits.dtype)
         else:
             active = _trimmed(active)
-            of_specialists = self._of_active(inputs, active)
+            of_specialists = self._of_active(inputs, active, logits.dtype)
         combined = combine(logits, of_specialists, active, self._sets)
         is_any = tf.reduce_any(active >= 0, axis=-1, keepdims=True)
         return tf.where(is_any, combined, logits)
@@ -140,36 +145,49 @@ class SpecialistEnsemble(keras.Model):
         """
         return self._sets.active(self.generalist(inputs, training=False))
 
-    def _of_all(self, inputs: Any, active: Tensor) -> Tensor:
+    def _of_all(self, inputs: Any, active: Tensor, dtype: tf.DType) -> Tensor:
         """As `_of_active`, of shapes that do not depend on the data."""
         everyone = tf.stack(
-            [
-                self._padded(s.corrected_logits(inputs))
-                for s in self.specialists
-            ],
-            axis=1,
+            [self._logits(s, inputs, dtype) for s in self.specialists], axis=1
         )
         return tf.gather(everyone, tf.maximum(active, 0), axis=1, batch_dims=1)
 
-    def _of_active(self, inputs: Any, active: Tensor) -> Tensor:
+    def _of_active(
+        self, inputs: Any, active: Tensor, dtype: tf.DType
+    ) -> Tensor:
         """Logits `[batch, A, S + 1]` of the active specialists, 0 for none."""
+        size = self._sets.largest + 1
         where, logits = [], []
         for i, specialist in enumerate(self.specialists):
             places = tf.where(active == i)  # case and slot
-            some = tf.nest.map_structure(
-                lambda x, rows=places[:, 0]: tf.gather(x, rows), inputs
-            )
             where.append(places)
-            logits.append(self._padded(specialist.corrected_logits(some)))
-        size = self._sets.largest + 1
+            # Nets with a Flatten or Reshape cannot take a batch of no cases.
+            logits.append(
+                tf.cond(
+                    tf.shape(places)[0] > 0,
+                    functools.partial(
+                        self._logits, specialist, inputs, dtype, places[:, 0]
+                    ),
+                    lambda: tf.zeros([0, size], dtype),
+                )
+            )
         shape = tf.concat([tf.shape(active, tf.int64), [size]], axis=0)
         scattered = tf.scatter_nd(
             tf.concat(where, axis=0), tf.concat(logits, axis=0), shape
         )
         return tf.ensure_shape(scattered, [None, active.shape[1], size])
 
-    def _padded(self, logits: Tensor) -> Tensor:
-        """Logits `[rows, S + 1]`, the dustbin's last, of one specialist."""
+    def _logits(
+        self,
+        specialist: Specialist,
+        inputs: Any,
+        dtype: tf.DType,
+        rows: Tensor | None = None,
+    ) -> Tensor:
+        """Logits `[rows, S + 1]`, the dustbin's last, of some rows or all."""
+        if rows is not None:
+            inputs = tf.nest.map_structure(lambda x: tf.gather(x, rows), inputs)
+        logits = tf.cast(specialist.corrected_logits(inputs), dtype)
         missing = self._sets.largest + 1 - logits.shape[-1]
         own = tf.pad(logits[:, :-1], [[0, 0], [0, missing]])
         return tf.concat([own, logits[:, -1:]], axis=-1)
@@ -189,11 +207,17 @@ class SpecialistEnsemble(keras.Model):
     @classmethod
     def from_config(cls, config: dict) -> "SpecialistEnsemble":
         """An ensemble of nets as they were configured."""
-        config = dict(config)
         load = keras.saving.deserialize_keras_object
-        config["generalist"] = load(config["generalist"])
-        config["specialists"] = [load(each) for each in config["specialists"]]
-        return cls(**config)
+        generalist = load(config["generalist"])
+        specialists = [load(each) for each in config["specialists"]]
+        digests = [each.generalist_digest for each in specialists]
+        for each in specialists:  # the weights that it tells come later
+            each.generalist_digest = None
+        nets = {"generalist": generalist, "specialists": specialists}
+        ensemble = cls(**{**config, **nets})
+        for each, digest in zip(specialists, digests, strict=True):
+            each.generalist_digest = digest
+        return ensemble
 
 
 def _trimmed(active: Tensor) -> Tensor:
@@ -231,34 +255,49 @@ def _check_specialists(
             "kdtf.specialists.Specialist, such as specialist_of makes. "
             f"Received: specialists={specialists!r}"
         )
-    digest = digest_of(generalist)
+    digest = _models.digest_of(generalist)
+    seen = {id(variable) for variable in generalist.variables}
     for i, specialist in enumerate(specialists):
         if specialist.num_classes != num_classes:
             raise ValueError(
                 f"`specialists[{i}]` must be of the generalist's {num_classes} "
                 f"classes. Received: one of {specialist.num_classes}"
             )
+        _require_same_inputs(specialist, i, generalist)
         _require_same_generalist(specialist, i, digest)
-        ours, theirs = (
-            getattr(m, "input_shape", None)
-            for m in (generalist, specialist.net)
-        )
-        if None not in (ours, theirs) and ours != theirs:
+        own = {id(variable) for variable in specialist.variables}
+        if own & seen:
             raise ValueError(
-                f"`specialists[{i}]` must take the generalist's inputs, of the "
-                f"shape {ours}. Received: one that takes {theirs}"
+                f"`specialists[{i}]` must share no variable with the "
+                "generalist or another specialist, and be there once: Keras "
+                "could not load what it had saved. Give it layers of its own, "
+                "as specialist_of does. "
+                f"Received: {specialist.name!r}, which shares {len(own & seen)}"
             )
+        seen |= own
+
+
+def _require_same_inputs(
+    specialist: Specialist, index: int, generalist: keras.Model
+) -> None:
+    ours, theirs = (
+        getattr(m, "input_shape", None) for m in (generalist, specialist.net)
+    )
+    if None not in (ours, theirs) and ours != theirs:
+        raise ValueError(
+            f"`specialists[{index}]` must take the generalist's inputs, of the "
+            f"shape {ours}. Received: one that takes {theirs}"
+        )
 
 
 def _require_same_generalist(
     specialist: Specialist, index: int, digest: str
 ) -> None:
-    if specialist.generalist not in (None, digest):
+    if specialist.generalist_digest not in (None, digest):
         raise ValueError(
-            f"`specialists[{index}]` must be of this generalist: its classes "
-            "were chosen by another one, or by this one before it was trained "
-            "on. If that is meant, clear its `generalist`: "
-            "specialist.generalist = None. "
-            f"Received: a specialist of the generalist {specialist.generalist} "
-            f"with one that is {digest}"
+            f"`specialists[{index}]` must be of this generalist: it was made "
+            "of another one, or of this one before it was trained on. If that "
+            "is meant, set specialist.generalist_digest = None. Received: a "
+            f"specialist of the generalist {specialist.generalist_digest} with "
+            f"the generalist {digest}"
         )

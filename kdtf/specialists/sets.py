@@ -1,6 +1,5 @@
 """ClassSets: which specialist knows which classes."""
 
-import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kdtf._types import Tensor, TensorLike
+from kdtf.specialists import _checks
 
 
 class ClassSets:
@@ -53,9 +53,10 @@ class ClassSets:
         Raises:
           ValueError: if an argument is not so.
         """
-        _check_int("num_classes", num_classes, 2)
-        _check_int("top", top, 1, num_classes)
-        self.sets = _checked(sets, num_classes)
+        _checks.integer("num_classes", num_classes, 2)
+        _checks.integer("top", top, 1, num_classes)
+        checked = _checks.class_sets("sets", sets, num_classes)
+        self.sets = [each.astype(np.int32) for each in checked]
         self.num_classes, self.top = int(num_classes), int(top)
         count = len(self.sets)
         self.largest = max(len(each) for each in self.sets)
@@ -109,61 +110,3 @@ class ClassSets:
             places = np.searchsorted(each, of_class[self.sets[m]])
             group_of[m, : len(places)] = places
         return np.concatenate([patterns, none]), groups, group_of
-
-
-def _checked(
-    sets: Sequence[npt.ArrayLike], num_classes: int
-) -> list[np.ndarray]:
-    """The sets as int32 arrays."""
-    if isinstance(sets, str) or not isinstance(sets, Sequence | np.ndarray):
-        raise ValueError(
-            "`sets` must be a list with the classes of each specialist. "
-            f"Received: sets={sets!r}"
-        )
-    if not len(sets):
-        raise ValueError(
-            "`sets` must have the classes of one specialist or more. "
-            f"Received: sets={sets!r}"
-        )
-    return [_checked_set(each, i, num_classes) for i, each in enumerate(sets)]
-
-
-def _checked_set(
-    classes: npt.ArrayLike, index: int, num_classes: int
-) -> np.ndarray:
-    try:
-        array = np.asarray(classes)
-    except ValueError:  # a ragged list
-        array = np.empty(0)
-    good = (
-        array.ndim == 1
-        and array.dtype.kind in "iu"
-        and 0 < len(array) < num_classes
-        and len(np.unique(array)) == len(array)
-        and 0 <= array.min() <= array.max() < num_classes
-    )
-    if not good:
-        raise ValueError(
-            f"`sets[{index}]` must be different classes from 0 to "
-            f"{num_classes - 1}, one or more but not all of them. "
-            f"Received: sets[{index}]={classes!r}"
-        )
-    return array.astype(np.int32)
-
-
-def _check_int(
-    name: str, value: object, least: int, most: int | None = None
-) -> None:
-    """Raises a ValueError unless least <= value <= most."""
-    good = (
-        isinstance(value, numbers.Integral)
-        and not isinstance(value, bool)
-        and int(value) >= least
-        and (most is None or int(value) <= most)
-    )
-    if not good:
-        limit = "" if most is None else f" and at most {most}"
-        raise ValueError(
-            f"`{name}` must be an int of at least {least}{limit}. "
-            f"Received: {name}={value!r}"
-        )

@@ -7,7 +7,7 @@ draw such batches, and undo afterwards what that does to the dustbin's logit.
 
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,18 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kdtf._types import Tensor
-from kdtf.specialists import rows
+from kdtf.specialists import _checks, rows
 
 # Batches are made several at a time, up to this many and this many bytes: a
 # call of Python costs as much as a small batch.
 _MOST_AT_ONCE = 16
 _BYTES_AT_ONCE = 2**21
+_LARGEST = 2**31 - 1
 
 
 def training_set(
     data: tuple[Any, npt.ArrayLike],
-    classes: Sequence[int] | np.ndarray,
+    classes: npt.ArrayLike,
     *,
     batch_size: int,
     seed: int,
@@ -51,7 +52,8 @@ def training_set(
         indexing by an array of increasing integers, such as a data set of
         h5py. y is `[cases]`, the class of each case as an integer from 0. For a
         `tf.data.Dataset` see `write_examples`.
-      classes: `[own]` increasing integers, the specialist's classes.
+      classes: `[own]` integers, the specialist's classes: at least one, each
+        once, not all.
       batch_size: int.
       seed: int, not negative. Give each specialist another.
       share: float between 0 and 1, the share of the specialist's classes.
@@ -66,9 +68,8 @@ def training_set(
       is iterated: for `fit` with epochs give `steps_per_epoch`.
 
     Raises:
-      ValueError: if `data` is not such a pair, `classes` are not increasing
-        integers that all occur in y, they are all classes of y, or another
-        argument is not as described.
+      ValueError: if `data` is not such a pair, `classes` are no set of some
+        classes that occur in y, or another argument is not as described.
 
     Example:
       >>> batches = kdtf.specialists.training_set(
@@ -79,21 +80,25 @@ def training_set(
       2
     """
     x, labels = _checked_data(data)
-    own_classes, own_rows = _checked_classes(classes, labels)
+    own, own_rows = _checked_classes(classes, labels)
     _require_share("share", share)
-    _require_integer("batch_size", batch_size, 1)
-    _require_integer("seed", seed, 0, 2**63)
-    _require_integer("first_step", first_step, 0)
+    _checks.integer("batch_size", batch_size, 1, _LARGEST)
+    _checks.integer("seed", seed, 0)
+    _checks.flag("dustbin", dustbin)
+    _checks.integer("first_step", first_step, 0, _LARGEST)
     rows_at = rows.Rows(own_rows, len(labels), float(share), int(seed))
     arrays = tf.nest.flatten(x)
     together = _batches_at_once(arrays, batch_size)
+    order = np.argsort(own)
+    increasing = own[order]
 
     def draw(step: np.ndarray) -> list[np.ndarray]:
-        drawn, own = rows_at(int(step) * batch_size, together * batch_size)
+        drawn, is_own = rows_at(int(step) * batch_size, together * batch_size)
         y = labels[drawn].astype(np.int64)
         if dustbin:
-            place = np.searchsorted(own_classes, y)
-            y = np.where(own, place, len(own_classes))
+            place = order[np.searchsorted(increasing, y[is_own])]
+            y = np.full(len(y), len(own))
+            y[is_own] = place
         return [*(_taken(array, drawn) for array in arrays), y]
 
     batches = tf.data.Dataset.counter(first_step, together).map(
@@ -294,29 +299,16 @@ def _kind(array: Any) -> str:
 
 
 def _checked_classes(
-    classes: Any, y: np.ndarray
+    classes: npt.ArrayLike, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The classes, and the rows of their cases, `[own]` int64 each."""
-    own = np.asarray(classes)
-    if own.ndim != 1 or not own.size or own.dtype.kind not in "iu":
-        raise ValueError(
-            "`classes` must be one or more integers, of shape [own]. "
-            f"Received: classes={classes!r}"
-        )
-    if own[0] < 0 or (np.diff(own.astype(np.int64)) <= 0).any():
-        raise ValueError(
-            "`classes` must be increasing integers from 0, each once: "
-            "np.unique(classes) is. "
-            f"Received: classes={classes!r}"
-        )
-    own = own.astype(np.int64)
+    own = _checks.class_set("classes", classes, int(y.max()) + 1)
     is_own = np.isin(y, own)
     rows_of_own = np.flatnonzero(is_own)
     unknown = np.setdiff1d(own, y[rows_of_own])
     if len(unknown):
         raise ValueError(
-            "`classes` must be classes that have cases in `data`, whose labels "
-            f"are {y.min()} to {y.max()}. "
+            "`classes` must be classes that have cases in `data`. "
             f"Received: {unknown.tolist()}, which have none"
         )
     if is_own.all():
@@ -333,17 +325,6 @@ def _require_share(name: str, share: Any) -> None:
         raise ValueError(
             f"`{name}` must be a number between 0 and 1, neither of them. "
             f"Received: {name}={share!r}"
-        )
-
-
-def _require_integer(
-    name: str, value: Any, least: int, end: int = 2**31
-) -> None:
-    is_one = isinstance(value, numbers.Integral)
-    if not is_one or isinstance(value, bool) or not least <= value < end:
-        raise ValueError(
-            f"`{name}` must be an integer from {least} and below {end}. "
-            f"Received: {name}={value!r}"
         )
 
 

@@ -83,7 +83,7 @@ def test_can_cover_all(sets, top, can):
     ],
 )
 def test_a_wrong_set_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"`sets\[1\]` must be .*Received"):
+    with pytest.raises(ValueError, match=r"`sets\[1\]` must .*Received"):
         specialists.ClassSets([[0], wrong], 3)
 
 
