@@ -8,8 +8,8 @@ groups, a case is a class mean with noise, and the prediction is exact Bayes.
 Sets are chosen on some cases and judged on others, beside random sets. Each
 number of classes runs in a process of its own; all of it takes some minutes on
 two cores. What else runs lengthens the seconds, less those of CPU, which sum
-both cores and the making of the predictions. The sizes of specialists are those of the
-trial on glyphs (28 sets of 60) and of the paper (61 of 300).
+both cores and the making of the predictions. The sizes of specialists are those
+of the trial on glyphs (28 sets of 60) and of the paper (61 of 300).
 """
 
 import functools
@@ -130,8 +130,9 @@ def main(argv):
                 "{classes:6} classes: {seconds_correlations:6.1f} s for the "
                 "correlations of {cases} cases, {seconds_sets:6.1f} s for "
                 "{sets} sets of {classes_of_a_set}, {cpu_seconds:.0f} s of "
-                "CPU, {mib:6.0f} MiB (the matrix {mib_of_matrix:.0f}); covered {covered:.3f}, random "
-                "sets {covered_random:.3f}, {left_out} left out".format(**row),
+                "CPU, {mib:6.0f} MiB (the matrix {mib_of_matrix:.0f}); covered "
+                "{covered:.3f}, random sets {covered_random:.3f}, {left_out} "
+                "left out".format(**row),
                 flush=True,
             )
     run_directory.write_json(
