@@ -16,7 +16,7 @@ import sys
 
 from absl import app, flags
 
-from benchmarks import speed_tables, summary
+from benchmarks import specialist_tables, speed_tables, summary
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
@@ -208,6 +208,9 @@ TABLES = {
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
     "memory": speed_tables.memory,
+    "specialist_sets": specialist_tables.clusters,
+    "specialist_combination": specialist_tables.combination,
+    "specialist_ways": specialist_tables.ways,
     "gpu_aot": speed_tables.gpu_aot,
     "gpu_run": speed_tables.gpu_run,
     "faults": _faults,
