@@ -6,9 +6,10 @@ A synthetic generalist confuses the classes of planted groups, of sizes that
 differ as much as those of real data: class means lie around the means of their
 groups, a case is a class mean with noise, and the prediction is exact Bayes.
 Sets are chosen on some cases and judged on others, beside random sets. Each
-number of classes runs in a process of its own; all of it takes a few minutes on
-two cores if nothing else runs. The sizes of specialists are those of the
-trial on glyphs (28 sets of 60) and of the paper (61 of 300).
+number of classes runs in a process of its own; all of it takes some minutes on
+two cores. What else runs lengthens the seconds, less those of CPU, which sum
+both cores and the making of the predictions. The sizes of specialists are those
+of the trial on glyphs (28 sets of 60) and of the paper (61 of 300).
 """
 
 import functools
@@ -94,9 +95,9 @@ def measure(size, cases):
     for _ in predictions(classes, BATCH, SEED_OF_CASES):
         before = most_memory()  # with a batch and what its making takes
     batches = Timed(predictions(classes, cases, SEED_OF_CASES))
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     sets = clusters.confusable_classes(batches, count=count, size=of_set)
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - cpu
     grown = most_memory() - before
     rng = np.random.default_rng(0)
     random = [rng.choice(classes, of_set, replace=False) for _ in range(count)]
@@ -107,6 +108,7 @@ def measure(size, cases):
         "cases": cases,
         "seconds_correlations": batches.ended - began - batches.making,
         "seconds_sets": ended - batches.ended,
+        "cpu_seconds": cpu,
         "mib": grown / MIB,
         "mib_of_matrix": 4 * classes**2 / MIB,
         "covered": clusters.covered_confusion(fresh(), sets),
@@ -127,9 +129,10 @@ def main(argv):
             print(
                 "{classes:6} classes: {seconds_correlations:6.1f} s for the "
                 "correlations of {cases} cases, {seconds_sets:6.1f} s for "
-                "{sets} sets of {classes_of_a_set}, {mib:6.0f} MiB (the "
-                "matrix {mib_of_matrix:.0f}); covered {covered:.3f}, random "
-                "sets {covered_random:.3f}, {left_out} left out".format(**row),
+                "{sets} sets of {classes_of_a_set}, {cpu_seconds:.0f} s of "
+                "CPU, {mib:6.0f} MiB (the matrix {mib_of_matrix:.0f}); covered "
+                "{covered:.3f}, random sets {covered_random:.3f}, {left_out} "
+                "left out".format(**row),
                 flush=True,
             )
     run_directory.write_json(

@@ -120,10 +120,8 @@ def memory(results):
 def gpu_aot(results):
     """Kernels and bytes of losses and step, compiled for an H200."""
     figures = _load(results, "gpu_aot.json")
-    versions = figures["compiler_versions"]
     lines = [
-        f"{figures['what'][0].upper()}{figures['what'][1:]} "
-        f"{versions['jaxlib']}; {figures['device']}.",
+        f"{_compiled_by(figures)}; {figures['device']}.",
         "",
         *header(
             "program", "kernels", "MB moved", "of the logits", "temporary MB"
@@ -141,6 +139,62 @@ def gpu_aot(results):
             )
         )
     return lines
+
+
+def gpu_run(results):
+    """Time, bytes and errors of losses and step on a GPU."""
+    figures = _load(results, "gpu_run.json")
+    copy = figures["copy_gigabytes_a_second"]
+    return [
+        f"{_compiled_by(figures)}; run on an {figures['device']}, where a copy "
+        f"moves {copy:,.0f} GB/s; programs of commit {figures['commit']}.",
+        "",
+        *header(
+            "program",
+            "ms",
+            "kdtf / this",
+            "kernels",
+            "of the logits",
+            "GB/s (of a copy's)",
+            "temporary MB",
+            "error",
+            "within tolerance",
+        ),
+        *(_gpu_run_row(figures, each) for each in figures["rows"]),
+    ]
+
+
+def _gpu_run_row(figures, measured):
+    copy, steps = figures["copy_gigabytes_a_second"], figures["steps_a_timing"]
+    speed, over = measured["gigabytes_a_second"], measured["moved_over_logits"]
+    time, loop = measured["milliseconds"], ""
+    if (in_loop := measured.get("milliseconds_in_one_loop")) is not None:
+        loop = f" ({in_loop:.3f}, {steps} in a loop)"
+    ours = _of_kdtf(figures["rows"], measured["program"])
+    return row(
+        f"`{measured['program']}`",
+        f"{time:.3f}{loop}",
+        f"{ours['milliseconds'] / time:.2f}" if ours else "",
+        str(measured["kernels"]),
+        f"{over:.1f} x" if over else "",
+        f"{speed:,.0f} ({speed / copy:.0%})",
+        f"{measured['megabytes_temporary']:,.1f}",
+        f"{max(measured['errors'].values()):.1e}",
+        "yes" if measured["right"] else "**no**",
+    )
+
+
+def _of_kdtf(rows, name):
+    """The row of kdtf's loss on the logits of that loss; None for a step."""
+    logits = name.split("_")[-2:]
+    ours = "_".join(["loss_kdtf", *logits])
+    return next((each for each in rows if each["program"] == ours), None)
+
+
+def _compiled_by(figures):
+    """What the figures of a GPU describe, with the compiler's version."""
+    what, versions = figures["what"], figures["compiler_versions"]
+    return f"{what[0].upper()}{what[1:]} {versions['jaxlib']}"
 
 
 def header(*names):

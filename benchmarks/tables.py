@@ -16,9 +16,10 @@ import sys
 
 from absl import app, flags
 
-from benchmarks import speed_tables, summary
+from benchmarks import specialist_tables, speed_tables, summary
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
+from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
 from trainers.speech.experiments import EXPERIMENTS as SPEECH
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -190,6 +191,10 @@ TABLES = {
         f"speech_{name}": _experiment("speech", name, experiment)
         for name, experiment in SPEECH.items()
     },
+    **{
+        f"specialists_{name}": _experiment("specialists", name, experiment)
+        for name, experiment in SPECIALISTS.items()
+    },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
         "ensemble",
@@ -203,7 +208,11 @@ TABLES = {
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
     "memory": speed_tables.memory,
+    "specialist_sets": specialist_tables.clusters,
+    "specialist_combination": specialist_tables.combination,
+    "specialist_ways": specialist_tables.ways,
     "gpu_aot": speed_tables.gpu_aot,
+    "gpu_run": speed_tables.gpu_run,
     "faults": _faults,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,

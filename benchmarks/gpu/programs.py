@@ -179,7 +179,8 @@ def _combined(soft, z, labels, *hyperparameters):
 
 
 # Form: losses of the rows, what the soft term is, and the tolerance of bfloat16
-# logits: kdtf rounds the gradient alone, the others every number on the way.
+# logits: kdtf rounds gradients alone (2^-8 is the most that one rounding can
+# cost), the others every number on the way.
 FORMS = {
     "kdtf": (_kdtf, "divergence", 2**-8),
     "formula": (_formula, "divergence", 0.1),

@@ -20,7 +20,7 @@ _RESTARTS = 4
 # Of the classes' number / count: what a set takes before sets overlap. With
 # less, classes go where they do not belong; with more, sets are left small.
 _ROOM = 1.05
-_MOST_ROUNDS = 30
+_MOST_ROUNDS = 20
 
 
 def confusable_classes(

@@ -124,8 +124,11 @@ class SpecialistEnsemble(_models.MadeOfModels, keras.Model):
             softmax.at_least_float32(self.generalist(inputs, training=False))
         )
         active = self._sets.active(logits)
-        run = self._of_all if self.static_shapes else self._of_active
-        of_specialists = run(inputs, active, logits.dtype)
+        if self.static_shapes:
+            of_specialists = self._of_all(inputs, active, logits.dtype)
+        else:
+            active = _trimmed(active)
+            of_specialists = self._of_active(inputs, active, logits.dtype)
         combined = combine(logits, of_specialists, active, self._sets)
         is_any = tf.reduce_any(active >= 0, axis=-1, keepdims=True)
         return tf.where(is_any, combined, logits)
@@ -215,6 +218,12 @@ class SpecialistEnsemble(_models.MadeOfModels, keras.Model):
         for each, digest in zip(specialists, digests, strict=True):
             each.generalist_digest = digest
         return ensemble
+
+
+def _trimmed(active: Tensor) -> Tensor:
+    """As few slots as the case with the most specialists needs, at least 1."""
+    most = tf.reduce_max(tf.reduce_sum(tf.cast(active >= 0, tf.int32), axis=1))
+    return active[:, : tf.maximum(most, 1)]
 
 
 def _check_generalist(generalist: Any) -> int:

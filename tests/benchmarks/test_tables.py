@@ -49,6 +49,54 @@ def test_faults_are_added_up(tmp_path):
     assert lines[-1] == "| all |  | 2,018 | 2,000 | 4 | 8 | 6 |"
 
 
+def test_a_gpu_run_is_compared_with_kdtf_a_copy_and_its_tolerance(tmp_path):
+    shared = {"kernels": 4, "errors": {"float64": 2e-3, "TensorFlow": 5e-3}}
+    rows = [
+        {
+            **shared,
+            "program": f"loss_{form}_float32_{size}",
+            "milliseconds": milliseconds,
+            "moved_over_logits": 7.04,
+            "gigabytes_a_second": 1500.0,
+            "megabytes_temporary": 0.25,
+            "right": form == "kdtf",
+        }
+        for form, size, milliseconds in (
+            ("with_logits", "2x3", 0.8),
+            ("kdtf", "2x3", 0.2),
+            ("kdtf", "4x3", 9.0),  # of other logits
+        )
+    ]
+    step = {"moved_over_logits": None, "milliseconds_in_one_loop": 0.125}
+    rows.append({**rows[1], **step, "program": "step"})
+    head = {
+        "what": "the HLO, compiled by XLA",
+        "compiler_versions": {"jaxlib": "1.2"},
+        "commit": "abc",
+        "device": "NVIDIA GPU",
+        "steps_a_timing": 50,
+        "copy_gigabytes_a_second": 3000.0,
+    }
+    (tmp_path / "gpu_run.json").write_text(json.dumps({**head, "rows": rows}))
+    first, *_, theirs, ours, other, last = tables.TABLES["gpu_run"](tmp_path)
+    assert first == (
+        "The HLO, compiled by XLA 1.2; run on an NVIDIA GPU, where a copy "
+        "moves 3,000 GB/s; programs of commit abc."
+    )
+    rest = "1,500 (50%) | 0.2 | 5.0e-03 |"
+    assert theirs == (
+        "| `loss_with_logits_float32_2x3` | 0.800 | 0.25 | 4 | 7.0 x "
+        f"| {rest} **no** |"
+    )
+    assert ours == (
+        f"| `loss_kdtf_float32_2x3` | 0.200 | 1.00 | 4 | 7.0 x | {rest} yes |"
+    )
+    assert "| 9.000 | 1.00 |" in other
+    assert last == (
+        f"| `step` | 0.200 (0.125, 50 in a loop) |  | 4 |  | {rest} yes |"
+    )
+
+
 def test_an_unknown_table_is_named():
     text = "<!-- table: nothing -->\n<!-- end -->"
     with pytest.raises(ValueError, match=r"one of \['digits'.*'nothing'"):

@@ -76,3 +76,10 @@ def noisy(pixels, white, noise, seed, step):
 def flat(images):
     """Images as `[cases, pixels]` array, without a copy."""
     return np.reshape(images, (len(images), -1))
+
+
+def in_order(images, white, *, batch_size):
+    """All cases once, without noise: batches `[batch, pixels]` float32."""
+    pixels = flat(images)
+    dataset = tf.data.Dataset.from_tensor_slices(pixels).batch(batch_size)
+    return dataset.map(lambda x: tf.cast(x, tf.float32) / white)

@@ -34,6 +34,7 @@ def arrays_of(name, found, covered=None):
         found.calibration_error,
     )
     return {
+        f"{name}/choices": found.choices.astype(np.int32),
         f"{name}/right": found.right,
         f"{name}/scalars": np.array(values),
     }
@@ -178,7 +179,9 @@ def covering(seeds):
 def sets(seeds):
     """How many classes the sets cover, and how good they are."""
     return {
-        "covered_confusion": over_seeds([s["covered confusion"] for s in seeds]),
+        "covered_confusion": over_seeds(
+            [s["covered confusion"] for s in seeds]
+        ),
         "covered_classes": [int((s["covering"] > 0).sum()) for s in seeds],
         "active": np.mean([s["active"] for s in seeds], axis=0).tolist(),
     }

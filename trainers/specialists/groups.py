@@ -8,6 +8,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kdtf import specialists
 from trainers.core import seals
@@ -145,8 +146,8 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
       name: str, of the group.
       data: pair of pixels `[cases, pixels]` (or a tuple of them and others) and
         labels `[cases]`, which specialists learn from.
-      targets: function from what a batch has beside the pixels, and its labels,
-        to y; None for the labels.
+      targets: function from what a batch has beside the pixels, its labels and
+        the specialist's classes to y; None for the labels.
 
     Returns:
       `Group`.
@@ -158,7 +159,12 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
         )
         result = run.train_on(
             lambda first_step, i=i, arm=arm: _batches(
-                run, data, arm, _FIRST_SEED * (seed + 1) + i, first_step, targets
+                run,
+                data,
+                arm,
+                _FIRST_SEED * (seed + 1) + i,
+                first_step,
+                targets,
             ),
             arm,
             seed,
@@ -167,7 +173,7 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
             / name
             / f"{i:03d}-{arm.directory_name()}",
         )
-        result.net  # refuses a result without weights
+        # Its net is now `result.net`, which there is if it has its weights.
         members.append(member)
         seconds += result.seconds_per_epoch * arm.epochs
     shifts = _shifts(run, generalist, members, data[1])
@@ -185,13 +191,15 @@ def _batches(run, data, arm, seed, first_step, targets):
         first_step=first_step,
     )
 
+    own = tf.constant(arm.classes, tf.int64)
+
     def prepare(step, batch):
         x, y = batch
         pixels, *others = x if isinstance(x, tuple) else (x,)
         x = batches.noisy(
             pixels, run.data.white, run.settings.noise, seed, step
         )
-        return x, y if targets is None else targets(*others, y)
+        return x, y if targets is None else targets(*others, y, own)
 
     return drawn.enumerate(first_step).map(prepare)
 

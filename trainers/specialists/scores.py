@@ -76,7 +76,9 @@ def of(model, images, labels, white, covered=None):
         _of_logits(block, some, covered)
         for block, some in _blocks(model, images, labels, white)
     ]
-    return Scores(labels, *(np.concatenate(p) for p in zip(*parts, strict=True)))
+    return Scores(
+        labels, *(np.concatenate(p) for p in zip(*parts, strict=True))
+    )
 
 
 def logits(model, images, white):

@@ -111,6 +111,12 @@ class Settings:
         glyphs=1_000,
         omniglot=1_000,
     )
+    few_learning_rate: float = setting(
+        "Adam's for them at the start",
+        high=LARGEST_RATE,
+        glyphs=0.003,
+        omniglot=0.003,
+    )
     train_cases: int = setting(
         "training drawings; of data sets with files all are used",
         high=100_000_000,

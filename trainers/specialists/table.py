@@ -188,7 +188,9 @@ def _costs(run, seeds):
     one = run.multiply_adds(run.classes)
     wide = run.multiply_adds(run.classes, settings.wide_units)
     each = run.multiply_adds(settings.size + 1)
-    arms = {n: getattr(recipes, n)(run) for n in ("generalist", "longer", "wide")}
+    arms = {
+        n: getattr(recipes, n)(run) for n in ("generalist", "longer", "wide")
+    }
     steps = {name: arm.epochs * arm.steps for name, arm in arms.items()}
     arm = recipes.specialist(
         run,

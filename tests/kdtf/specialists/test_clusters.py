@@ -127,6 +127,34 @@ def test_generators_and_arrays_give_the_same_sets():
     ) == as_lists(clusters.confusable_classes(p, count=5, size=12))
 
 
+def test_the_restart_that_covers_most_is_taken(monkeypatch):
+    restarts = iter(
+        [(np.repeat([0, 1], 5), 1.0), (np.tile([0, 1], 5), 3.0)]
+        + [(np.repeat([1, 0], 5), 2.0)] * (clusters._RESTARTS - 2)
+    )
+    monkeypatch.setattr(clusters, "_moved", lambda *_: next(restarts))
+    p, _ = planted(300, [10])
+    sets = clusters.confusable_classes(p, count=2, size=5)
+    assert as_lists(sets) == [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]
+
+
+def test_rounds_lose_nothing_of_what_is_covered(monkeypatch):
+    """Some rounds lose; the best is kept, and its covariance is told."""
+    p, _ = planted(500, [6] * 5, noise=3.0, away=1.0)
+    found = correlations.correlations(p)
+    covariance = np.cov(p.astype(np.float64), rowvar=False, bias=True)
+    np.fill_diagonal(covariance, 0)
+    start = np.random.default_rng(0).random((30, 5))
+    kept = []
+    for rounds in range(1, 12):
+        monkeypatch.setattr(clusters, "_MOST_ROUNDS", rounds)
+        sets, inside = clusters._moved(found, start, 7)
+        by_hand = covariance[sets[:, None] == sets].sum()
+        assert inside == pytest.approx(by_hand, rel=1e-4)
+        kept.append(by_hand)
+    assert kept == sorted(kept) and kept[-1] > kept[0]
+
+
 def test_as_many_sets_as_classes():
     p, _ = planted(500, [3, 3])
     sets = clusters.confusable_classes(p, count=6, size=2)

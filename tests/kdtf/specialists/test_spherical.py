@@ -76,11 +76,12 @@ def test_columns_of_zeros_are_in_no_cluster():
     assert not cosines[7:].any()
 
 
-def test_as_many_clusters_as_classes_and_equal_columns():
-    """Seeds differ even where no distance is left to draw them by."""
-    columns = spherical.columns(np.ones((4, 4), np.float32))
+def test_equal_columns_make_as_many_clusters_as_asked_for():
+    """No distance is left to draw seeds by, nor to tell clusters by."""
+    columns = spherical.columns(np.pad(np.ones((4, 4), np.float32), (0, 3)))
     cosines = spherical.cluster(columns, 4, np.random.default_rng(0))
-    np.testing.assert_allclose(cosines, 1, atol=1e-6)
+    np.testing.assert_allclose(cosines[:4], 1, atol=1e-6)
+    assert not cosines[4:].any()
 
 
 def test_without_empty():
