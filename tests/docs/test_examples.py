@@ -19,6 +19,7 @@ SLOW = (
     "docs/guides/first_distillation.md",
     "docs/guides/from_keras_distillation.md",
     "docs/guides/resuming.md",
+    "docs/guides/specialists.md",
     "docs/guides/stored_soft_targets.md",
 )
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.
