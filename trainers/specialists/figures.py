@@ -94,12 +94,13 @@ def paired(seeds, first, second):
       t-test over cases of the paired differences; "mcnemar", of each seed.
     """
     wrong = [
-        [~seed[f"{name}/right"] for seed in seeds] for name in (first, second)
+        np.stack([~seed[f"{name}/right"] for seed in seeds])
+        for name in (first, second)
     ]
     gains = [a.mean() - b.mean() for a, b in zip(*wrong, strict=True)]
     return {
         "points": over_seeds(gains),
-        "p_value": statistics.paired_errors(*wrong)["p_value"],
+        "p_value": statistics.paired_errors(*([w] for w in wrong))["p_value"],
         "mcnemar": [
             statistics.mcnemar(a, b)["p_value"]
             for a, b in zip(*wrong, strict=True)
