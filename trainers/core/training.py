@@ -6,13 +6,12 @@ a `kdtf.Distiller`, or plain Keras.
 
 import dataclasses
 import hashlib
-import multiprocessing
 
 import keras
 import tqdm
 
 import kdtf
-from trainers.core import checkpoints
+from trainers.core import checkpoints, workers
 
 CHECKPOINTS = "checkpoints"  # in the directory of an arm and seed
 _LONGEST_EXECUTION = 25  # steps
@@ -109,7 +108,7 @@ def fit(
       checkpoint_every: int, epochs between two checkpoints.
       evaluate: function without arguments that returns a dict of figures for
         the learning curve.
-      title: str, for the progress bar.
+      title: str, for the progress bar; None for none.
       shown: names of the figures that the bar shows beside the loss; none of
         the test set, or settings are tuned on it by eye.
       keep_best: name of the figure by which the best epoch's student is kept
@@ -155,7 +154,7 @@ class ProgressBar(keras.callbacks.Callback):
         """Builds the callback.
 
         Args:
-          title: str.
+          title: str, or None for no bar.
           state: what `checkpoints.restore` returned.
           shown: names of the curve's figures that are shown.
         """
@@ -171,8 +170,7 @@ class ProgressBar(keras.callbacks.Callback):
             initial=self._state["epoch"],
             desc=self._title,
             unit="epoch",
-            # One of several processes: the bar of the main one counts nets.
-            disable=multiprocessing.parent_process() is not None,
+            disable=self._title is None or workers.is_worker(),
         )
 
     def on_epoch_end(self, epoch, logs=None):

@@ -9,10 +9,13 @@ import concurrent.futures
 import multiprocessing
 import os
 import threading
+from concurrent.futures import process
 from multiprocessing import connection
 
 import tensorflow as tf
 import tqdm
+
+from trainers.core.errors import FlagsError
 
 _context = []  # a worker's
 
@@ -28,6 +31,7 @@ def run(function, context, jobs, processes):
       processes: int, how many jobs are done at a time.
 
     Raises:
+      FlagsError: if a worker was ended, as it is where memory is short.
       Exception: of the first job that failed; the others are stopped, and go on
         from their checkpoints in another run.
     """
@@ -49,11 +53,22 @@ def run(function, context, jobs, processes):
             for future in concurrent.futures.as_completed(futures):
                 bar.set_postfix_str(future.result(), refresh=False)
                 bar.update()
+        except process.BrokenProcessPool as error:
+            raise FlagsError(
+                "--processes must leave memory for each of them: give fewer, "
+                "and run again, it resumes. Received: "
+                f"--processes={processes}, one of which was ended"
+            ) from error
         except BaseException:
             # Else the rest would be done before anybody hears of it.
             for worker in multiprocessing.active_children():
                 worker.terminate()
             raise
+
+
+def is_worker():
+    """Whether this process is one of several: the main one shows the bar."""
+    return multiprocessing.parent_process() is not None
 
 
 def _start(threads, context):

@@ -54,12 +54,10 @@ from absl import app, flags
 from trainers.core import main as core
 from trainers.core import run_directory, sections
 from trainers.core import settings as core_settings
-from trainers.data import glyphs, omniglot, tfds_images
+from trainers.specialists import datasets
 from trainers.specialists.experiments import EXPERIMENTS
 from trainers.specialists.run import Run
 from trainers.specialists.settings import DEFAULTS, Settings
-
-_SIZE = 28  # pixels, of the images of TFDS
 
 
 def _define_flags():
@@ -91,8 +89,9 @@ def _open_run(values):
         DEFAULTS["omniglot"], dataset=values.dataset
     )
     settings = core_settings.from_flags(values, defaults)
-    data = _load(values, settings)
-    _check(settings, data)
+    data = datasets.load(values, settings)
+    few = values.experiment in ("soft_targets", "all")
+    datasets.check(settings, data, few=few)
     return Run(
         settings,
         data,
@@ -105,59 +104,11 @@ def _open_run(values):
     )
 
 
-def _load(values, settings):
-    """`SplitImages` of a data set."""
-    if values.dataset == "glyphs":
-        core.refuse_ignored(values, ("data_dir", "manual_dir"), "glyphs")
-        few = settings.train_cases
-        return glyphs.load(
-            classes=settings.classes or None,
-            train=few,
-            held_out=max(1, few // 15),
-            test=max(1, few // 10),
-        )
-    core.refuse_ignored(values, ("train_cases",), values.dataset)
-    if values.dataset == "omniglot":
-        core.refuse_ignored(values, ("manual_dir",), "omniglot")
-        characters = (
-            {"characters": settings.classes} if settings.classes else {}
-        )
-        return omniglot.load_split(values.data_dir, **characters)
-    core.refuse_ignored(values, ("classes",), values.dataset)
-    return tfds_images.load(
-        values.dataset,
-        size=_SIZE,
-        data_dir=values.data_dir,
-        manual_dir=values.manual_dir,
-    )
-
-
-def _check(settings, data):
-    """Raises where settings and data do not fit each other."""
-    largest = 2 * settings.size  # of the experiments' sets
-    if largest >= data.classes:
-        raise ValueError(
-            "--size must be less than half the number of classes, "
-            f"{data.classes}: sets of twice that size are tried, too. "
-            f"Received: --size={settings.size}"
-        )
-    if 2 * settings.specialists > data.classes:
-        raise ValueError(
-            "--specialists must be at most half the number of classes, "
-            f"{data.classes}. Received: --specialists={settings.specialists}"
-        )
-    if settings.batch_size > len(data.train_labels) * settings.few:
-        raise ValueError(
-            "--batch_size must be at most the number of cases that --few "
-            f"leaves, {settings.few * len(data.train_labels):.0f}. "
-            f"Received: --batch_size={settings.batch_size}"
-        )
-
-
 def _provenance(figures):
     said = (
-        f"{figures['test_cases']:,} test cases of {figures['classes']:,} "
-        f"classes of {figures['dataset']}, {figures['seeds']} seeds. "
+        f"{figures['test_cases']:,} {figures['evaluated_on']} cases of "
+        f"{figures['classes']:,} classes of {figures['dataset']}, "
+        f"{figures['seeds']} seeds. "
     )
     return said + sections.said_of_software(figures)
 

@@ -27,7 +27,6 @@ def of_cases(images, targets, *, white, noise, batch_size, seed, first_step):
       A `tf.data.Dataset` of `([batch, pixels] float32, y)`.
     """
     cases = len(images)
-    batch_size = min(batch_size, cases)
     a_pass = cases // batch_size
     pixels = tf.constant(flat(images))
     targets = tf.nest.map_structure(tf.constant, targets)
@@ -76,10 +75,3 @@ def noisy(pixels, white, noise, seed, step):
 def flat(images):
     """Images as `[cases, pixels]` array, without a copy."""
     return np.reshape(images, (len(images), -1))
-
-
-def in_order(images, white, *, batch_size):
-    """All cases once, without noise: batches `[batch, pixels]` float32."""
-    pixels = flat(images)
-    dataset = tf.data.Dataset.from_tensor_slices(pixels).batch(batch_size)
-    return dataset.map(lambda x: tf.cast(x, tf.float32) / white)

@@ -5,11 +5,13 @@ them, or from labels alone: of the generalist's size, and of the size that costs
 as much a prediction as generalist and specialists do.
 """
 
+import keras
 import numpy as np
+import tqdm
 
 import kdtf
-from trainers.core import pages, plots, seals, statistics
-from trainers.specialists import batches, figures, nets, recipes, scores
+from trainers.core import pages, plots, seals, statistics, workers
+from trainers.specialists import batches, figures, groups, recipes, scores
 from trainers.specialists import table as table_module
 
 TITLE = "Distilled back into one net"
@@ -29,39 +31,51 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    run.at_once(_train_one, [("store", 0.0, s) for s in range(run.seeds)])
-    run.at_once(
-        _train_one,
-        [
-            (size, weight, seed)
-            for seed in range(run.seeds)
-            for size in SIZES
-            for weight in SOFT_WEIGHTS
-        ],
-    )
-    seeds = run.measured("distilled", measure_seed)
+    seeds = run.measured("distilled", measure_seed, _train)
+    cost = _teacher_multiply_adds(run)
     return {
         **figures.about(run),
         "generalist": figures.system(seeds, "generalist"),
         "teacher": figures.system(seeds, "teacher"),
-        "teacher_multiply_adds": _teacher_multiply_adds(run),
+        "teacher_multiply_adds": cost,
         "students": [
-            _summary(run, seeds, size, weight)
-            for size in SIZES
+            _summary(run, seeds, size, units, weight)
+            for size, units in units_of(run, cost).items()
             for weight in SOFT_WEIGHTS
         ],
     }
+
+
+def _train(run):
+    """Trains all that is measured, and the table's nets before that."""
+    widths = units_of(run, _teacher_multiply_adds(run)).values()
+    run.do(_write_store, [(seed,) for seed in range(run.seeds)])
+    run.do(
+        _train_student,
+        [
+            (seed, units, weight)
+            for seed in range(run.seeds)
+            for units in widths
+            for weight in SOFT_WEIGHTS
+        ],
+    )
+
+
+def _train_student(run, seed, units, soft_weight):
+    _student(run, seed, units, soft_weight)
+    return f"student {units} {soft_weight:g} {seed}"
 
 
 def measure_seed(run, seed):
     """All that is measured of a seed: dict from name to array."""
     models = {
         "generalist": run.generalist(seed),
-        "teacher": table_module.specialists(run, seed).ensemble(),
+        "teacher": groups.of_confused(run, seed)[0].ensemble(),
     }
+    widths = units_of(run, _teacher_multiply_adds(run))
     models |= {
-        _name(size, weight): _student(run, seed, size, weight)
-        for size in SIZES
+        _name(size, weight): _student(run, seed, units, weight)
+        for size, units in widths.items()
         for weight in SOFT_WEIGHTS
     }
     found = {}
@@ -75,28 +89,30 @@ def measure_seed(run, seed):
     return found
 
 
-def units_of(run, size):
-    """int, the width of a student of one of `SIZES`."""
-    if size == SIZES[0]:
-        return run.settings.units
+def units_of(run, multiply_adds):
+    """Dict from one of `SIZES` to the width of its students.
+
+    Args:
+      run: `run.Run`.
+      multiply_adds: float, the teacher's of a prediction.
+    """
     # pixels * u + u^2 + u * classes = the teacher's multiply-adds
     linear = run.pixels + run.classes
-    cost = _teacher_multiply_adds(run)
-    return int((-linear + np.sqrt(linear**2 + 4 * cost)) / 2)
+    equal = (-linear + np.sqrt(linear**2 + 4 * multiply_adds)) / 2
+    return dict(zip(SIZES, (run.settings.units, int(equal)), strict=True))
 
 
 def _teacher_multiply_adds(run):
     """Of a prediction of generalist and specialists, as `table` counts them."""
-    settings = run.settings
-    seeds = run.measured("table", table_module.measure_seed)
+    seeds = run.measured("table", table_module.measure_seed, table_module.train)
     calls = np.mean([seed["active"][0] for seed in seeds])
     one = run.multiply_adds(run.classes)
-    return float(one + calls * run.multiply_adds(settings.size + 1))
+    return float(one + calls * run.multiply_adds(run.settings.size + 1))
 
 
-def _student(run, seed, size, soft_weight):
+def _student(run, seed, units, soft_weight):
     """The trained `keras.Model`."""
-    arm = recipes.student(run, units_of(run, size), soft_weight)
+    arm = recipes.student(run, units, soft_weight)
     if not soft_weight:
         return run.train(arm, seed).net
 
@@ -109,37 +125,62 @@ def _student(run, seed, size, soft_weight):
 
 def _soft_targets(run, seed):
     """Dict of the arrays `[cases, ...]` that a store yields in y."""
-    store, dataset, path = _store(run, seed)
+    path = _store_path(run, seed)
     with seals.named(path, delete=path):
-        joined = [y for _, y in store.join(dataset)]
+        store = kdtf.SoftTargets(path)
+        joined = [y for _, y in store.join(_InOrder(run))]
     return {
         key: np.concatenate([y[key].numpy() for y in joined])
         for key in joined[0]
-        if key != "labels"
     }
 
 
-def _store(run, seed):
-    """`(kdtf.SoftTargets, data set that it is of, path)`."""
-    teacher = table_module.specialists(run, seed).ensemble()
-    dataset = batches.in_order(
-        run.data.train_images, run.data.white, batch_size=_ROWS
+def _store_path(run, seed):
+    return run.seed_directory(seed) / "soft_targets"
+
+
+def _write_store(run, seed):
+    teacher = groups.of_confused(run, seed)[0].ensemble()
+    bar = tqdm.tqdm(
+        desc=f"seed{seed} soft targets",
+        unit="batch",
+        delay=1,  # none where they are there
+        disable=workers.is_worker(),
     )
-    path = run.seed_directory(seed) / "soft_targets"
-    with seals.store_refusals():
-        store = kdtf.SoftTargets.write(
-            path, teacher, dataset, top_k=_TOP_K, temperature=1.0
+    with seals.store_refusals(), bar:
+        kdtf.SoftTargets.write(
+            _store_path(run, seed),
+            teacher,
+            _InOrder(run, bar),
+            top_k=_TOP_K,
+            temperature=1.0,
+            verbose=0,
         )
-    return store, dataset, path
+    return f"soft targets {seed}"
 
 
-def _train_one(run, size, soft_weight, seed):
-    """What a worker does; the store comes first."""
-    if size == "store":
-        _store(run, seed)
-    else:
-        _student(run, seed, size, soft_weight)
-    return f"{size} {soft_weight} {seed}"
+class _InOrder(keras.utils.PyDataset):
+    """All training cases in batches `[batch, pixels]` float32, without noise.
+
+    They are converted batch by batch, and a bar shows how far a reader is.
+    """
+
+    def __init__(self, run, bar=None):
+        super().__init__()
+        self._pixels = batches.flat(run.data.train_images)
+        self._white = run.data.white
+        self._bar = bar
+        if bar is not None:
+            bar.total = len(self)
+
+    def __len__(self):
+        return -(-len(self._pixels) // _ROWS)
+
+    def __getitem__(self, index):
+        if self._bar is not None:
+            self._bar.update(max(0, index + 1 - self._bar.n))
+        rows = self._pixels[index * _ROWS : (index + 1) * _ROWS]
+        return rows.astype(np.float32) / np.float32(self._white)
 
 
 def _name(size, soft_weight):
@@ -149,14 +190,13 @@ def _name(size, soft_weight):
     return f"{size}, {taught}"
 
 
-def _summary(run, seeds, size, soft_weight):
+def _summary(run, seeds, size, units, soft_weight):
     name = _name(size, soft_weight)
     wrong = [
         np.stack([~seed[f"{each}/right"] for seed in seeds])
         for each in ("generalist", "teacher", name)
     ]
     share, interval = statistics.share_of_gain(*wrong)
-    units = units_of(run, size)
     agreement = [seed[f"{name}/agreement"] for seed in seeds]
     return {
         "name": name,

@@ -1,6 +1,7 @@
 """Figures of measured systems: what metrics.json holds."""
 
 import numpy as np
+from scipy import special
 
 from trainers.core import run_directory, statistics
 from trainers.specialists import groups
@@ -8,12 +9,18 @@ from trainers.specialists import groups
 _SCALARS = ("accuracy", "conditional", "nll", "calibration_error")
 
 
-def about(run):
-    """What every experiment records of its run."""
+def about(run, evaluated_on="test"):
+    """What every experiment records of its run.
+
+    Args:
+      run: `run.Run`.
+      evaluated_on: str, "test" or "held-out".
+    """
+    _, labels = run.test if evaluated_on == "test" else run.held_out
     return {
-        **run_directory.about(run, "test"),
+        **run_directory.about(run, evaluated_on),
         "classes": run.classes,
-        "test_cases": len(run.test[1]),
+        "test_cases": len(labels),
         "seeds": run.seeds,
     }
 
@@ -94,13 +101,14 @@ def paired(seeds, first, second):
       t-test over cases of the paired differences; "mcnemar", of each seed.
     """
     wrong = [
-        np.stack([~seed[f"{name}/right"] for seed in seeds])
-        for name in (first, second)
+        [~seed[f"{name}/right"] for seed in seeds] for name in (first, second)
     ]
     gains = [a.mean() - b.mean() for a, b in zip(*wrong, strict=True)]
     return {
         "points": over_seeds(gains),
-        "p_value": statistics.paired_errors(*([w] for w in wrong))["p_value"],
+        "p_value": statistics.paired_errors(
+            *([np.stack(of_seeds)] for of_seeds in wrong)
+        )["p_value"],
         "mcnemar": [
             statistics.mcnemar(a, b)["p_value"]
             for a, b in zip(*wrong, strict=True)
@@ -108,31 +116,37 @@ def paired(seeds, first, second):
     }
 
 
-def own_mass(run, group, correction):
+def own_masses(run, group):
     """How well the specialists' own mass is calibrated, on test cases.
 
     The mass that a specialist gives to its own classes, and the share of cases
     that are of them: over all cases, and over those that call it.
 
+    Args:
+      run: `run.Run`.
+      group: `groups.Group`.
+
     Returns:
-      Dict with one array: `[4]`, mass and share of all, and of called ones.
+      Dict of an array for each correction: `[4]`, mass and share of all, and of
+      calling cases.
     """
-    group.correct(correction)
     images, labels = run.test
     called = groups.called_classes(run, group.generalist, images)
-    sums = np.zeros((2, 3))
-    for member in group.members:
-        logits = groups.own_logits(run, member, images)
-        logits[:, -1] += member.dustbin_correction
-        highest = logits.max(-1, keepdims=True)
-        p = np.exp(logits - highest)
-        mass = 1 - p[:, -1] / p.sum(-1)
+    sums = {correction: np.zeros((2, 3)) for correction in groups.CORRECTIONS}
+    group.correct("none")
+    for i, member in enumerate(group.members):
+        logits = groups.logits(run, member, images).astype(np.float64)
+        log_odds = special.logsumexp(logits[:, :-1], axis=-1) - logits[:, -1]
         is_own = np.isin(labels, member.classes)
         rows = np.isin(called, member.classes)
-        sums[0] += mass.sum(), is_own.sum(), len(labels)
-        sums[1] += mass[rows].sum(), is_own[rows].sum(), rows.sum()
-    shares = sums[:, :2] / sums[:, 2:]
-    return {f"correction {correction}/own mass": shares.reshape(-1)}
+        for correction, of in sums.items():
+            mass = special.expit(log_odds - group.shifts[correction][i])
+            of[0] += mass.sum(), is_own.sum(), len(labels)
+            of[1] += mass[rows].sum(), is_own[rows].sum(), rows.sum()
+    return {
+        f"correction {correction}/own mass": (of[:, :2] / of[:, 2:]).reshape(-1)
+        for correction, of in sums.items()
+    }
 
 
 def corrections(seeds):

@@ -1,11 +1,14 @@
 """What a reader sees at once: sets of classes, and cases put right or wrong."""
 
 import numpy as np
+from matplotlib import figure as figures
 
-from trainers.core import pages, plots
+from trainers.core import pages
 
 _SETS, _CLASSES = 12, 30  # that are drawn
 _CASES = 18  # of each kind
+_INCHES = 8.0  # wide
+_ROWS = ("drawing", "its class", "generalist", "specialists")
 
 
 def pick(run, group, found):
@@ -17,9 +20,9 @@ def pick(run, group, found):
       found: dict of arrays, what was measured of that seed.
 
     Returns:
-      Dict: "sets", lists of classes, nearest to each other first; "right" and
-      "wrong", lists of {"case", "label", "before", "after"}, cases that the
-      specialists put right and wrong.
+      Dict: "sets", lists of classes; "right" and "wrong", lists of {"case",
+      "label", "before", "after"}, cases that the specialists put right and
+      wrong.
     """
     before, after = (
         found[f"{name}/choices"]
@@ -52,70 +55,79 @@ def blocks(found, data):
       found: what `pick` returned.
       data: `trainers.data.images.SplitImages`.
     """
+    of_sets = (
+        f"Classes of {len(found['sets'])} of the specialists, a row each: "
+        "those that the generalist confuses."
+    )
+    of_cases = (
+        "Test cases that the specialists put right, and wrong: the drawing, "
+        "its class, the generalist's choice, and that of all together."
+    )
     return [
-        pages.Plot(
-            "sets",
-            _sets(found["sets"], data),
-            f"Classes of {len(found['sets'])} of the specialists, a row each: "
-            "those that the generalist confuses",
-        ),
-        pages.Plot(
-            "cases",
-            _cases(found, data),
-            "Test cases that the specialists put right, and wrong: the drawing, "
-            "its class, the generalist's choice and that of all together",
-        ),
+        pages.Text(of_sets),
+        pages.Plot("sets", _sets(found["sets"], data), of_sets),
+        pages.Text(of_cases),
+        pages.Plot("cases", _cases(found, data), of_cases),
     ]
 
 
 def _sets(sets, data):
     """A row of classes each."""
-    rows = [_row([data.class_images[c] for c in s], _CLASSES) for s in sets]
-    figure, axes = plots.new(columns=2)
-    figure.delaxes(axes[0])
-    figure.delaxes(axes[1])
-    return _shown(figure, np.concatenate(rows))
+    columns = max(map(len, sets))
+    rows = [_row(data.class_images[own], columns) for own in sets]
+    figure = _figure(_height(len(sets), columns))
+    _show(figure.subplots(), rows)
+    return figure
 
 
 def _cases(found, data):
-    """Four rows for each kind: drawing, class, choice before and after."""
-    figure, axes = plots.new(columns=2)
-    for panel, kind in zip(axes, ("right", "wrong"), strict=True):
+    """For each kind four rows: drawing, class, choice before and after."""
+    height = _height(len(_ROWS), _CASES) + 0.4
+    figure = _figure(2 * height)
+    kinds = ("right", "wrong")
+    for axes, kind in zip(figure.subplots(2), kinds, strict=True):
         cases = found[kind]
-        rows = [[data.test_images[c["case"]] for c in cases]]
+        axes.set_title(f"put {kind}" + ("" if cases else ": none"), fontsize=9)
+        if not cases:
+            axes.set_axis_off()
+            continue
+        rows = [data.test_images[[case["case"] for case in cases]]]
         rows += [
-            [data.class_images[c[what]] for c in cases]
+            data.class_images[[case[what] for case in cases]]
             for what in ("label", "before", "after")
         ]
-        panel.imshow(
-            _ink(np.concatenate([_row(row, _CASES) for row in rows])),
-            cmap="gray_r",
-        )
-        height = data.test_images.shape[1]
-        panel.set_yticks(
-            [height * (i + 0.5) for i in range(4)],
-            ["drawing", "its class", "generalist", "specialists"],
-            fontsize=8,
-        )
-        panel.set_xticks([])
-        panel.set_title(f"put {kind}", fontsize=9)
+        _show(axes, [_row(row, _CASES) for row in rows], _ROWS)
     return figure
 
 
-def _shown(figure, picture):
-    axes = figure.subplots()
-    axes.imshow(_ink(picture), cmap="gray_r")
-    axes.set_axis_off()
-    return figure
+def _figure(height):
+    return figures.Figure(figsize=(_INCHES, height), layout="constrained")
+
+
+def _height(rows, columns):
+    """Inches of a picture whose width is that of a figure."""
+    return _INCHES * rows / columns
 
 
 def _row(images, count):
-    """Images side by side, and blank ones up to that many."""
-    blank = np.zeros_like(images[0]) if images else None
-    images = [*images, *[blank] * (count - len(images))]
-    return np.concatenate(images, axis=1)
+    """Images `[images, height, width, ...]` side by side, filled up to `count`.
+
+    What fills it is white: 0 of grey ones, which are shown as black on white.
+    """
+    empty = 0 if images.ndim == 3 else 255
+    filled = np.full((count, *images.shape[1:]), empty, images.dtype)
+    filled[: len(images)] = images
+    return np.concatenate(filled, axis=1)
 
 
-def _ink(picture):
-    """A picture in grey or in colours, as matplotlib takes it."""
-    return picture
+def _show(axes, rows, names=None):
+    """Rows of images, one above the other, with names beside them."""
+    axes.imshow(np.concatenate(rows), cmap="gray_r")
+    axes.set_frame_on(False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if names:
+        height = len(rows[0])
+        middles = [height * (i + 0.5) for i in range(len(rows))]
+        axes.set_yticks(middles, names, fontsize=8)
+        axes.tick_params(length=0)

@@ -5,14 +5,17 @@ stored once.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from kdtf import specialists
-from trainers.core import seals
-from trainers.specialists import batches, recipes, scores
+from trainers.core import seals, workers
+from trainers.core.errors import FlagsError
+from trainers.specialists import batches, nets, recipes, scores
 
 CORRECTIONS = ("exact", "paper", "none", "fitted")
 _FIRST_SEED = 1_000_003  # keeps the specialists' draws apart from others'
@@ -23,34 +26,28 @@ class Group:
     """Trained specialists of a generalist.
 
     Attributes:
-      run: `run.Run`.
       generalist: `keras.Model`.
       members: list of `kdtf.specialists.Specialist`s.
       shifts: dict from name of a correction to `[specialists]` floats.
-      seconds: float, the training of all.
     """
 
-    run: object
     generalist: keras.Model
     members: list
     shifts: dict
-    seconds: float
-
-    @property
-    def covered(self):
-        """`[classes]` bool array, the classes that a set has."""
-        return self.covering > 0
 
     @property
     def covering(self):
         """`[classes]` int array, by how many sets a class is covered."""
-        counts = np.zeros(self.run.classes, int)
-        for member in self.members:
-            counts[member.classes] += 1
-        return counts
+        classes = self.generalist.output_shape[-1]
+        own = np.concatenate([member.classes for member in self.members])
+        return np.bincount(own, minlength=classes)
 
     def ensemble(self, top=1, correction="fitted"):
-        """The `kdtf.specialists.SpecialistEnsemble`."""
+        """The `kdtf.specialists.SpecialistEnsemble`.
+
+        Its members are those of the group: another correction changes them in
+        an ensemble that was made before, too.
+        """
         self.correct(correction)
         return specialists.SpecialistEnsemble(
             self.generalist, self.members, top=top
@@ -64,7 +61,36 @@ class Group:
             member.dustbin_correction = float(shift)
 
 
-def confusable_sets(run, seed, generalist, *, count, size, cases=""):
+def of_confused(run, seed, count=None, size=None):
+    """The trained specialists of classes that a seed's generalist confuses.
+
+    Args:
+      run: `run.Run`.
+      seed: int.
+      count: int, of the sets; None for that of the settings.
+      size: int, of each set; None for that of the settings.
+
+    Returns:
+      `(group, covered)`: `Group`, and the share of the generalist's confusion
+      that the sets cover.
+    """
+    generalist = run.generalist(seed)
+    sets, covered = confused_sets(run, seed, generalist, count, size)
+    return train(run, seed, generalist, sets, "specialists"), covered
+
+
+def of_random(run, seed):
+    """The trained specialists of random classes, as a control: a `Group`."""
+    count, size = run.settings.specialists, run.settings.size
+    rng = np.random.default_rng([seed, count, size])
+    sets = [
+        np.sort(rng.choice(run.classes, size, replace=False))
+        for _ in range(count)
+    ]
+    return train(run, seed, run.generalist(seed), sets, "random")
+
+
+def confused_sets(run, seed, generalist, count=None, size=None, cases=""):
     """Sets of classes that a generalist confuses, and how good they are.
 
     Made of its predictions on training cases, whose labels are not used; the
@@ -74,19 +100,19 @@ def confusable_sets(run, seed, generalist, *, count, size, cases=""):
       run: `run.Run`.
       seed: int.
       generalist: `keras.Model`.
-      count: int.
-      size: int.
+      count: int, None for that of the settings.
+      size: int, None for that of the settings.
       cases: str, whose training cases; see `run.Run.rows`.
 
     Returns:
       `(sets, covered)`: list of `[size]` int arrays, and float.
     """
+    count = count or run.settings.specialists
+    size = size or run.settings.size
     of = f"-{cases}" if cases else ""
     path = run.seed_directory(seed) / f"sets-{count}x{size}{of}.json"
     if not path.exists():
-        sets, covered = _confusable_sets(
-            run, seed, generalist, count, size, cases
-        )
+        sets, covered = _find_sets(run, seed, generalist, count, size, cases)
         stored = {"sets": [s.tolist() for s in sets], "covered": covered}
         seals.write_json(path, stored)
     with seals.named(path, delete=path):
@@ -94,48 +120,47 @@ def confusable_sets(run, seed, generalist, *, count, size, cases=""):
     return [np.array(s) for s in stored["sets"]], stored["covered"]
 
 
-def _confusable_sets(run, seed, generalist, count, size, cases):
+def _find_sets(run, seed, generalist, count, size, cases):
     images = run.data.train_images[run.rows(cases)][: run.settings.predictions]
-    sets = specialists.confusable_classes(
-        _probabilities(run, generalist, images),
-        count=count,
-        size=size,
-        seed=seed,
-    )
-    return sets, specialists.covered_confusion(
+    try:
+        sets = specialists.confusable_classes(
+            _probabilities(run, generalist, images),
+            count=count,
+            size=size,
+            seed=seed,
+        )
+    except ValueError as error:
+        raise FlagsError(
+            "--predictions, --specialists and --size must be such that classes "
+            f"can be put into sets: {error}"
+        ) from error
+    covered = specialists.covered_confusion(
         _probabilities(run, generalist, run.held_out[0]), sets
     )
+    return sets, covered
 
 
-def random_sets(run, seed, *, count, size):
-    """Sets of random classes, as a control: list of `[size]` int arrays."""
-    rng = np.random.default_rng([seed, count, size])
-    return [
-        np.sort(rng.choice(run.classes, size, replace=False))
-        for _ in range(count)
-    ]
-
-
-def train(run, seed, generalist, sets, name, *, cost):
-    """Trains specialists.
+def train(run, seed, generalist, sets, name):
+    """Trains specialists that together cost `settings.specialist_cost`.
 
     Args:
       run: `run.Run`.
       seed: int.
       generalist: trained `keras.Model`.
       sets: list of `[size]` int arrays.
-      name: str, of the group.
-      cost: float, training FLOPs of all over the generalist's.
+      name: str, of their kind.
 
     Returns:
       `Group`.
     """
-    arms = [recipes.specialist(run, s, cost / len(sets)) for s in sets]
+    cost = run.settings.specialist_cost / len(sets)
+    arms = [recipes.specialist(run, classes, cost) for classes in sets]
     data = batches.flat(run.data.train_images), run.data.train_labels
-    return train_arms(run, seed, generalist, arms, name, data)
+    folder = f"{name}-{len(sets)}x{len(sets[0])}"
+    return train_arms(run, seed, generalist, arms, folder, data)
 
 
-def train_arms(run, seed, generalist, arms, name, data, targets=None):
+def train_arms(run, seed, generalist, arms, folder, data, targets=None):
     """Trains specialists, one an arm, and fits their corrections.
 
     Args:
@@ -143,7 +168,7 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
       seed: int.
       generalist: trained `keras.Model`.
       arms: list of `nets.Arm`s.
-      name: str, of the group.
+      folder: str, the name of the group's.
       data: pair of pixels `[cases, pixels]` (or a tuple of them and others) and
         labels `[cases]`, which specialists learn from.
       targets: function from what a batch has beside the pixels, its labels and
@@ -152,35 +177,37 @@ def train_arms(run, seed, generalist, arms, name, data, targets=None):
     Returns:
       `Group`.
     """
-    members, seconds = [], 0.0
-    for i, arm in enumerate(arms):
+    bar = tqdm.tqdm(
+        arms,
+        desc=f"seed{seed} {folder}",
+        unit="net",
+        delay=1,  # none where all of them are only loaded
+        disable=workers.is_worker(),
+    )
+    members = []
+    for i, arm in enumerate(bar):
         member = specialists.specialist_of(
             generalist, arm.classes, full_softmax=arm.full_softmax
         )
-        result = run.train_on(
-            lambda first_step, i=i, arm=arm: _batches(
-                run,
-                data,
-                arm,
-                _FIRST_SEED * (seed + 1) + i,
-                first_step,
-                targets,
-            ),
+        its_seed = _FIRST_SEED * (seed + 1) + i
+        result = nets.train(
             arm,
-            seed,
-            net=member.net,
-            directory=run.seed_directory(seed)
-            / name
+            member.net,
+            functools.partial(_batches, run, data, arm, its_seed, targets),
+            run.seed_directory(seed)
+            / folder
             / f"{i:03d}-{arm.directory_name()}",
+            evaluate=lambda net: {},
+            checkpoint_every=run.checkpoint_every,
+            title=None,
         )
-        # Its net is now `result.net`, which there is if it has its weights.
+        assert result.net is member.net  # refuses one without weights
         members.append(member)
-        seconds += result.seconds_per_epoch * arm.epochs
     shifts = _shifts(run, generalist, members, data[1])
-    return Group(run, generalist, members, shifts, seconds)
+    return Group(generalist, members, shifts)
 
 
-def _batches(run, data, arm, seed, first_step, targets):
+def _batches(run, data, arm, seed, targets, first_step):
     """Endless noisy batches of a specialist."""
     drawn = specialists.training_set(
         data,
@@ -190,7 +217,6 @@ def _batches(run, data, arm, seed, first_step, targets):
         dustbin=not arm.full_softmax,
         first_step=first_step,
     )
-
     own = tf.constant(arm.classes, tf.int64)
 
     def prepare(step, batch):
@@ -218,7 +244,13 @@ def _shifts(run, generalist, members, labels):
 
 
 def _fitted_shifts(run, generalist, members):
-    """Shifts with which held-out cases that call a member are most likely."""
+    """Shifts with which held-out cases that call a member are most likely.
+
+    Args:
+      run: `run.Run`.
+      generalist: `keras.Model`.
+      members: list of `kdtf.specialists.Specialist`s without a correction.
+    """
     images, labels = run.held_out
     called = called_classes(run, generalist, images)
     shifts = []
@@ -227,7 +259,7 @@ def _fitted_shifts(run, generalist, members):
         places = places_of(member.classes, run.classes)[labels[rows]]
         try:
             shift = specialists.fitted_dustbin_shift(
-                own_logits(run, member, images[rows]), places
+                logits(run, member, images[rows]), places
             )
         except ValueError:  # none of these cases, or all, are in the dustbin
             shift = 0.0
@@ -242,17 +274,10 @@ def places_of(classes, num_classes):
     return places
 
 
-def own_logits(run, member, images):
-    """`[cases, size + 1]` logits of a specialist, not corrected."""
-    before, member.dustbin_correction = member.dustbin_correction, 0.0
-    found = np.concatenate(
-        [
-            member.corrected_logits(x).numpy()
-            for x in scores.inputs(images, run.data.white)
-        ]
-    )
-    member.dustbin_correction = before
-    return found
+def logits(run, member, images):
+    """`[cases, size + 1]` logits of a specialist, with its correction."""
+    blocks = scores.inputs(images, run.data.white)
+    return np.concatenate([member.corrected_logits(x) for x in blocks])
 
 
 def called_classes(run, generalist, images):

@@ -13,6 +13,7 @@ import numpy as np
 from trainers.core import results, training
 
 PARTS = 30  # of the training of a big net: a point of its curve, a checkpoint
+_LEAST = 50  # steps of a part, in each of which some time is lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +56,14 @@ class Arm:
 def parts_of(steps, parts=PARTS):
     """`(parts, steps of a part)` of about that many steps.
 
-    Many steps are one program of 20 or 25 of them.
+    Args:
+      steps: int.
+      parts: int; fewer where these would be short.
     """
-    steps = max(1, steps // parts)
-    return parts, steps - steps % 20 if steps > 20 else steps
+    parts = max(1, min(parts, steps // _LEAST))
+    of_a_part = max(1, steps // parts)
+    # A program is of up to 25 steps: 20 divide what is left.
+    return parts, of_a_part - of_a_part % 20 if of_a_part > 20 else of_a_part
 
 
 def multiply_adds(pixels, units, outputs):
@@ -107,7 +112,7 @@ def _he(seed):
     return keras.initializers.HeNormal(seed)
 
 
-def train(arm, net, batches, directory, *, evaluate, checkpoint_every):
+def train(arm, net, batches, directory, *, evaluate, checkpoint_every, title):
     """Trains an arm, resumes a killed training, or loads the result.
 
     Args:
@@ -117,6 +122,7 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every):
       directory: `pathlib.Path` of this arm and seed.
       evaluate: function from a net to a dict of figures for its curve.
       checkpoint_every: int, parts between two checkpoints.
+      title: str, for the progress bar; None for none.
 
     Returns:
       A `results.Result`.
@@ -137,7 +143,7 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every):
             epochs=arm.epochs,
             checkpoint_every=checkpoint_every,
             evaluate=lambda: evaluate(distiller.student),
-            title=f"{directory.parent.name} {arm.directory_name()}",
+            title=title,
         )
         results.save(distiller.student, state, directory)
 

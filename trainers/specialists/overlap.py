@@ -22,12 +22,9 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    run.at_once(
-        _train_one, [(i, s) for s in range(run.seeds) for i in range(4)]
-    )
-    seeds = run.measured("overlap", measure_seed)
+    seeds = run.measured("overlap", measure_seed, _train)
     return {
-        **figures.about(run),
+        **figures.about(run, "held-out"),
         "generalist": figures.system(seeds, "generalist"),
         "groups": [
             {
@@ -51,45 +48,37 @@ def sizes(settings):
     ]
 
 
+def _train(run):
+    run.do(_train_one, [("generalist", s) for s in range(run.seeds)])
+    groups_of = range(len(sizes(run.settings)))
+    run.do(_train_one, [(i, s) for s in range(run.seeds) for i in groups_of])
+
+
+def _train_one(run, which, seed):
+    if which == "generalist":
+        run.generalist(seed)
+    else:
+        groups.of_confused(run, seed, *sizes(run.settings)[which])
+    return f"{which} {seed}"
+
+
 def measure_seed(run, seed):
-    """All that is measured of a seed: dict from name to array."""
+    """All that is measured of a seed, on held-out cases: arrays by name."""
     generalist = run.generalist(seed)
     base = scores.of(generalist, *run.held_out, run.data.white)
     found = figures.arrays_of("generalist", base)
     for count, size in sizes(run.settings):
-        group, covered = _group(run, seed, count, size)
+        group, covered = groups.of_confused(run, seed, count, size)
         name = _name(count, size)
         for top in TOPS:
             of = scores.of(group.ensemble(top), *run.held_out, run.data.white)
             found |= figures.arrays_of(f"{name}, top {top}", of)
-        active = group.covering[
-            groups.called_classes(run, generalist, run.held_out[0])
-        ]
+        covering = group.covering
+        called = covering[base.choices].mean()
         found[f"{name}/sets"] = np.array(
-            [covered, group.covered.sum(), active.mean()]
+            [covered, (covering > 0).sum(), called]
         )
     return found
-
-
-def _group(run, seed, count, size):
-    generalist = run.generalist(seed)
-    sets, covered = groups.confusable_sets(
-        run, seed, generalist, count=count, size=size
-    )
-    group = groups.train(
-        run,
-        seed,
-        generalist,
-        sets,
-        f"specialists-{count}x{size}",
-        cost=run.settings.specialist_cost,
-    )
-    return group, covered
-
-
-def _train_one(run, i, seed):
-    _group(run, seed, *sizes(run.settings)[i])
-    return f"group {i} {seed}"
 
 
 def _name(count, size):
@@ -161,12 +150,14 @@ def findings(found):
 def details(found, data):
     """The plot."""
     figure, axes = plots.new()
-    for group, colour in zip(
-        found["groups"], plots.COLOURS.values(), strict=True
+    colours = plots.COLOURS.values()
+    for i, (group, colour) in enumerate(
+        zip(found["groups"], colours, strict=True)
     ):
+        beside = np.array(TOPS) + 0.06 * (i - 1.5)
         points = [plots.percent(top["relative_gain"]) for top in group["tops"]]
         label = f"{group['specialists']} of {group['size']} classes"
-        plots.sweep(axes, TOPS, points, colour, label)
+        plots.sweep(axes, beside, points, colour, label)
     axes.set_xticks(TOPS)
     axes.set_xlabel("most probable classes that call specialists (top)")
     axes.set_ylabel("relative gain, %")

@@ -4,7 +4,6 @@ An arm is trained once for each seed and kept under a name of its own.
 """
 
 import dataclasses
-import functools
 import io
 import pathlib
 
@@ -29,7 +28,7 @@ class Run:
       directory: `pathlib.Path` of an opened run directory.
       seeds: int; seeds 0 to seeds - 1 are run.
       checkpoint_every: int, parts of a training between two checkpoints.
-      processes: int, seeds that are run at a time.
+      processes: int, nets that are trained at a time.
     """
 
     settings: Settings
@@ -74,25 +73,23 @@ class Run:
 
         return self.train_on(endless, arm, seed)
 
-    def train_on(self, endless, arm, seed, net=None, directory=None):
-        """The `results.Result` of an arm.
+    def train_on(self, endless, arm, seed):
+        """The `results.Result` of an arm that begins with a new net.
 
         Args:
           endless: function from the first step to an endless `tf.data.Dataset`.
           arm: `nets.Arm`.
           seed: int.
-          net: the `keras.Model` as it begins; None for a new one.
-          directory: `pathlib.Path`; None for that of the arm and seed.
         """
-        if net is None:
-            net = nets.build_net(arm.units, self.pixels, self.classes, seed)
+        name = arm.directory_name()
         return nets.train(
             arm,
-            net,
+            nets.build_net(arm.units, self.pixels, self.classes, seed),
             endless,
-            directory or self.seed_directory(seed) / arm.directory_name(),
+            self.seed_directory(seed) / name,
             evaluate=self._held_out_accuracy,
             checkpoint_every=self.checkpoint_every,
+            title=f"seed{seed} {name}",
         )
 
     def batches(self, rows, targets, arm, seed, first_step):
@@ -124,63 +121,72 @@ class Run:
             "many": slice(few, None),
         }[cases]
 
-    @functools.cached_property
+    @property
     def held_out(self):
         """`(images, labels)`, for choices."""
         return self.data.held_out_images, self.data.held_out_labels
 
-    @functools.cached_property
+    @property
     def test(self):
         """`(images, labels)`."""
         return self.data.test_images, self.data.test_labels
 
     def _held_out_accuracy(self, net):
-        """A point of the curve; of a specialist's net nothing is measured."""
-        if net.output_shape[-1] != self.classes:
-            return {}
+        """A point of the curve."""
         images, labels = (part[:_ON_A_CURVE] for part in self.held_out)
         found = scores.of(net, images, labels, self.data.white)
         return {"held_out_accuracy": found.accuracy}
 
-    def measured(self, name, measure):
+    def measured(self, name, measure, train):
         """What an experiment measured of each seed, measured where it was not.
 
         Args:
           name: str, of the experiment.
           measure: function of a module, from a run and a seed to a dict from
             name to array.
+          train: function from a run, which trains all that is measured; called
+            if a seed was not measured.
 
         Returns:
           List of dicts, one a seed.
         """
-        missing = [
-            (name, measure, seed)
+        paths = [
+            self.seed_directory(seed) / f"{name}.npz"
             for seed in range(self.seeds)
-            if not self._measured_path(name, seed).exists()
         ]
-        self.at_once(_measure, missing)
-        for job in missing:
-            if not self._measured_path(name, job[-1]).exists():
-                _measure(self, *job)
-        return [self._load(name, seed) for seed in range(self.seeds)]
+        missing = [
+            (measure, seed, path)
+            for seed, path in enumerate(paths)
+            if not path.exists()
+        ]
+        if missing:
+            train(self)
+            self.do(_measure, missing)
+        return [_load(path) for path in paths]
 
-    def at_once(self, function, jobs):
-        """Does jobs in several processes; with one, they wait till wanted."""
+    def do(self, function, jobs):
+        """Does jobs, several at a time if there are processes for them.
+
+        Args:
+          function: function of a module, from the run and what a job has to a
+            str that names the job.
+          jobs: list of tuples.
+        """
         if self.processes > 1:
             workers.run(function, self, jobs, self.processes)
-
-    def _measured_path(self, name, seed):
-        return self.seed_directory(seed) / f"{name}.npz"
-
-    def _load(self, name, seed):
-        path = self._measured_path(name, seed)
-        with seals.named(path, delete=path), np.load(path) as stored:
-            return dict(stored)
+        else:
+            for job in jobs:
+                function(self, *job)
 
 
-def _measure(run, name, measure, seed):
+def _measure(run, measure, seed, path):
     """Measures one seed, and stores the arrays whole."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **measure(run, seed))
-    _atomic.write_whole(run._measured_path(name, seed), buffer.getvalue())
-    return f"{name} {seed}"
+    _atomic.write_whole(path, buffer.getvalue())
+    return f"{path.stem} {seed}"
+
+
+def _load(path):
+    with seals.named(path, delete=path), np.load(path) as stored:
+        return dict(stored)

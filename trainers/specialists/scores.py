@@ -1,6 +1,7 @@
 """What a net says of labelled images, case by case."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -8,6 +9,7 @@ import tensorflow as tf
 from trainers.specialists import batches
 
 _BLOCK = 4096  # cases that are predicted at a time
+_FEW = 3 * _BLOCK  # cases that are predicted without a trace
 _BINS = 15  # of the calibration error, equally wide (Guo et al. 2017)
 
 
@@ -84,25 +86,29 @@ def of(model, images, labels, white, covered=None):
 def logits(model, images, white):
     """Yields `[block, classes]` float32 logits, without noise.
 
+    A model of many nets takes longer to trace than to predict a few blocks.
+
     Args:
       model: `keras.Model` from pixels to logits.
       images: `[cases, ...]` uint8 array.
       white: int, the pixel value that becomes 1.
     """
-    shape = [None, batches.flat(images).shape[1]]
-    call = tf.function(
-        lambda x: model(x, training=False),
-        input_signature=[tf.TensorSpec(shape)],
-        autograph=False,
-    )
+    call = functools.partial(model, training=False)
+    if len(images) > _FEW:
+        shape = [None, batches.flat(images).shape[1]]
+        # Of a partial, not of a lambda: TensorFlow counts the traces of one
+        # piece of code, and would warn of those of different models.
+        call = tf.function(
+            call, input_signature=[tf.TensorSpec(shape)], autograph=False
+        )
     for x in inputs(images, white):
         yield call(x).numpy()
 
 
 def inputs(images, white):
-    """Yields `[block, pixels]` float32 arrays."""
+    """Yields `[block, pixels]` float32 arrays, at least one."""
     pixels = batches.flat(images)
-    for begin in range(0, len(pixels), _BLOCK):
+    for begin in range(0, max(1, len(pixels)), _BLOCK):
         block = pixels[begin : begin + _BLOCK]
         yield block.astype(np.float32) / white
 

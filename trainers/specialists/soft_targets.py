@@ -1,4 +1,4 @@
-"""Specialists of few cases, kept from overfitting by soft targets (section 6.1).
+"""Specialists of few cases, with soft targets on other classes (section 6.1).
 
 The generalist has seen nine tenths of the cases, the specialists learn from the
 rest: with a dustbin; with the full softmax from labels; and with the full
@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.core import pages, plots
-from trainers.core.errors import FlagsError
 from trainers.specialists import batches, figures, groups, recipes, scores
 
 TITLE = "Specialists of few cases: dustbin, full softmax, soft targets"
@@ -26,11 +25,7 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    run.at_once(_train_generalist, [(seed,) for seed in range(run.seeds)])
-    run.at_once(
-        _train_one, [(arm, s) for s in range(run.seeds) for arm in ARMS]
-    )
-    seeds = run.measured("soft_targets", measure_seed)
+    seeds = run.measured("soft_targets", measure_seed, _train)
     few = len(run.data.train_labels[run.rows("few")])
     return {
         **figures.about(run),
@@ -56,6 +51,22 @@ def measure(run):
     }
 
 
+def _train(run):
+    run.do(_train_generalist, [(seed,) for seed in range(run.seeds)])
+    run.do(_train_one, [(arm, s) for s in range(run.seeds) for arm in ARMS])
+
+
+def _train_generalist(run, seed):
+    """All arms share its sets."""
+    _sets(run, seed, run.generalist(seed, "many"))
+    return f"generalist {seed}"
+
+
+def _train_one(run, name, seed):
+    _group(run, seed, name)
+    return f"{name} {seed}"
+
+
 def measure_seed(run, seed):
     """All that is measured of a seed: dict from name to array."""
     generalist = run.generalist(seed, "many")
@@ -70,18 +81,14 @@ def measure_seed(run, seed):
     return found
 
 
+def _sets(run, seed, generalist):
+    sets, _ = groups.confused_sets(run, seed, generalist, cases="many")
+    return sets
+
+
 def _group(run, seed, name):
     """The `groups.Group` of an arm."""
-    settings = run.settings
     generalist = run.generalist(seed, "many")
-    sets, _ = groups.confusable_sets(
-        run,
-        seed,
-        generalist,
-        count=settings.specialists,
-        size=settings.size,
-        cases="many",
-    )
     soft = name == ARMS[-1]
     arms = [
         recipes.few_specialist(
@@ -90,21 +97,23 @@ def _group(run, seed, name):
             full_softmax=name != ARMS[0],
             by="soft targets" if soft else "labels",
         )
-        for classes in sets
+        for classes in _sets(run, seed, generalist)
     ]
-    pixels = batches.flat(run.data.train_images)[run.rows("few")]
-    labels = run.data.train_labels[run.rows("few")]
-    _require_cases(sets, labels)
-    x, targets = pixels, None
+    images, labels = _few(run)
+    x, targets = batches.flat(images), None
     if soft:
-        x, targets = (
-            (pixels, _log_probabilities(run, generalist)),
-            _soft_on_others,
-        )
+        x = (x, _log_probabilities(run, generalist, images))
+        targets = _soft_on_others
     folder = "few-" + name.replace(", ", "-").replace(" ", "_")
     return groups.train_arms(
         run, seed, generalist, arms, folder, (x, labels), targets
     )
+
+
+def _few(run):
+    """`(images, labels)` that specialists learn from."""
+    rows = run.rows("few")
+    return run.data.train_images[rows], run.data.train_labels[rows]
 
 
 def _soft_on_others(log_probabilities, y, own):
@@ -123,53 +132,25 @@ def _soft_on_others(log_probabilities, y, own):
     return tf.where(is_own[:, None], tf.one_hot(y, soft.shape[-1]), soft)
 
 
-def _log_probabilities(run, generalist):
-    """`[cases, classes]` float16, of the generalist on the few cases."""
-    images = run.data.train_images[run.rows("few")]
-    parts = []
-    for block in scores.logits(generalist, images, run.data.white):
-        log_p = tf.nn.log_softmax(block).numpy()
-        parts.append(log_p.astype(np.float16))
-    return np.concatenate(parts)
-
-
-def _require_cases(sets, labels):
-    """Raises where a class has no case among the few: it can't be learned."""
-    missing = np.setdiff1d(np.concatenate(sets), labels)
-    if len(missing):
-        raise FlagsError(
-            "--few must leave a case of every class to the specialists: give a "
-            "larger share, and another --run_dir. Received: none of classes "
-            f"{missing[:5].tolist()}"
-        )
+def _log_probabilities(run, generalist, images):
+    """`[cases, classes]` float16."""
+    blocks = scores.logits(generalist, images, run.data.white)
+    return np.concatenate(
+        [tf.nn.log_softmax(b).numpy().astype(np.float16) for b in blocks]
+    )
 
 
 def _own_accuracy(run, group):
     """Accuracy among a specialist's own classes: of learned and test cases."""
-    few = run.rows("few")
-    parts = (
-        (run.data.train_images[few], run.data.train_labels[few]),
-        run.test,
-    )
     right, cases = np.zeros(2), np.zeros(2)
     for member in group.members:
         places = groups.places_of(member.classes, run.classes)
-        for i, (images, labels) in enumerate(parts):
+        for i, (images, labels) in enumerate((_few(run), run.test)):
             rows = np.flatnonzero(places[labels] < len(member.classes))
-            logits = groups.own_logits(run, member, images[rows])[:, :-1]
-            right[i] += (logits.argmax(-1) == places[labels[rows]]).sum()
+            own = groups.logits(run, member, images[rows])[:, :-1]
+            right[i] += (own.argmax(-1) == places[labels[rows]]).sum()
             cases[i] += len(rows)
     return right / cases
-
-
-def _train_generalist(run, seed):
-    run.generalist(seed, "many")
-    return f"generalist of many {seed}"
-
-
-def _train_one(run, name, seed):
-    _group(run, seed, name)
-    return f"{name} {seed}"
 
 
 def table(found):
@@ -234,13 +215,16 @@ def findings(found):
 def details(found, data):
     """The plot."""
     figure, axes = plots.new()
-    for i, (name, arm) in enumerate(found["arms"].items()):
-        for key, colour in (
-            ("own_train", plots.COLOURS["teacher"]),
-            ("own_test", plots.COLOURS["distilled"]),
-        ):
-            plots.with_interval(axes, i, plots.percent(arm[key]), colour)
-    axes.set_xticks(range(len(found["arms"])), list(found["arms"]), fontsize=8)
-    axes.set_ylabel("accuracy among own classes, %: learned (grey), test")
+    arms = found["arms"]
+    for key, colour, label in (
+        ("own_train", plots.COLOURS["teacher"], "learned cases"),
+        ("own_test", plots.COLOURS["distilled"], "test cases"),
+    ):
+        points = [plots.percent(arm[key]) for arm in arms.values()]
+        plots.sweep(axes, range(len(arms)), points, colour, label)
+    axes.set_xticks(range(len(arms)), list(arms), fontsize=8)
+    axes.set_xlim(-0.3, len(arms) - 0.7)
+    axes.set_ylabel("accuracy among a specialist's own classes, %")
+    axes.legend(fontsize=8)
     text = "Accuracy of specialists on learned and test cases"
     return [pages.Plot("soft_targets", figure, text)]

@@ -1,5 +1,7 @@
 """Table, findings and plots of `table`."""
 
+import itertools
+
 from trainers.core import pages, plots
 from trainers.specialists import figures, gallery
 
@@ -53,7 +55,7 @@ def table(found):
             (
                 name,
                 f"{system['accuracy']['mean']:.2%}",
-                pages.interval(system["accuracy"]["ci95"], ".2%"),
+                _interval(system["accuracy"]),
                 f"{system['conditional']['mean']:.2%}",
                 f"{system['nll']['mean']:.3f}",
                 f"{system['calibration_error']['mean']:.3f}",
@@ -64,6 +66,13 @@ def table(found):
             )
         )
     return pages.Table(head, tuple(rows))
+
+
+def _interval(accuracy):
+    """None for an ensemble that is the same one for every seed."""
+    if len(set(accuracy["each"])) == 1:
+        return "-"
+    return pages.interval(accuracy["ci95"], ".2%")
 
 
 def _thousands(count):
@@ -129,7 +138,8 @@ def _rivals(found):
     others = [_against(found, n) for n in _RIVALS if n != "wide"]
     return (
         "The same cost spent otherwise, by paired tests on shared cases: the "
-        f"specialists are {'; '.join(others)} (which costs 3.00)."
+        f"specialists are {'; '.join(others)} (which costs 3.00). Ensembles "
+        "of different seeds share members: their intervals are too narrow."
     )
 
 
@@ -146,14 +156,13 @@ def _wide(found):
 
 
 def _covering(found):
-    rows = [row for row in found["covering"] if row["relative"] is not None]
+    rows = _with_gain(found["covering"])
     gains = "; ".join(
         f"{row['relative']:+.1%} with {row['specialists']} ({row['cases']:,})"
         for row in rows
     )
     rises = all(
-        a["relative"] <= b["relative"]
-        for a, b in zip(rows[:-1], rows[1:], strict=True)
+        a["relative"] <= b["relative"] for a, b in itertools.pairwise(rows)
     )
     return (
         "Relative gain by the number of specialists that cover the correct "
@@ -186,14 +195,14 @@ def _calibration(found):
         parts.append(
             f"{name}: {row['accuracy']['mean']:.2%} (held out "
             f"{row['held_out_accuracy']['mean']:.2%}), NLL "
-            f"{row['nll']['mean']:.3f}, mass {mass[0]:.3f} for {mass[1]:.3f} of "
-            f"all cases and {mass[2]:.3f} for {mass[3]:.3f} of those that call "
-            "the specialist"
+            f"{row['nll']['mean']:.3f}, mass {mass[0]:.3f} for {mass[1]:.3f} "
+            f"of all cases and {mass[2]:.3f} for {mass[3]:.3f} of those that "
+            "call the specialist"
         )
     return (
-        "The dustbin's correction, with the accuracy it gives and the mean mass "
-        "of a specialist's own classes against the share of cases that are of "
-        f"them: {'; '.join(parts)}."
+        "The dustbin's correction, with the accuracy it gives and the mean "
+        "mass of a specialist's own classes against the share of cases that "
+        f"are of them: {'; '.join(parts)}."
     )
 
 
@@ -213,34 +222,56 @@ _PLOT_TEXT = (
 
 def _plot(found):
     figure, (left, right) = plots.new(columns=2)
-    colours = {
-        "generalist": plots.COLOURS["teacher"],
-        "specialists": plots.COLOURS["distilled"],
-        "ensemble": plots.COLOURS["other"],
-    }
-    for name, system in found["systems"].items():
+    _draw_systems(left, found)
+    _draw_covering(right, found["covering"])
+    return figure
+
+
+def _draw_systems(axes, found):
+    """A row each, those that cost least above."""
+    costs = {n: c["training_flops"] for n, c in found["costs"].items()}
+    names = sorted(found["systems"], key=costs.get, reverse=True)
+    for y, name in enumerate(names):
+        point = plots.percent(found["systems"][name]["accuracy"])
         kind = name.split(",")[0].split(" of ")[0]
-        point = plots.percent(system["accuracy"])
-        x = found["costs"][name]["training_flops"]
-        colour = colours.get(kind, plots.COLOURS["student"])
-        plots.with_interval(left, x, point, colour)
-        left.annotate(
-            name,
-            (x, point.mean),
-            xytext=(6, 0),
-            textcoords="offset points",
-            fontsize=6,
-            va="center",
-        )
-    left.set_xlabel("training FLOPs / generalist's")
-    left.set_ylabel("test accuracy, %")
-    left.set_xlim(0.8, 4.9)
-    rows = [row for row in found["covering"] if row["relative"] is not None]
-    right.bar(
-        [row["specialists"] for row in rows],
+        colour = plots.COLOURS[_COLOURS.get(kind, "student")]
+        axes.plot(point.values, [y] * len(point.values), ".", color=colour)
+        axes.plot([point.mean], [y], "|", color=colour, ms=12, mew=2)
+        if None not in point.interval:
+            axes.hlines(y, *point.interval, color=colour, alpha=0.5)
+    axes.set_yticks(
+        range(len(names)),
+        [f"{name}, {costs[name]:.2f}" for name in names],
+        fontsize=7,
+    )
+    axes.set_ylabel("system, and its training FLOPs / the generalist's")
+    axes.set_xlabel("test accuracy, %")
+    axes.grid(axis="x", alpha=0.3)
+
+
+_COLOURS = {
+    "generalist": "teacher",
+    "specialists": "distilled",
+    "ensemble": "other",
+}
+
+
+def _draw_covering(axes, covering):
+    rows = _with_gain(covering)
+    axes.bar(
+        range(len(rows)),
         [100 * row["relative"] for row in rows],
         color=plots.COLOURS["distilled"],
     )
-    right.set_xlabel("specialists that cover the correct class")
-    right.set_ylabel("relative gain in correct cases, %")
-    return figure
+    axes.set_xticks(
+        range(len(rows)),
+        [f"{row['specialists']}\n{row['cases']:,}" for row in rows],
+        fontsize=8,
+    )
+    axes.set_xlabel("specialists that cover the correct class, and cases")
+    axes.set_ylabel("relative gain in correct cases, %")
+
+
+def _with_gain(covering):
+    """The rows whose cases the generalist has right now and then."""
+    return [row for row in covering if row["relative"] is not None]
