@@ -61,7 +61,7 @@ class Group:
             member.dustbin_correction = float(shift)
 
 
-def of_confused(run, seed, count=None, size=None):
+def of_confused(run, seed, count=None, size=None, own_share=None):
     """The trained specialists of classes that a seed's generalist confuses.
 
     Args:
@@ -69,6 +69,7 @@ def of_confused(run, seed, count=None, size=None):
       seed: int.
       count: int, of the sets; None for that of the settings.
       size: int, of each set; None for that of the settings.
+      own_share: float, see `nets.Arm`; None for that of the settings.
 
     Returns:
       `(group, covered)`: `Group`, and the share of the generalist's confusion
@@ -76,7 +77,8 @@ def of_confused(run, seed, count=None, size=None):
     """
     generalist = run.generalist(seed)
     sets, covered = confused_sets(run, seed, generalist, count, size)
-    return train(run, seed, generalist, sets, "specialists"), covered
+    group = train(run, seed, generalist, sets, "specialists", own_share)
+    return group, covered
 
 
 def of_random(run, seed):
@@ -140,7 +142,7 @@ def _find_sets(run, seed, generalist, count, size, cases):
     return sets, covered
 
 
-def train(run, seed, generalist, sets, name):
+def train(run, seed, generalist, sets, name, own_share=None):
     """Trains specialists that together cost `settings.specialist_cost`.
 
     Args:
@@ -149,12 +151,13 @@ def train(run, seed, generalist, sets, name):
       generalist: trained `keras.Model`.
       sets: list of `[size]` int arrays.
       name: str, of their kind.
+      own_share: float, None for that of the settings.
 
     Returns:
       `Group`.
     """
     cost = run.settings.specialist_cost / len(sets)
-    arms = [recipes.specialist(run, classes, cost) for classes in sets]
+    arms = [recipes.specialist(run, each, cost, own_share) for each in sets]
     data = batches.flat(run.data.train_images), run.data.train_labels
     folder = f"{name}-{len(sets)}x{len(sets[0])}"
     return train_arms(run, seed, generalist, arms, folder, data)
@@ -203,7 +206,7 @@ def train_arms(run, seed, generalist, arms, folder, data, targets=None):
         )
         assert result.net is member.net  # refuses one without weights
         members.append(member)
-    shifts = _shifts(run, generalist, members, data[1])
+    shifts = _shifts(run, generalist, members, arms[0].own_share, data[1])
     return Group(generalist, members, shifts)
 
 
@@ -214,6 +217,7 @@ def _batches(run, data, arm, seed, targets, first_step):
         list(arm.classes),
         batch_size=arm.batch_size,
         seed=seed,
+        share=arm.own_share,
         dustbin=not arm.full_softmax,
         first_step=first_step,
     )
@@ -230,14 +234,16 @@ def _batches(run, data, arm, seed, targets, first_step):
     return drawn.enumerate(first_step).map(prepare)
 
 
-def _shifts(run, generalist, members, labels):
+def _shifts(run, generalist, members, own_share, labels):
     """Dict from correction to the shift of each member's dustbin."""
     own = np.bincount(labels, minlength=run.classes) / len(labels)
     shares = np.array([own[member.classes].sum() for member in members])
     return {
-        "exact": [specialists.dustbin_correction(s) for s in shares],
+        "exact": [
+            specialists.dustbin_correction(share, own_share) for share in shares
+        ],
         # "The log of the proportion by which the class is oversampled."
-        "paper": np.log(0.5 / shares).tolist(),
+        "paper": np.log(own_share / shares).tolist(),
         "none": [0.0] * len(members),
         "fitted": _fitted_shifts(run, generalist, members),
     }

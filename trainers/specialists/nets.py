@@ -33,6 +33,8 @@ class Arm:
       classes: tuple of ints, of a specialist; empty for all.
       full_softmax: bool, of a specialist.
       cases: str, which training cases it sees; "" for all.
+      own_share: float, of a specialist: the share of its own classes' cases
+        among those that it sees.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Arm:
     classes: tuple = ()
     full_softmax: bool = False
     cases: str = ""
+    own_share: float = 0.5
 
     def directory_name(self):
         """A name that no other arm has, and that a reader understands."""

@@ -44,20 +44,26 @@ def student(run, units, soft_weight):
     )
 
 
-def specialist(run, classes, cost):
+def specialist(run, classes, cost, own_share=None):
     """One of several specialists of the same size.
 
     Args:
       run: `run.Run`.
       classes: `[size]` ints.
       cost: float, its training FLOPs over the generalist's.
+      own_share: float, None for that of the settings.
 
     Returns:
       `nets.Arm`.
     """
     outputs = len(classes) + 1
     ratio = run.multiply_adds(run.classes) / run.multiply_adds(outputs)
-    return _specialist(run, classes, run.settings.steps * cost * ratio)
+    return _specialist(
+        run,
+        classes,
+        run.settings.steps * cost * ratio,
+        own_share=own_share or run.settings.own_share,
+    )
 
 
 def few_specialist(run, classes, *, full_softmax, by):

@@ -80,6 +80,14 @@ class Settings:
         glyphs=1.0,
         omniglot=1.0,
     )
+    own_share: float = setting(
+        "share of its own classes' cases among those that a specialist sees; "
+        "the paper's is 0.5",
+        high=0.99,
+        low=0.01,
+        glyphs=0.75,
+        omniglot=0.75,
+    )
     predictions: int = setting(
         "training cases, without labels, by whose predictions the classes are "
         "put into sets",

@@ -13,6 +13,7 @@ _RIVALS = (
     "ensemble of 2, geometric",
     "wide",
     "random sets",
+    "specialists, half own",
     "ensemble of 3, geometric",
 )
 
@@ -127,6 +128,7 @@ _THE = {
     "ensemble of 3, geometric": "an ensemble of three, geometric mean",
     "wide": "a wide net",
     "random sets": "specialists of random sets",
+    "specialists, half own": "specialists of half own cases, as the paper's",
 }
 
 
