@@ -18,7 +18,13 @@ _PASSING = (
 
 
 class MadeOfModels:
-    """A mixin of models that combine other models."""
+    """A mixin of models that combine other models.
+
+    Attributes:
+      head: str, what the logits stand for: "softmax" or "sigmoid".
+    """
+
+    head = "softmax"
 
     @property
     def input_model(self):

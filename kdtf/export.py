@@ -14,7 +14,6 @@ from kdtf import _keras_private as keras_private
 from kdtf._math import heads
 from kdtf._types import Tensor
 from kdtf.distiller import Distiller
-from kdtf.ensemble import Ensemble
 
 _SIGNATURE = "serving_default"
 _TABLES = (
@@ -138,7 +137,8 @@ def _named_failures(directory: pathlib.Path) -> Iterator[None]:
 def _head_of(model: Any, name: str | None) -> Any:
     """The head that was given, which must be the model's if that has one."""
     own = getattr(model, "head", None)
-    own = own if isinstance(model, (Distiller, Ensemble)) else None
+    has_one = isinstance(model, (Distiller, _models.MadeOfModels))
+    own = own if has_one else None
     if None not in (own, name) and own != name:
         raise ValueError(
             "`head` must be None, or that of the Distiller or ensemble, "

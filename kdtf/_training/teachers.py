@@ -144,7 +144,8 @@ def check_alone(teacher, head):
             "Call it on a batch, and load its weights. "
             f"Received: {teacher.name!r}, which is not built"
         )
-    if isinstance(teacher, Ensemble) and teacher.head != head.name:
+    combines = isinstance(teacher, _models.MadeOfModels)
+    if combines and teacher.head != head.name:
         raise ValueError(
             "`teacher` must have the head of those who learn from it: build "
             f'the Ensemble with head="{head.name}". '

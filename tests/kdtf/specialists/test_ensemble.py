@@ -315,6 +315,13 @@ def test_served_without_keras(tmp_path, kind):
         )
 
 
+def test_it_is_no_head_of_yes_and_no(tmp_path):
+    with pytest.raises(ValueError, match="`head` must be None"):
+        kdtf.export_student(ensemble(), tmp_path / "export", head="sigmoid")
+    with pytest.raises(ValueError, match="`teacher` must have the head"):
+        kdtf.Distiller(student(), ensemble(), temperature=2.0, head="sigmoid")
+
+
 def test_as_a_member_of_an_ensemble():
     model, other, x = ensemble(top=2), student(), inputs()
     both = kdtf.Ensemble([model, other])
