@@ -35,7 +35,8 @@ class Specialist(_models.MadeOfModels, keras.Model):
         dustbin.
       dustbin_correction: float, which `corrected_logits` adds to the dustbin's
         logit: of a net that was trained on over-sampled classes, what
-        `kdtf.specialists.dustbin_correction` gives. Assign it at any time.
+        `kdtf.specialists.dustbin_correction` gives. Assign it at any time;
+        nothing is compiled again. It is one of the model's weights.
       generalist_digest: str, by which a `SpecialistEnsemble` tells whether it
         has the generalist that the specialist was made of; None if it may have
         any.
@@ -91,6 +92,15 @@ class Specialist(_models.MadeOfModels, keras.Model):
         self.classes = own.tolist()
         self.num_classes = int(num_classes)
         self.full_softmax = bool(full_softmax)
+        # A variable, so that programs which are traced already see another
+        # value; in float64, which is the most that a net's logits may be.
+        self._correction = self.add_weight(
+            name="dustbin_correction",
+            shape=(),
+            dtype="float64",
+            initializer="zeros",
+            trainable=False,
+        )
         self.dustbin_correction = dustbin_correction
         self.generalist_digest = generalist_digest
         self._count = count
@@ -99,7 +109,7 @@ class Specialist(_models.MadeOfModels, keras.Model):
     @property
     def dustbin_correction(self) -> float:
         """What is added to the dustbin's logit once the net is trained."""
-        return self._dustbin_correction
+        return float(self._correction)
 
     @dustbin_correction.setter
     def dustbin_correction(self, value: float) -> None:
@@ -109,7 +119,7 @@ class Specialist(_models.MadeOfModels, keras.Model):
                 "`dustbin_correction` must be a finite number. "
                 f"Received: dustbin_correction={value!r}"
             )
-        self._dustbin_correction = float(value)
+        self._correction.assign(float(value))
 
     @property
     def input_model(self) -> keras.Model:
@@ -148,7 +158,8 @@ class Specialist(_models.MadeOfModels, keras.Model):
             own = tf.gather(logits, self.classes, axis=-1)
         else:
             own, dustbin = logits[..., :-1], logits[..., -1:]
-        return tf.concat([own, dustbin + self.dustbin_correction], axis=-1)
+        correction = tf.cast(self._correction, logits.dtype)
+        return tf.concat([own, dustbin + correction], axis=-1)
 
     def labels_of(self, labels: npt.ArrayLike) -> np.ndarray:
         """The specialist's labels of the generalist's.
