@@ -111,7 +111,10 @@ class SpecialistEnsemble(_models.MadeOfModels, keras.Model):
     @property
     def combination(self) -> str:
         """What the logits depend on beside the nets' weights."""
-        sets = [(s.classes, s.full_softmax) for s in self.specialists]
+        sets = [
+            (s.classes, s.full_softmax, s.dustbin_correction)
+            for s in self.specialists
+        ]
         return f"top {self.top} {sets}"
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:

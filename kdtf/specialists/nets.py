@@ -36,7 +36,7 @@ class Specialist(_models.MadeOfModels, keras.Model):
       dustbin_correction: float, which `corrected_logits` adds to the dustbin's
         logit: of a net that was trained on over-sampled classes, what
         `kdtf.specialists.dustbin_correction` gives. Assign it at any time;
-        nothing is compiled again. It is one of the model's weights.
+        nothing is compiled again.
       generalist_digest: str, by which a `SpecialistEnsemble` tells whether it
         has the generalist that the specialist was made of; None if it may have
         any.
@@ -93,14 +93,8 @@ class Specialist(_models.MadeOfModels, keras.Model):
         self.num_classes = int(num_classes)
         self.full_softmax = bool(full_softmax)
         # A variable, so that programs which are traced already see another
-        # value; in float64, which is the most that a net's logits may be.
-        self._correction = self.add_weight(
-            name="dustbin_correction",
-            shape=(),
-            dtype="float64",
-            initializer="zeros",
-            trainable=False,
-        )
+        # value, but none of Keras: it is no weight of the net's.
+        self._correction = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self.dustbin_correction = dustbin_correction
         self.generalist_digest = generalist_digest
         self._count = count
