@@ -90,8 +90,8 @@ def _specialists(results):
     )
     count = found["settings"]["specialists"]
     return [
-        f"- **[Specialists]({_PAGES}/specialists.md)**: {count} specialists for "
-        f"confusable classes raise a generalist of {found['classes']:,} "
+        f"- **[Specialists]({_PAGES}/specialists.md)**: {count} specialists "
+        f"for confusable classes raise a generalist of {found['classes']:,} "
         f"classes from {systems['generalist']['accuracy']['mean']:.1%} to "
         f"{ours:.1%}, {gain['mean']:+.1%} relative (the paper: +4.4%).",
         f"- In as many training FLOPs an ensemble of two reaches {two:.1%} and "
