@@ -68,7 +68,7 @@ def slow(*values):
 @pytest.mark.parametrize(
     ("kind", "jit_compile", "steps"),
     (
-        ("python", "auto", 1),
+        slow("python", "auto", 1),
         slow("table", True, 1),
         slow("lambda", "auto", 3),
         slow("table", True, 3),

@@ -152,6 +152,7 @@ def warnings_of_shuffle(model, **asked):
     return len([w for w in found if "shuffle=True" in str(w.message)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", (1, 3))
 def test_a_shuffle_that_cannot_be_is_warned_of_as_in_keras(steps):
     """Once, if it was asked for; Keras 3.12 does not warn at all."""

@@ -108,6 +108,7 @@ def test_given_logits_weights_and_classes(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_unlabelled_data(monkeypatch):
     assert_trains_alike(
         monkeypatch,
