@@ -11,7 +11,7 @@ import math
 
 import tensorflow as tf
 
-from kdtf._math import loss_kernels, softmax
+from kdtf._math import entries, loss_kernels, softmax
 
 # --- the soft term -----------------------------------------------------------
 #
@@ -103,7 +103,7 @@ def cross_entropy(student_logits, labels):
     y = tf.cast(labels, z.dtype)
     # What is no label shows as NaN.
     y = tf.where(y > 1, tf.constant(math.nan, y.dtype), y)
-    known = ~(y < 0)
+    known = entries.has_truth(y)
     # A label that is excluded by an infinite logit, and is not there, adds 0.
     loss = tf.math.multiply_no_nan(tf.math.softplus(-z), y)
     loss += tf.math.multiply_no_nan(tf.math.softplus(z), 1.0 - y)

@@ -41,7 +41,17 @@ def has_distribution(labels):
     A row that is all 0 or all -1 is unlabelled. One with a NaN is not: it
     shows in the loss.
     """
-    return ~(tf.reduce_sum(labels, axis=-1) <= 0)
+    mass = tf.reduce_sum(labels, axis=-1)
+    # Not `~(mass <= 0)`: graphs turn it into `mass > 0`, as if NaN were none.
+    return (mass > 0) | tf.math.is_nan(mass)
+
+
+def has_truth(labels):
+    """Which labels of a sigmoid head are known: all that are not negative.
+
+    NaN counts as known, here too.
+    """
+    return (labels >= 0) | tf.math.is_nan(labels)
 
 
 def is_labelled(labels, logits):

@@ -190,7 +190,8 @@ class SigmoidHead:
     def labelled(self, labels, logits):
         """`[...]` float32: the share of an entry's labels that are known."""
         del logits
-        return tf.reduce_mean(tf.cast(~(labels < 0), tf.float32), axis=-1)
+        known = tf.cast(entries.has_truth(labels), tf.float32)
+        return tf.reduce_mean(known, axis=-1)
 
     def divergence(self, student_logits, teacher_logits, temperature):
         """KL(teacher || student) at T, `[...]`."""

@@ -10,18 +10,13 @@ import pytest
 from benchmarks import fault_trials, faults
 from benchmarks.fault_processes import LOST, NAMED, OUTCOMES, SAME, UNNAMED
 from benchmarks.fault_trials import Trial
+from tests import processes
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def run(output, *arguments):
-    command = [sys.executable, "-m", "benchmarks.faults", *arguments]
-    return subprocess.run(
-        [*command, f"--output={output}"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return processes.run("benchmarks.faults", *arguments, f"--output={output}")
 
 
 class Toy:
@@ -96,9 +91,16 @@ def test_it_goes_on_where_it_was(measured):
 
 @pytest.mark.slow
 def test_all_tasks_are_struck_and_none_comes_to_harm(tmp_path):
-    result = run(tmp_path / "faults.json", "--faults=24")
+    output = tmp_path / "faults.json"
+    command = [sys.executable, "-m", "benchmarks.faults", "--faults=24"]
+    result = subprocess.run(
+        [*command, f"--output={output}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr[-2000:]
-    rows = json.loads((tmp_path / "faults.json").read_text())["rows"]
+    rows = json.loads(output.read_text())["rows"]
     assert len(rows) == 12
     # What a flipped byte does to an export, TensorFlow says, which loads it.
     of_kdtf = {(row["task"], row["disturbed_by"]): row for row in rows}

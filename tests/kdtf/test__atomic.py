@@ -58,6 +58,7 @@ with _atomic.whole_directory(pathlib.Path(sys.argv[1])) as scratch:
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_cleared(tmp_path):
     path = tmp_path / "folder"
     subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)

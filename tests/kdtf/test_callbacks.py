@@ -1,7 +1,6 @@
 """kdtf.callbacks: a backup is whole at any moment."""
 
 import contextlib
-import multiprocessing
 import os
 import random
 
@@ -11,6 +10,7 @@ import pytest
 
 import kdtf
 from tests import backup_writer, disks, nets
+from tests.processes import CONTEXT
 
 EPOCHS = 5
 
@@ -175,13 +175,11 @@ def test_killed_at_any_moment(tmp_path):
 
     With the callback of Keras, several of these kills are fatal.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.backup_writer"])
     draw = random.Random(0)
     before = 0
     for _ in range(12):
-        ours, theirs = context.Pipe()
-        child = context.Process(
+        ours, theirs = CONTEXT.Pipe()
+        child = CONTEXT.Process(
             target=backup_writer.write, args=(tmp_path, theirs)
         )
         child.start()

@@ -155,6 +155,7 @@ def test_an_epoch_of_endless_data_has_its_steps(steps):
     assert int(distiller.optimizer.iterations) == 16
 
 
+@pytest.mark.slow
 def test_validation_data_have_a_batch_size_of_their_own():
     batches = []
     note = keras.callbacks.LambdaCallback(

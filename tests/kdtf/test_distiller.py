@@ -377,11 +377,11 @@ def test_a_new_teacher_teaches_at_once(way):
     report(changed)
     changed.student.set_weights(nets.linear(0).get_weights())
     changed.set_teacher(nets.linear(8))
-    fresh = distiller_of(nets.linear(0), nets.linear(8), compiled=way)
+    fresh = distiller_of(nets.linear(0), nets.linear(8), compiled=WAYS["eager"])
     assert report(changed) == pytest.approx(report(fresh), rel=1e-5)
     fit(changed)
     fit(fresh)
     for ours, theirs in zip(
         nets.values(changed.student), nets.values(fresh.student), strict=True
     ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)

@@ -107,15 +107,35 @@ def test_a_schedule_of_the_learning_rate():
     assert rate == pytest.approx(0.1 * 0.5**3)
 
 
-def stops_early(folder):
+@pytest.fixture(scope="module")
+def as_new():
+    """Function that gives a Distiller as it was when it was compiled.
+
+    It is always the same one, which is traced once.
+    """
+    distiller = compiled()
+    fit(distiller, epochs=1)
+    student = nets.deep(0).get_weights()
+
+    def give():
+        distiller.student.set_weights(student)
+        for variable in distiller.optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+        distiller.optimizer.learning_rate.assign(0.1)
+        return distiller
+
+    return give
+
+
+def stops_early(as_new, folder):
     # Nothing is better than the first epoch by so much.
     stop = CALLBACKS.EarlyStopping("val_hard_loss", mode="min", min_delta=100.0)
-    assert len(fit(compiled(), stop).epoch) == 2
+    assert len(fit(as_new(), stop).epoch) == 2
 
 
-def keeps_the_best(folder):
+def keeps_the_best(as_new, folder):
     path = folder / "best.weights.h5"
-    distiller = compiled()
+    distiller = as_new()
     history = fit(
         distiller,
         CALLBACKS.ModelCheckpoint(
@@ -134,8 +154,8 @@ def keeps_the_best(folder):
     assert logs["hard_loss"] == pytest.approx(best, rel=1e-5)
 
 
-def reduces_the_rate(folder):
-    distiller = compiled()
+def reduces_the_rate(as_new, folder):
+    distiller = as_new()
     reduce = CALLBACKS.ReduceLROnPlateau(
         "val_hard_loss", mode="min", factor=0.5, patience=1, min_delta=100.0
     )
@@ -144,51 +164,52 @@ def reduces_the_rate(folder):
     assert rate == pytest.approx(0.1 * 0.5**2)
 
 
-def schedules_the_rate(folder):
+def schedules_the_rate(as_new, folder):
     rates = CALLBACKS.LearningRateScheduler(lambda epoch, rate: rate / 2)
-    distiller = compiled()
+    distiller = as_new()
     history = fit(distiller, rates)
     rates = history.history["learning_rate"]
     assert rates == pytest.approx([0.05, 0.025, 0.0125])
 
 
-def writes_for_tensorboard(folder):
-    fit(compiled(), CALLBACKS.TensorBoard(folder, histogram_freq=1))
+def writes_for_tensorboard(as_new, folder):
+    fit(as_new(), CALLBACKS.TensorBoard(folder, histogram_freq=1))
     assert list(folder.glob("train/events*"))
     assert list(folder.glob("validation/events*"))
 
 
-def stops_at_nan(folder):
-    distiller = compiled()
+def stops_at_nan(as_new, folder):
+    distiller = as_new()
     weights = [np.full_like(w, np.nan) for w in distiller.get_weights()]
     distiller.set_weights(weights)
     fit(distiller, CALLBACKS.TerminateOnNaN())
     assert int(distiller.optimizer.iterations) == 1
 
 
-def logs_as_csv(folder):
-    fit(compiled(), CALLBACKS.CSVLogger(folder / "log.csv"))
+def logs_as_csv(as_new, folder):
+    fit(as_new(), CALLBACKS.CSVLogger(folder / "log.csv"))
     header, *rows = (folder / "log.csv").read_text().splitlines()
     assert {"agreement", "val_hard_loss"} < set(header.split(","))
     assert len(rows) == 3
 
 
-def resumes(folder):
+def resumes(as_new, folder):
     broken = CALLBACKS.LambdaCallback(
         on_epoch_begin=lambda epoch, logs: 1 / (1 - epoch)
     )
-    whole, interrupted = compiled(), compiled()
-    fit(whole)
+    distiller = as_new()
+    fit(distiller)
+    whole = nets.values(distiller)
     with pytest.raises(ZeroDivisionError):
-        fit(interrupted, CALLBACKS.BackupAndRestore(folder), broken)
-    again = compiled()
-    history = fit(again, CALLBACKS.BackupAndRestore(folder))
+        fit(as_new(), CALLBACKS.BackupAndRestore(folder), broken)
+    distiller = as_new()
+    history = fit(distiller, CALLBACKS.BackupAndRestore(folder))
     assert history.epoch == [1, 2]
-    for a, b in zip(nets.values(whole), nets.values(again), strict=True):
+    for a, b in zip(whole, nets.values(distiller), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def swaps_weights_for_their_average(folder):
+def swaps_weights_for_their_average(as_new, folder):
     distiller = compiled()
     ema = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
     distiller.compile(ema)
@@ -211,18 +232,18 @@ def swaps_weights_for_their_average(folder):
     )
 
 
-def is_told_of_batches(folder):
+def is_told_of_batches(as_new, folder):
     told = []
     note = CALLBACKS.LambdaCallback(
         on_train_batch_end=lambda batch, logs: told.append((batch, logs)),
     )
-    fit(compiled(), note, epochs=1)
+    fit(as_new(), note, epochs=1)
     assert [batch for batch, _ in told] == [0, 1, 2]
     assert all(np.isfinite(logs["loss"]) for _, logs in told)
 
 
-def stops_when_told(folder):
-    distiller = compiled()
+def stops_when_told(as_new, folder):
+    distiller = as_new()
 
     def stop(epoch, logs):
         distiller.stop_training = True
@@ -248,5 +269,5 @@ def stops_when_told(folder):
         stops_when_told,
     ),
 )
-def test_callbacks(tmp_path, with_callback):
-    with_callback(tmp_path)
+def test_callbacks(as_new, tmp_path, with_callback):
+    with_callback(as_new, tmp_path)

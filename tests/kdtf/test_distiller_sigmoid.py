@@ -77,7 +77,7 @@ def test_one_step_is_that_of_the_definition(labels, mode):
         assert history[name][0] == pytest.approx(float(value), rel=1e-4), name
 
 
-@pytest.mark.parametrize("labels", (1, 5))
+@pytest.mark.parametrize("labels", (1, pytest.param(5, marks=pytest.mark.slow)))
 def test_metrics(labels):
     """Those of Keras get probabilities, and entries that are known."""
     y = truth(labels, unknown=0.1)
@@ -174,6 +174,7 @@ def test_metrics_that_would_misread(metric, head, pattern, argument):
         distiller.compile("sgd", **{argument: ["accuracy", metric]})
 
 
+@pytest.mark.slow
 def test_metrics_that_look_at_ranks_alone():
     distiller = distiller_of(3, head="softmax")
     distiller.compile(
@@ -242,6 +243,7 @@ def test_an_ensemble_is_the_mean_of_tempered_probabilities():
     assert float(logs["soft_loss"]) == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_head_is_saved(tmp_path):
     distiller = distiller_of(1)
     distiller.compile("sgd")
@@ -253,6 +255,7 @@ def test_the_head_is_saved(tmp_path):
     loaded.fit(nets.inputs(CASES), truth(1), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_student_of_one_label_learns():
     """The case that ended in NaN, or in a loss of 0 and agreement of 1."""
     x = np.random.default_rng(6).normal(size=(256, nets.FEATURES))

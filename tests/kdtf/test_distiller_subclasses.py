@@ -15,6 +15,11 @@ WAYS = {
     "many steps": {"jit_compile": True, "steps_per_execution": 3},
     "auto": {"steps_per_execution": 3},
 }
+QUICK_WAYS = ("eager", "graph", "xla")
+SOME_SLOW_WAYS = [
+    pytest.param(way, marks=[] if way in QUICK_WAYS else [pytest.mark.slow])
+    for way in WAYS
+]
 LOGIT_PENALTY = 0.5
 
 
@@ -56,7 +61,7 @@ def fit(kind, way, **kwargs):
     return distiller, history.history
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SOME_SLOW_WAYS)
 def test_an_added_term_is_in_loss_and_gradient(way):
     """L + c mean z^2: by hand, dL/dz gets 2 c z / (rows x classes) more."""
     distiller = Penalised(nets.linear(0), nets.linear(7), temperature=2.0)
@@ -97,7 +102,7 @@ def test_an_added_term_counts_in_evaluate(way):
     assert logs["soft_loss"] == pytest.approx(expected["soft_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SOME_SLOW_WAYS)
 def test_a_replaced_loss_reports_no_terms_that_it_has_not(way):
     distiller, history = fit(OnlyPenalised, way)
     assert set(history) == {"loss"}
@@ -108,7 +113,7 @@ def test_a_replaced_loss_reports_no_terms_that_it_has_not(way):
     ) == {"loss"}
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SOME_SLOW_WAYS)
 def test_a_train_step_of_its_own_runs_as_keras_would_run_it(way):
     distiller, history = fit(Halving, way, epochs=2)
     kernel, bias = nets.values(distiller.student)

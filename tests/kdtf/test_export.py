@@ -84,6 +84,7 @@ def test_loads_where_keras_and_kdtf_cannot_be_imported(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_holds_the_students_variables_and_no_others(tmp_path):
     student = nets.deep(0)
     distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)

@@ -65,6 +65,8 @@ NOT_RUN = (
     "test_steps_per_execution_unrolled_*_[!3]*",
 )
 
+PARTS = 4  # for processes to share
+
 
 class Distilled(kdtf.Distiller):
     """A Distiller with the loss of the test, which `compile` is given."""
@@ -176,9 +178,9 @@ def distilling(module):
     return copy
 
 
-@pytest.fixture
+@pytest.fixture(params=range(PARTS))
 def cases(monkeypatch, request):
-    """Keras's tests, each with its name, over models that are distilled."""
+    """A part of Keras's tests, each with its name, of models distilled."""
     request.config.addinivalue_line("markers", "requires_trainable_backend")
     if importlib.util.find_spec("jax") is None:
         # The module imports it, for the tests of that backend alone.
@@ -191,7 +193,8 @@ def cases(monkeypatch, request):
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(module.TestTrainer)
     named = [(case.id().rpartition(".")[2], case) for case in suite]
     keras.config.disable_interactive_logging()  # no bars beside a failure
-    yield [(name, case) for name, case in named if not matches(name, NOT_RUN)]
+    named = [(n, case) for n, case in named if not matches(n, NOT_RUN)]
+    yield named[request.param :: PARTS]
     keras.config.enable_interactive_logging()
 
 

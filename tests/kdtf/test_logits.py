@@ -207,7 +207,9 @@ def test_floor_is_a_small_probability(floor):
         kdtf.logits_from_probabilities([[0.5, 0.5]], floor=floor)
 
 
-@pytest.mark.parametrize("jit_compile", (False, True))
+@pytest.mark.parametrize(
+    "jit_compile", (False, pytest.param(True, marks=pytest.mark.slow))
+)
 @pytest.mark.parametrize("steps", (1, 4))
 def test_numpy_teacher_teaches_as_its_net_does(jit_compile, steps):
     weights = nets.values(nets.linear(7))

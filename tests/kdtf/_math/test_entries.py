@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._math import entries, heads
+from tests.running import MODES, run
 
 LOGITS = tf.constant([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]])
 
@@ -46,6 +47,18 @@ def test_dense_rows_without_mass_are_unlabelled(empty):
     np.testing.assert_array_equal(
         entries.is_labelled(labels, LOGITS), [True, False, True]
     )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_nan_is_not_taken_for_unlabelled(mode):
+    """Its loss would be 0, and nobody would see it."""
+    labels = np.array([[np.nan, 0.0, 0.0], [-1.0, -1.0, -1.0]], np.float32)
+    known = run(entries.has_distribution, mode, labels)
+    np.testing.assert_array_equal(known, [True, False])
+    loss = run(kdtf.losses.hard_loss, mode, LOGITS[:2], labels).numpy()
+    assert np.isnan(loss[0]) and loss[1] == 0
+    share = run(heads.of("sigmoid").labelled, mode, labels, LOGITS[:2])
+    np.testing.assert_array_equal(share, [1.0, 0.0])
 
 
 def test_the_rank_tells_distributions_from_classes():

@@ -21,7 +21,7 @@ def loss(y, class_weight=None, sample_weight=None, head="softmax", **arguments):
             kdtf.logits_of(first_output(net)) for net in (student, teacher)
         )
     distiller = kdtf.Distiller(student, teacher, **arguments)
-    distiller.compile("sgd")
+    distiller.compile("sgd", run_eagerly=True)
     return distiller.train_on_batch(
         nets.inputs(),
         y,

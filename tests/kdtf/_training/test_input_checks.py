@@ -149,6 +149,7 @@ def test_labels_in_arrays_are_checked_once_before_anything(way, student, label):
         WAYS[way](distiller, nets.inputs(), given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", (nets.labels, lambda: np.eye(4)[::-1]))
 def test_good_arrays_pass_in_any_form(labels):
     y = np.resize(labels(), (12, *labels().shape[1:]))
@@ -198,7 +199,9 @@ def test_students_that_do_not_tell_their_classes():
 
 
 @pytest.mark.parametrize("student", (unbuilt, NoShape))
-@pytest.mark.parametrize("jit_compile", (False, True))
+@pytest.mark.parametrize(
+    "jit_compile", (False, pytest.param(True, marks=pytest.mark.slow))
+)
 def test_after_a_refusal_the_right_labels_train(student, jit_compile):
     """The refusal cuts off a trace that makes variables."""
     x, y = nets.inputs(), nets.labels()
@@ -236,6 +239,7 @@ def test_labels_of_minus_one_and_one(recwarn, labels, head, warned):
     assert bool(found) is warned
 
 
+@pytest.mark.slow
 def test_validation_data_with_targets_and_weights_of_frames():
     frames = keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(4)])
     x = nets.inputs(12).reshape(3, 4, 5)

@@ -119,6 +119,7 @@ def test_an_ensemble_of_the_other_head():
     )
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_dtype_and_a_saved_one(tmp_path):
     """What is no Keras model: a function, and a SavedModel."""
     model = nets.linear(7)

@@ -44,6 +44,7 @@ def test_logits_of_labels_are_stored_as_they_are(tmp_path):
     assert "teacher_head=sigmoid" in joined.element_spec[1]
 
 
+@pytest.mark.slow
 def test_a_student_learns_as_from_the_teacher_itself(tmp_path):
     trained = []
     for stored in (False, True):

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import multiprocessing
 import os
 import pathlib
 import random
@@ -19,6 +18,7 @@ from kdtf import _atomic
 from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import manifest, shards, writer
 from tests import nets, slow_writer, stores
+from tests.processes import CONTEXT
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -42,22 +42,30 @@ def killed_at_record(monkeypatch, record):
         yield
 
 
+OF_TWO_VIEWS = {
+    "views": 2,
+    "augment": lambda x, seed: x + tf.cast(seed[1], x.dtype),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The files of a store that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("stores") / "whole"
+    stores.write(folder, **OF_TWO_VIEWS)
+    return stores.contents(folder)
+
+
 @pytest.mark.parametrize("record", (0, 1, 2, 5, 6, 11))
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
-    tmp_path, monkeypatch, record
+    tmp_path, monkeypatch, whole, record
 ):
-    options = {
-        "views": 2,
-        "augment": lambda x, seed: x + tf.cast(seed[1], x.dtype),
-    }
-    stores.write(tmp_path / "whole", **options)
+    options = OF_TWO_VIEWS
     with killed_at_record(monkeypatch, record):
         stores.write(tmp_path / "killed", **options)
     complete = stores.contents(tmp_path / "killed") if record > 1 else {}
     stores.write(tmp_path / "killed", **options)
-    assert stores.contents(tmp_path / "whole") == stores.contents(
-        tmp_path / "killed"
-    )
+    assert stores.contents(tmp_path / "killed") == whole
     # Two batches a shard; what was complete was not written again.
     shards = [name for name in complete if name.endswith(".tfrecord")]
     assert len(shards) == record // 2
@@ -223,29 +231,43 @@ def unknown_length(data):
     return data.filter(lambda *element: True)
 
 
-@pytest.mark.parametrize("record", (0, 1, 3, 5, 8, 21))
-def test_of_unknown_length_it_resumes_too(tmp_path, monkeypatch, record):
-    data = unknown_length(stores.dataset(2))  # 11 batches
-    options = {"data": data, "views": 2, "augment": lambda x, seed: x}
-    whole = stores.write(tmp_path / "whole", **options)
+def write_of_unknown_length(folder):
+    """A store of 11 batches and two views."""
+    return stores.write(
+        folder,
+        data=unknown_length(stores.dataset(2)),
+        views=2,
+        augment=lambda x, seed: x,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_of_unknown_length(tmp_path_factory):
+    """The files of one that nothing interrupted, and batches of each shard."""
+    folder = tmp_path_factory.mktemp("stores") / "unknown"
+    whole = write_of_unknown_length(folder)
     # 1 batch in each of three shards, 2 in the next three, and the rest.
     sizes = [
         shards.look_at(path, whole._manifest.identity, view, index).batches
         for view in range(2)
-        for index, path in enumerate(
-            sorted((tmp_path / "whole").glob(f"view00{view}*"))
-        )
+        for index, path in enumerate(sorted(folder.glob(f"view00{view}*")))
     ]
     assert sizes == [1, 1, 1, 2, 2, 2, 2] * 2
+    return stores.contents(folder), sizes
+
+
+@pytest.mark.parametrize("record", (0, 1, 3, 5, 8, 21))
+def test_of_unknown_length_it_resumes_too(
+    tmp_path, monkeypatch, whole_of_unknown_length, record
+):
+    whole, sizes = whole_of_unknown_length
     with killed_at_record(monkeypatch, record):
-        stores.write(tmp_path / "killed", **options)
-    complete = set((tmp_path / "killed").glob("*.tfrecord"))
+        write_of_unknown_length(tmp_path)
+    complete = set(tmp_path.glob("*.tfrecord"))
     ends = np.cumsum(sizes)
     assert len(complete) == np.searchsorted(ends, record, "right")
-    stores.write(tmp_path / "killed", **options)
-    assert stores.contents(tmp_path / "whole") == stores.contents(
-        tmp_path / "killed"
-    )
+    write_of_unknown_length(tmp_path)
+    assert stores.contents(tmp_path) == whole
 
 
 @pytest.mark.parametrize("count", (2, 6, 7, 10))
@@ -424,17 +446,9 @@ def test_a_refused_writer_leaves_the_files_of_the_first_alone(tmp_path):
         assert stores.contents(tmp_path / "new") == before
 
 
-@pytest.fixture(scope="module")
-def writers():
-    """Processes that have imported TensorFlow already: twenty are made."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.slow_writer"])
-    return context
-
-
-def start_writer(writers, directory):
-    ours, theirs = writers.Pipe()
-    child = writers.Process(target=slow_writer.write, args=(directory, theirs))
+def start_writer(directory):
+    ours, theirs = CONTEXT.Pipe()
+    child = CONTEXT.Process(target=slow_writer.write, args=(directory, theirs))
     child.start()
     theirs.close()  # or a child that dies early would be waited for
     assert ours.recv() == "ready"
@@ -442,8 +456,8 @@ def start_writer(writers, directory):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(tmp_path, writers):
-    child = start_writer(writers, tmp_path / "whole")
+def test_killed_twenty_times(tmp_path):
+    child = start_writer(tmp_path / "whole")
     start = time.monotonic()
     child.join()
     assert child.exitcode == 0
@@ -455,12 +469,12 @@ def test_killed_twenty_times(tmp_path, writers):
         directory = tmp_path / f"round{rounds}"
         rounds += 1
         while not (directory / store_format.MANIFEST).exists():
-            child = start_writer(writers, directory)
+            child = start_writer(directory)
             child.join(draw.uniform(0, seconds))
             kills += child.is_alive()
             child.kill()
             child.join()
-        child = start_writer(writers, directory)  # tidies up after the last
+        child = start_writer(directory)  # tidies up after the last
         child.join()
         assert child.exitcode == 0
         assert stores.contents(directory) == whole

@@ -1,13 +1,11 @@
 """trainers.core.run_directory: a run directory belongs to one set of flags."""
 
-import functools
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.processes import CONTEXT
 from trainers.core import run_directory
 
 SETTINGS = {"units": 8, "jitter": 2}
@@ -96,47 +94,40 @@ def test_an_older_export_is_replaced(tmp_path):
     assert run_directory.open_run_directory(run_dir, SETTINGS) == run_dir
 
 
-SECOND = """
-import sys
-from trainers.core import run_directory
-try:
-    run_directory.open_run_directory(sys.argv[1], {"units": 9})
-except ValueError as error:
-    sys.exit(f"ValueError {error}")
-"""
+def opened_elsewhere(run_dir, units, user=None):
+    """What another process says that opens a run directory: "" if it may."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_open, args=(theirs, run_dir, units, user))
+    process.start()
+    theirs.close()  # or a process that dies would be waited for
+    said = ours.recv()
+    process.join()
+    return said
+
+
+def _open(pipe, run_dir, units, user):
+    if user is not None and os.getuid() == 0:
+        os.setuid(user)
+    try:
+        run_directory.open_run_directory(run_dir, {"units": units})
+    except ValueError as error:
+        pipe.send(str(error))
+    else:
+        pipe.send("")
 
 
 @pytest.mark.slow
 def test_a_second_trainer_is_refused_and_touches_nothing(tmp_path):
     run_dir = run_directory.open_run_directory(tmp_path / "run", SETTINGS)
     before = (run_dir / "flags.txt").read_text()
-    process = functools.partial(
-        subprocess.run,
-        [sys.executable, "-c", SECOND, str(run_dir)],
-        capture_output=True,
-        text=True,
-    )
-    result = process()
-    last_line = result.stderr.splitlines()[-1]
-    assert "--run_dir must not be in use by another process" in last_line
+    said = opened_elsewhere(run_dir, 9)
+    assert "--run_dir must not be in use by another process" in said
     assert os.listdir(run_dir) == ["flags.txt"]
     assert (run_dir / "flags.txt").read_text() == before
     # The first one ends, as a kill ends it: the lock is gone.
     status = run_dir.stat()
     os.close(run_directory._locks.pop((status.st_dev, status.st_ino)))
-    assert "--units=8 before and --units=9 now" in process().stderr
-
-
-OPEN = """
-import os, sys
-from trainers.core import run_directory
-if os.getuid() == 0:
-    os.setuid(65534)  # root may write everywhere
-try:
-    run_directory.open_run_directory(sys.argv[1], {"units": 8})
-except ValueError as error:
-    sys.exit(f"ValueError {error}")
-"""
+    assert "--units=8 before and --units=9 now" in opened_elsewhere(run_dir, 9)
 
 
 @pytest.mark.slow
@@ -152,15 +143,11 @@ def test_a_read_only_directory_is_refused(tmp_path, resumed):
     before = os.listdir(run_dir)
     run_dir.chmod(0o555)
     try:
-        result = subprocess.run(
-            [sys.executable, "-c", OPEN, str(run_dir)],
-            capture_output=True,
-            text=True,
-        )
+        # Root may write everywhere.
+        said = opened_elsewhere(run_dir, 8, user=65534)
     finally:
         run_dir.chmod(0o755)
-    last_line = result.stderr.splitlines()[-1]
-    assert "--run_dir must be a directory that can be written" in last_line
+    assert "--run_dir must be a directory that can be written" in said
     assert os.listdir(run_dir) == before
 
 

@@ -71,7 +71,7 @@ class Job:
         self._distiller = kdtf.Distiller(
             self.net, temperature=1.0, soft_weight=0.0, hard_weight=1.0
         )
-        self._distiller.compile(keras.optimizers.Adam(0.1))
+        self._distiller.compile(keras.optimizers.Adam(0.1), run_eagerly=True)
         self._distiller.optimizer.build(self._distiller.trainable_variables)
         return training.fit(
             self._distiller,

@@ -21,7 +21,8 @@ from trainers.mnist import (
 from trainers.mnist.experiments import EXPERIMENTS
 from trainers.mnist.settings import DEFAULTS, TINY
 
-SETTINGS = dataclasses.replace(DEFAULTS["digits"], **TINY, batch_size=8)
+pytestmark = pytest.mark.usefixtures("trains_eagerly")
+SETTINGS = dataclasses.replace(DEFAULTS["digits"], **TINY, batch_size=20)
 # Those that do not name digits, on the tests' three classes.
 NAMES = [n for n in EXPERIMENTS if n not in ("omit_3", "only_7_8")]
 

@@ -1,6 +1,7 @@
 """trainers.mnist as its users run it."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import processes
 from trainers.core.settings import describe
 from trainers.data import digits
 from trainers.mnist import __main__ as mnist
@@ -24,20 +26,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TINY = ("--dataset=digits", "--tiny", "--seeds=2")
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "trainers.mnist", *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True
-    )
+run = functools.partial(processes.run, "trainers.mnist")
 
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny run"
-    result = run(*TINY, f"--run_dir={run_dir}")
+    command = [sys.executable, "-m", "trainers.mnist", *TINY]
+    result = subprocess.run(
+        [*command, f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     return run_dir, result.stdout
 
@@ -145,17 +146,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     run_dir = tmp_path / "killed"
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for marks in ("checkpoints/epoch*", "student-*/result", "seed1/*"):
-        process = subprocess.Popen(
-            command(*arguments),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = processes.start("trainers.mnist", *arguments)
         deadline = time.monotonic() + 120
         while not found(run_dir, marks) and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (run_dir / "metrics.json").exists()
     result = run(*arguments)
     assert result.returncode == 0, result.stderr

@@ -75,6 +75,7 @@ def test_killed_and_resumed_ends_with_the_same_weights(
     assert sorted(os.listdir(directory)) == ["result", "tensorboard"]
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_the_curve(tmp_path):
     curve = nets.train(ARM, data(), 0, tmp_path).curve
     logs = event_accumulator.EventAccumulator(
@@ -111,6 +112,7 @@ def test_a_finished_arm_is_loaded_and_not_trained(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_max_norm_bounds_the_weights_into_each_hidden_unit(tmp_path):
     arm = dataclasses.replace(ARM, max_norm=0.5, learning_rate=0.1)
     net = nets.train(arm, data(), 0, tmp_path / "arm").net
@@ -131,6 +133,7 @@ def test_both_students_start_alike_and_the_teacher_otherwise():
     assert (weights(one)[0] != weights(other_seed)[0]).any()
 
 
+@pytest.mark.slow
 def test_a_distilled_arm_learns_its_soft_targets(tmp_path):
     # A student without labels, of a teacher that takes class 2 for 0.
     given = data()

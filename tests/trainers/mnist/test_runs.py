@@ -12,10 +12,11 @@ from trainers.core.errors import FlagsError
 from trainers.mnist import nets, recipes, runs, table
 from trainers.mnist.settings import DEFAULTS, TINY
 
+pytestmark = pytest.mark.usefixtures("trains_eagerly")
 SETTINGS = dataclasses.replace(
     DEFAULTS["digits"],
     **TINY,
-    batch_size=8,
+    batch_size=20,
     temperature=3.0,
 )
 

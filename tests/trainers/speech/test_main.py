@@ -1,6 +1,7 @@
 """trainers.speech as its users run it."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests import tfds_words
+from tests import processes, tfds_words
 from trainers.core.settings import describe
 from trainers.speech import __main__ as speech
 from trainers.speech import corpora, ensemble, recipes
@@ -26,14 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 LEXICON = "no N OW\nsix S IH K S\ntwo T UW\n"
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "trainers.speech", *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True
-    )
+run = functools.partial(processes.run, "trainers.speech")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +48,13 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny_run(tiny, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny run"
-    result = run(*tiny, f"--run_dir={run_dir}")
+    command = [sys.executable, "-m", "trainers.speech", *tiny]
+    result = subprocess.run(
+        [*command, f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     return run_dir, result.stdout
 
@@ -109,17 +109,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(
     run_dir = tmp_path / "killed"
     arguments = (*tiny, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for marks in ("checkpoints/epoch*", "distilled-*"):
-        process = subprocess.Popen(
-            command(*arguments),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = processes.start("trainers.speech", *arguments)
         deadline = time.monotonic() + 300
         while not holds(run_dir, marks) and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (run_dir / "metrics.json").exists()
     result = run(*arguments)
     assert result.returncode == 0, result.stderr

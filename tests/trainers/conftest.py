@@ -1,0 +1,20 @@
+"""What the tests of all trainers share."""
+
+import pytest
+
+from trainers.core import training
+
+
+@pytest.fixture
+def trains_eagerly(monkeypatch):
+    """Nets are trained without a trace, which takes seconds for each.
+
+    For tests of what is done with nets; others tell how they are trained.
+    """
+    compiled = training.compiled
+
+    def eager(*arguments, **options):
+        options |= {"jit_compile": False, "run_eagerly": True}
+        return compiled(*arguments, **options)
+
+    monkeypatch.setattr(training, "compiled", eager)
