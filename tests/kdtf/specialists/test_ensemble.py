@@ -211,6 +211,12 @@ def test_predict_evaluate_and_metrics():
     )
 
 
+def test_one_specialist_in_a_graph():
+    """Where A = 1, TensorFlow loses sight of the size of an axis."""
+    model, x = ensemble(sets=(2,)), inputs()
+    np.testing.assert_allclose(tf.function(model)(x), model(x), atol=1e-6)
+
+
 def test_it_does_not_train():
     model, x = ensemble(), inputs()
     before = nets.values(model)
