@@ -74,4 +74,4 @@ def noisy(pixels, white, noise, seed, step):
 
 def flat(images):
     """Images as `[cases, pixels]` array, without a copy."""
-    return np.reshape(images, (len(images), -1))
+    return np.reshape(images, (len(images), np.prod(images.shape[1:])))

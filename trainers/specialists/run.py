@@ -6,6 +6,8 @@ An arm is trained once for each seed and kept under a name of its own.
 import dataclasses
 import io
 import pathlib
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -188,5 +190,9 @@ def _measure(run, measure, seed, path):
 
 
 def _load(path):
-    with seals.named(path, delete=path), np.load(path) as stored:
+    errors = (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+    with (
+        seals.named(path, delete=path, errors=errors),
+        np.load(path) as stored,
+    ):
         return dict(stored)
