@@ -202,8 +202,8 @@ def findings(found):
         points = test["points"]
         said.append(
             f"Soft targets on the other classes against {name}: "
-            f"{100 * points['mean']:+.2f} points of test accuracy, p = "
-            f"{test['p_value']:.1g} in a paired test over cases."
+            f"{100 * points['mean']:+.2f} points of test accuracy, "
+            f"{figures.p_value(test)} in a paired test over cases."
         )
     gaps = ", ".join(
         f"{name} {arm['own_train']['mean'] - arm['own_test']['mean']:.1%}"

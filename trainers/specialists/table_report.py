@@ -116,7 +116,7 @@ def _against(found, name):
     points = test["points"]
     return (
         f"{100 * points['mean']:+.2f} points "
-        f"({_in_points(points['ci95'])}; p = {test['p_value']:.1g}) "
+        f"({_in_points(points['ci95'])}; {figures.p_value(test)}) "
         f"against {_THE[name]}"
     )
 
@@ -278,7 +278,7 @@ def _draw_covering(axes, covering):
         [f"{row['specialists']}\n{row['cases']:,}" for row in rows],
         fontsize=8,
     )
-    axes.set_xlabel("specialists that cover the correct class, and cases")
+    axes.set_xlabel("specialists that cover the class\nand cases")
     axes.set_ylabel("relative gain in correct cases, %")
 
 
