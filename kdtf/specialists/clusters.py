@@ -3,6 +3,7 @@
 No labels are needed: classes are confusable if they are predicted together.
 """
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -158,10 +159,13 @@ def _moved(
 
 
 def _with_room(fits: np.ndarray, varying: np.ndarray, room: int) -> np.ndarray:
-    """Each class in the set where it fits best of those that have room.
+    """Sets of at most `room` classes: the pairs that fit best, best first.
+
+    A class whose best set is full waits with its fit to the best of the others,
+    and does not take the place of one that fits better there.
 
     Args:
-      fits: `[classes, count]` array; those that fit best choose first.
+      fits: `[classes, count]` array.
       varying: `[classes]` bool array; the others go to no set.
       room: int, the most classes of a set.
 
@@ -170,10 +174,18 @@ def _with_room(fits: np.ndarray, varying: np.ndarray, room: int) -> np.ndarray:
     """
     count = fits.shape[1]
     sets, left = np.full(len(fits), -1), np.full(count, room)
-    order = np.argsort(-fits.max(axis=1), kind="stable")
-    for each in order[varying[order]][: room * count]:
-        sets[each] = np.where(left > 0, fits[each], -np.inf).argmax()
-        left[sets[each]] -= 1
+    # Of each class its best fit, which is too high once that set is full.
+    waiting = [(-fits[each].max(), each) for each in np.flatnonzero(varying)]
+    heapq.heapify(waiting)
+    while waiting and left.any():
+        bound, each = heapq.heappop(waiting)
+        of_open = np.where(left > 0, fits[each], -np.inf)
+        best = of_open.argmax()
+        if -of_open[best] > bound:
+            heapq.heappush(waiting, (-of_open[best], each))
+        else:
+            sets[each] = best
+            left[best] -= 1
     chosen = fits[np.arange(len(fits)), sets]
     return spherical.without_empty(sets, chosen, count)
 

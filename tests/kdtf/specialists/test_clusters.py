@@ -81,9 +81,10 @@ def test_sets_overlap_where_confusion_does():
 
 
 def test_classes_are_left_out_where_places_are_few():
-    p, _ = planted(1000, [8] * 6)
+    p, owner = planted(1000, [8] * 6)
     sets = clusters.confusable_classes(p, count=3, size=5)
     assert len(np.unique(np.concatenate(sets))) == 15
+    assert all(len(np.unique(owner[each])) == 1 for each in sets)
 
 
 def test_classes_that_are_never_predicted_are_in_no_set():
