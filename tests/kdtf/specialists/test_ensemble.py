@@ -297,7 +297,7 @@ def test_metrics_of_kdtf():
     metric = kdtf.metrics.FidelityKL()
     metric.update_state(logits, student()(x))
     kl = losses.soft_loss(student()(x), logits, 1.0).mean()
-    assert metric.result() == pytest.approx(kl, rel=1e-4)
+    assert float(metric.result()) == pytest.approx(kl, rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["Sequential", "two inputs", "images"])
