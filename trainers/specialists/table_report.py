@@ -230,7 +230,7 @@ def _plot(found):
 def _draw_systems(axes, found):
     """A row each, those that cost least above."""
     costs = {n: c["training_flops"] for n, c in found["costs"].items()}
-    names = sorted(found["systems"], key=costs.get, reverse=True)
+    names = sorted(reversed(found["systems"]), key=costs.get, reverse=True)
     for y, name in enumerate(names):
         point = plots.percent(found["systems"][name]["accuracy"])
         kind = name.split(",")[0].split(" of ")[0]
@@ -268,7 +268,7 @@ def _draw_covering(axes, covering):
         [f"{row['specialists']}\n{row['cases']:,}" for row in rows],
         fontsize=8,
     )
-    axes.set_xlabel("specialists that cover the correct class, and cases")
+    axes.set_xlabel("covering specialists, and cases")
     axes.set_ylabel("relative gain in correct cases, %")
 
 
