@@ -50,20 +50,26 @@ def run(function, context, jobs, processes):
     ):
         futures = [executor.submit(_do, function, job) for job in jobs]
         try:
-            for future in concurrent.futures.as_completed(futures):
-                bar.set_postfix_str(future.result(), refresh=False)
-                bar.update()
+            _finish(futures, bar)
         except process.BrokenProcessPool as error:
             raise FlagsError(
                 "--processes must leave memory for each of them: give fewer, "
                 "and run again, it resumes. Received: "
                 f"--processes={processes}, one of which was ended"
             ) from error
-        except BaseException:
-            # Else the rest would be done before anybody hears of it.
-            for worker in multiprocessing.active_children():
-                worker.terminate()
-            raise
+
+
+def _finish(futures, bar):
+    """Waits for all of them, or ends all workers at the first error."""
+    try:
+        for future in concurrent.futures.as_completed(futures):
+            bar.set_postfix_str(future.result(), refresh=False)
+            bar.update()
+    except BaseException:
+        # Else the rest would be done before anybody hears of it.
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
 
 
 def is_worker():

@@ -220,43 +220,40 @@ def table(found):
         "interval",
         "agrees with the teacher",
     )
+    base, teacher = found["generalist"], found["teacher"]
+    cost = found["teacher_multiply_adds"]
+    units = str(found["settings"]["units"])
     rows = [
-        (
-            "generalist",
-            str(found["settings"]["units"]),
-            "",
-            f"{found['generalist']['accuracy']['mean']:.2%}",
-            pages.interval(found["generalist"]["accuracy"]["ci95"], ".2%"),
-            "0%",
-            "-",
-            "",
-        ),
-        (
-            "teacher: with specialists",
-            "",
-            f"{found['teacher_multiply_adds'] / 1000:,.0f} k",
-            f"{found['teacher']['accuracy']['mean']:.2%}",
-            pages.interval(found["teacher"]["accuracy"]["ci95"], ".2%"),
-            "100%",
-            "-",
-            "",
-        ),
+        _row("generalist", units, "", base, ("0%", "-", "")),
+        _row("with specialists", "", _k(cost), teacher, ("100%", "-", "")),
     ]
     for student in found["students"]:
         kept = student["gain_kept"]
-        rows.append(
-            (
-                student["name"],
-                str(student["units"]),
-                f"{student['multiply_adds'] / 1000:,.0f} k",
-                f"{student['accuracy']['mean']:.2%}",
-                pages.interval(student["accuracy"]["ci95"], ".2%"),
-                "-" if kept["mean"] is None else f"{kept['mean']:.0%}",
-                pages.interval(kept["ci95"], ".0%"),
-                f"{student['agreement']['mean']:.1%}",
-            )
+        last = (
+            "-" if kept["mean"] is None else f"{kept['mean']:.0%}",
+            pages.interval(kept["ci95"], ".0%"),
+            f"{student['agreement']['mean']:.1%}",
         )
+        cost = _k(student["multiply_adds"])
+        name, units = student["name"], str(student["units"])
+        rows.append(_row(name, units, cost, student, last))
     return pages.Table(head, tuple(rows))
+
+
+def _row(name, units, cost, system, last):
+    accuracy = system["accuracy"]
+    return (
+        name,
+        units,
+        cost,
+        f"{accuracy['mean']:.2%}",
+        pages.interval(accuracy["ci95"], ".2%"),
+        *last,
+    )
+
+
+def _k(count):
+    return f"{count / 1000:,.0f} k"
 
 
 def findings(found):

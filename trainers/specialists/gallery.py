@@ -6,6 +6,7 @@ from matplotlib import figure as figures
 from trainers.core import pages
 
 _SETS, _CLASSES = 12, 30  # that are drawn
+_COLUMNS = 20  # at least, or small sets would be drawn large
 _CASES = 18  # of each kind
 _INCHES = 8.0  # wide
 _ROWS = ("drawing", "its class", "generalist", "specialists")
@@ -73,7 +74,7 @@ def blocks(found, data):
 
 def _sets(sets, data):
     """A row of classes each."""
-    columns = max(map(len, sets))
+    columns = max(_COLUMNS, *map(len, sets))
     rows = [_row(data.class_images[own], columns) for own in sets]
     figure = _figure(_height(len(sets), columns))
     _show(figure.subplots(), rows)

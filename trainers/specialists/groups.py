@@ -192,22 +192,28 @@ def train_arms(run, seed, generalist, arms, folder, data, targets=None):
         member = specialists.specialist_of(
             generalist, arm.classes, full_softmax=arm.full_softmax
         )
-        its_seed = _FIRST_SEED * (seed + 1) + i
-        result = nets.train(
-            arm,
-            member.net,
-            functools.partial(_batches, run, data, arm, its_seed, targets),
-            run.seed_directory(seed)
-            / folder
-            / f"{i:03d}-{arm.directory_name()}",
-            evaluate=lambda net: {},
-            checkpoint_every=run.checkpoint_every,
-            title=None,
-        )
-        assert result.net is member.net  # refuses one without weights
+        own = _FIRST_SEED * (seed + 1) + i
+        endless = functools.partial(_batches, run, data, arm, own, targets)
+        name = f"{i:03d}-{arm.directory_name()}"
+        directory = run.seed_directory(seed) / folder / name
+        _train_member(run, arm, member.net, endless, directory)
         members.append(member)
     shifts = _shifts(run, generalist, members, arms[0].own_share, data[1])
     return Group(generalist, members, shifts)
+
+
+def _train_member(run, arm, net, endless, directory):
+    """Gives a specialist's net its trained weights."""
+    result = nets.train(
+        arm,
+        net,
+        endless,
+        directory,
+        evaluate=lambda net: {},
+        checkpoint_every=run.checkpoint_every,
+        title=None,
+    )
+    assert result.net is net  # one without weights is refused
 
 
 def _batches(run, data, arm, seed, targets, first_step):

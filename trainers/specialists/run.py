@@ -190,7 +190,9 @@ def _measure(run, measure, seed, path):
 
 
 def _load(path):
-    errors = (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+    # What NumPy raises for a damaged file.
+    broken = (EOFError, zipfile.BadZipFile, zlib.error)
+    errors = (OSError, ValueError, KeyError, *broken)
     with (
         seals.named(path, delete=path, errors=errors),
         np.load(path) as stored,

@@ -240,7 +240,7 @@ def _plot(found):
 def _draw_systems(axes, found):
     """A row each, those that cost least above."""
     costs = {n: c["training_flops"] for n, c in found["costs"].items()}
-    names = sorted(found["systems"], key=costs.get, reverse=True)
+    names = sorted(reversed(found["systems"]), key=costs.get, reverse=True)
     for y, name in enumerate(names):
         point = plots.percent(found["systems"][name]["accuracy"])
         kind = name.split(",")[0].split(" of ")[0]
@@ -278,7 +278,7 @@ def _draw_covering(axes, covering):
         [f"{row['specialists']}\n{row['cases']:,}" for row in rows],
         fontsize=8,
     )
-    axes.set_xlabel("specialists that cover the class\nand cases")
+    axes.set_xlabel("covering specialists, and cases")
     axes.set_ylabel("relative gain in correct cases, %")
 
 

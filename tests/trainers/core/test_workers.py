@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tests import speech_corpora
+from trainers.core import workers
+from trainers.core.errors import FlagsError
 from trainers.speech import recipes, run
 
 
@@ -53,6 +55,12 @@ def test_an_error_in_one_net_ends_the_others(tmp_path):
     with pytest.raises(ValueError):
         given.train_at_once([bad, long], seeds=1)
     assert not given.folds[0].is_finished(long, 0)
+
+
+@pytest.mark.slow
+def test_a_worker_that_the_system_ends():
+    with pytest.raises(FlagsError, match=r"--processes must.*--processes=1,"):
+        workers.run(os._exit, 9, [()], processes=2)
 
 
 @pytest.mark.slow

@@ -51,7 +51,9 @@ def test_pictures_are_of_their_classes_and_cases():
     expected = np.concatenate(
         [np.concatenate(data.class_images[s], 1) for s in found["sets"]]
     )
-    np.testing.assert_array_equal(picture(sets.figure.axes[0]), expected)
+    found_sets = picture(sets.figure.axes[0])
+    np.testing.assert_array_equal(found_sets[:, : 3 * 8], expected)
+    assert not found_sets[:, 3 * 8 :].any()  # white
     right = picture(cases.figure.axes[0])
     column = [data.test_images[1], *data.class_images[[1, 2, 1]]]
     np.testing.assert_array_equal(right[:, :8], np.concatenate(column))
@@ -78,6 +80,6 @@ def test_colours_are_filled_up_with_white():
     found = pick([0, 2, 2, 9, 4], LABELS, [(0, 1, 2), (3, 4)])
     blocks = gallery.blocks(found, dataclasses.replace(data, **coloured))
     sets = picture(blocks[1].figure.axes[0])
-    assert sets.shape == (2 * 8, 3 * 8, 3)
+    assert sets.shape == (2 * 8, 20 * 8, 3)
     assert (sets[8:, 16:] == 255).all()
     assert blocks[3].png
