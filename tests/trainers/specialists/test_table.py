@@ -98,5 +98,5 @@ def test_generalists_are_trained_before_those_that_need_them(monkeypatch, run):
     table.train(run)
     generalists, others = done
     assert generalists == [("generalist", seed) for seed in range(4)]
-    names = ("longer", "wide", "specialists", "random")
+    names = ("longer", "wide", "specialists", "half own", "random")
     assert others == [(name, 0) for name in names]

@@ -45,6 +45,7 @@ def make_figures(run):
     names = table_report._RIVALS
     return {
         "classes": 12,
+        "settings": {"specialists": run.settings.specialists},
         "systems": systems,
         "costs": costs,
         "tests": {
