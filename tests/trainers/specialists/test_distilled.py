@@ -121,7 +121,7 @@ def measured(right):
     names = [
         "generalist",
         "teacher",
-        *(distilled._name(s, w) for s in distilled.SIZES for w in (0, 0.5, 1)),
+        *(distilled._name(s, w) for s in distilled.SIZES for w in (0, 0.5)),
     ]
     seed = {}
     for name, cases in zip(names, right, strict=True):
