@@ -192,8 +192,10 @@ TABLES = {
         for name, experiment in SPEECH.items()
     },
     **{
-        f"specialists_{name}": _experiment("specialists", name, experiment)
-        for name, experiment in SPECIALISTS.items()
+        f"specialists_{name}": _experiment(
+            "specialists", name, SPECIALISTS[name]
+        )
+        for name in ("table", "distilled")
     },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",

@@ -10,8 +10,14 @@ RESULTS = pathlib.Path(__file__).resolve().parents[2] / "results"
 
 def test_every_result_begins_with_its_name():
     lines = summary.lines(RESULTS)
-    assert len(lines) == 10
-    assert [i for i, line in enumerate(lines) if "**[" in line] == [0, 3, 6, 9]
+    assert len(lines) == 13
+    assert [i for i, line in enumerate(lines) if "**[" in line] == [
+        0,
+        3,
+        6,
+        9,
+        12,
+    ]
 
 
 def test_figures_are_those_of_the_result_files():
@@ -27,8 +33,13 @@ def test_figures_are_those_of_the_result_files():
     speech = json.loads((RESULTS / "speech/metrics.json").read_text())
     kept = speech["experiments"]["ensemble"]["gain_kept"]["distilled"]
     assert f"{kept['mean']:.0%}" in lines[3]
+    found = json.loads((RESULTS / "specialists/metrics.json").read_text())
+    systems = found["experiments"]["table"]["systems"]
+    for name in ("generalist", "specialists, top 1"):
+        each = systems[name]["accuracy"]["each"]
+        assert f"{sum(each) / len(each):.1%}" in lines[6]
     rows = json.loads((RESULTS / "faults/faults.json").read_text())["rows"]
     faults = sum(row["faults"] for row in rows)
     lost = sum(row["outcomes"]["lost"] for row in rows)
-    assert f"of {faults:,} kills" in lines[9]
-    assert f" {lost:,} passed unnoticed" in lines[9]
+    assert f"of {faults:,} kills" in lines[12]
+    assert f" {lost:,} passed unnoticed" in lines[12]
