@@ -159,7 +159,7 @@ def batches_of(run, arm, first_step, targets=None, x=None):
 
 
 def test_batches_of_a_specialist(run):
-    """Three quarters of its classes; the same from any step on; noisy pixels."""
+    """Three quarters own cases; the same from any step on; noisy pixels."""
     arm = recipes.specialist(run, [0, 3, 7], 0.1)
     whole = list(batches_of(run, arm, 0).take(5).as_numpy_iterator())
     part = list(batches_of(run, arm, 3).take(2).as_numpy_iterator())
