@@ -195,7 +195,7 @@ TABLES = {
         f"specialists_{name}": _experiment(
             "specialists", name, SPECIALISTS[name]
         )
-        for name in ("table", "distilled")
+        for name in ("table", "soft_targets", "distilled")
     },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
