@@ -54,9 +54,9 @@ def _train(run):
         _train_student,
         [
             (seed, units, weight)
-            for seed in range(run.seeds)
             for units in widths
             for weight in SOFT_WEIGHTS
+            for seed in range(run.seeds)
         ],
     )
 

@@ -89,9 +89,6 @@ def _cases(found, data):
     for axes, kind in zip(figure.subplots(2), kinds, strict=True):
         cases = found[kind]
         axes.set_title(f"put {kind}" + ("" if cases else ": none"), fontsize=9)
-        if not cases:
-            axes.set_axis_off()
-            continue
         rows = [data.test_images[[case["case"] for case in cases]]]
         rows += [
             data.class_images[[case[what] for case in cases]]

@@ -180,26 +180,33 @@ def train_arms(run, seed, generalist, arms, folder, data, targets=None):
     Returns:
       `Group`.
     """
-    bar = tqdm.tqdm(
-        arms,
-        desc=f"seed{seed} {folder}",
-        unit="net",
-        delay=1,  # none where all of them are only loaded
-        disable=workers.is_worker(),
-    )
+    path = run.seed_directory(seed) / folder
+    bar = _bar(arms, f"seed{seed} {folder}")
     members = []
     for i, arm in enumerate(bar):
         member = specialists.specialist_of(
             generalist, arm.classes, full_softmax=arm.full_softmax
         )
-        own = _FIRST_SEED * (seed + 1) + i
-        endless = functools.partial(_batches, run, data, arm, own, targets)
-        name = f"{i:03d}-{arm.directory_name()}"
-        directory = run.seed_directory(seed) / folder / name
+        endless = functools.partial(
+            _batches,
+            run=run,
+            data=data,
+            arm=arm,
+            seed=_FIRST_SEED * (seed + 1) + i,
+            targets=targets,
+        )
+        directory = path / f"{i:03d}-{arm.directory_name()}"
         _train_member(run, arm, member.net, endless, directory)
         members.append(member)
     shifts = _shifts(run, generalist, members, arms[0].own_share, data[1])
     return Group(generalist, members, shifts)
+
+
+def _bar(arms, title):
+    """The arms, with a bar unless they are only loaded, within a second."""
+    return tqdm.tqdm(
+        arms, title, unit="net", delay=1, disable=workers.is_worker()
+    )
 
 
 def _train_member(run, arm, net, endless, directory):
@@ -216,7 +223,7 @@ def _train_member(run, arm, net, endless, directory):
     assert result.net is net  # one without weights is refused
 
 
-def _batches(run, data, arm, seed, targets, first_step):
+def _batches(first_step, *, run, data, arm, seed, targets):
     """Endless noisy batches of a specialist."""
     drawn = specialists.training_set(
         data,

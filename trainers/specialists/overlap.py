@@ -50,8 +50,8 @@ def sizes(settings):
 
 def _train(run):
     run.do(_train_one, [("generalist", s) for s in range(run.seeds)])
-    groups_of = range(len(sizes(run.settings)))
-    run.do(_train_one, [(i, s) for s in range(run.seeds) for i in groups_of])
+    which = range(len(sizes(run.settings)))
+    run.do(_train_one, [(i, s) for i in which for s in range(run.seeds)])
 
 
 def _train_one(run, which, seed):

@@ -172,7 +172,8 @@ class Run:
         Args:
           function: function of a module, from the run and what a job has to a
             str that names the job.
-          jobs: list of tuples.
+          jobs: list of tuples; nets of one kind in a row, as the program that
+            trains them is compiled once.
         """
         if self.processes > 1:
             workers.run(function, self, jobs, self.processes)

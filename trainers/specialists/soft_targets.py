@@ -53,7 +53,7 @@ def measure(run):
 
 def _train(run):
     run.do(_train_generalist, [(seed,) for seed in range(run.seeds)])
-    run.do(_train_one, [(arm, s) for s in range(run.seeds) for arm in ARMS])
+    run.do(_train_one, [(arm, s) for arm in ARMS for s in range(run.seeds)])
 
 
 def _train_generalist(run, seed):

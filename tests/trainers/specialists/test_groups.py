@@ -49,6 +49,15 @@ def test_specialists_are_of_the_sets_and_each_in_its_folder(run, calls):
         assert directory.name == f"{i:03d}-{arm.directory_name()}"
 
 
+def test_every_specialist_draws_cases_of_its_own(run, calls):
+    for seed in (0, 1):
+        groups.of_random(run, seed)
+    seeds = [
+        batches.keywords["seed"] for arm, _, batches in calls if arm.classes
+    ]
+    assert len(set(seeds)) == len(seeds) == 6
+
+
 def test_other_numbers_and_sizes_are_other_groups(run, calls):
     group, _ = groups.of_confused(run, 0, count=2, size=5)
     assert [len(m.classes) for m in group.members] == [5, 5]
@@ -154,7 +163,12 @@ def batches_of(run, arm, first_step, targets=None, x=None):
     pixels = data.train_images.reshape(240, -1)
     given = pixels if x is None else (pixels, x)
     return groups._batches(
-        run, (given, data.train_labels), arm, 5, targets, first_step
+        first_step,
+        run=run,
+        data=(given, data.train_labels),
+        arm=arm,
+        seed=5,
+        targets=targets,
     )
 
 
