@@ -287,7 +287,8 @@ def details(found, data):
         soft = "soft" in student["name"]
         colour = plots.COLOURS["distilled" if soft else "other"]
         plots.with_interval(axes, i, plots.percent(student["accuracy"]), colour)
-        labels.append(student["name"].replace(", ", "\n"))
+        name = student["name"].replace(" a prediction", "\na prediction")
+        labels.append(name.replace(", ", "\n"))
     axes.set_xticks(range(len(labels)), labels, fontsize=6)
     axes.set_ylabel("test accuracy, %")
     axes.legend(fontsize=8)

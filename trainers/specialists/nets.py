@@ -13,7 +13,7 @@ import numpy as np
 from trainers.core import results, training
 
 PARTS = 30  # of the training of a big net: a point of its curve, a checkpoint
-_LEAST = 50  # steps of a part, in each of which some time is lost
+_LEAST = 100  # steps of a part, in each of which some time is lost
 
 
 @dataclasses.dataclass(frozen=True)

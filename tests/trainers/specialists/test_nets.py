@@ -15,7 +15,7 @@ ARM = nets.Arm("generalist", 4, 0.01, epochs=3, steps=2, batch_size=8)
     (
         (18_000, 30, (30, 600)),
         (3_200, 30, (30, 100)),  # 106, of which 20 divide 100
-        (1_000, 30, (20, 40)),  # of at least 50, of which 20 divide 40
+        (1_000, 30, (10, 100)),  # of at least 100
         (70, 3, (1, 60)),
         (15, 3, (1, 15)),  # one execution
         (1, 30, (1, 1)),
