@@ -1,11 +1,15 @@
-"""What is refused of integers, flags and sets of classes."""
+"""What is refused of generalists, integers, flags and sets of classes."""
 
 import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
+
+from kdtf import _models
+from kdtf._math import heads
 
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> None:
@@ -30,6 +34,16 @@ def flag(name: str, value: Any) -> None:
         raise ValueError(
             f"`{name}` must be True or False. Received: {name}={value!r}"
         )
+
+
+def generalist(value: Any) -> None:
+    """Raises a ValueError unless `value` is a built `keras.Model` of logits."""
+    if not isinstance(value, keras.Model) or not value.built:
+        raise ValueError(
+            "`generalist` must be a keras.Model that is built and trained. "
+            f"Received: generalist={value!r}"
+        )
+    _models.check_logits(value, "generalist", heads.of("softmax"))
 
 
 def class_set(

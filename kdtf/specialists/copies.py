@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from kdtf import _keras_private as keras_private
 from kdtf import _models
-from kdtf._math import heads
 from kdtf.specialists import _checks
 from kdtf.specialists.nets import Specialist
 
@@ -206,12 +205,7 @@ def _with_dustbin(
 
 def _check_generalist(generalist: Any) -> int:
     """The number of classes of a model of which a specialist can be made."""
-    if not isinstance(generalist, keras.Model) or not generalist.built:
-        raise ValueError(
-            "`generalist` must be a keras.Model that is built and trained. "
-            f"Received: generalist={generalist!r}"
-        )
-    _models.check_logits(generalist, "generalist", heads.of("softmax"))
+    _checks.generalist(generalist)
     rule = None
     if _dense_head(generalist) is None:
         rule = (

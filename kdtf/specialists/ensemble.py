@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _models
-from kdtf._math import heads, softmax
+from kdtf._math import softmax
 from kdtf._types import Tensor
 from kdtf.specialists import _checks
 from kdtf.specialists.combination import combine
@@ -228,12 +228,7 @@ def _trimmed(active: Tensor) -> Tensor:
 
 def _check_generalist(generalist: Any) -> int:
     """The number of classes of a generalist."""
-    if not isinstance(generalist, keras.Model) or not generalist.built:
-        raise ValueError(
-            "`generalist` must be a keras.Model that is built and trained. "
-            f"Received: generalist={generalist!r}"
-        )
-    _models.check_logits(generalist, "generalist", heads.of("softmax"))
+    _checks.generalist(generalist)
     shape = _models.output_shape(generalist)
     if not isinstance(shape, tuple) or len(shape) != 2 or not shape[1]:
         raise ValueError(

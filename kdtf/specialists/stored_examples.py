@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _atomic
+from kdtf.specialists._structures import as_tuples
 
 _MANIFEST = "manifest.json"
 _FORMAT = "kdtf.specialists examples, version 1"
@@ -111,7 +112,7 @@ def read_examples(directory: str | os.PathLike) -> tuple[Any, np.ndarray]:
             _read(path, index, content["cases"], *array)
             for index, array in enumerate(content["arrays"])
         ]
-        x, y = _tuples(content["structure"])
+        x, y = as_tuples(content["structure"])
         return tf.nest.map_structure(arrays.__getitem__, x), arrays[y]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
@@ -230,15 +231,6 @@ def _structure(dataset: tf.data.Dataset) -> Any:
     return tf.nest.pack_sequence_as(spec, range(len(tf.nest.flatten(spec))))
 
 
-def _tuples(structure: Any) -> Any:
-    """A structure with the tuples that JSON made lists of."""
-    if isinstance(structure, dict):
-        return {key: _tuples(part) for key, part in structure.items()}
-    if isinstance(structure, list | tuple):
-        return tuple(map(_tuples, structure))
-    return structure
-
-
 def _batch_size(specs: list[Any]) -> int:
     if any(spec.dtype == tf.string for spec in specs):
         return _TEXTS_AT_ONCE
@@ -264,7 +256,7 @@ def _require_examples(dataset: Any) -> None:
             f"Received: {spec}"
         )
     specs = tf.nest.flatten(spec)
-    if not all(map(_can_be_stored, specs)) or _structure(dataset) != _tuples(
+    if not all(map(_can_be_stored, specs)) or _structure(dataset) != as_tuples(
         json.loads(json.dumps(_structure(dataset)))
     ):
         raise ValueError(

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from kdtf._types import Tensor
 from kdtf.specialists import _checks, rows
+from kdtf.specialists._structures import as_tuples
 
 # Batches are made several at a time, up to this many and this many bytes: a
 # call of Python costs as much as a small batch.
@@ -245,7 +246,7 @@ def _checked_data(data: Any) -> tuple[Any, np.ndarray]:
             "out cases without a label. "
             f"Received: {y.dtype.name} of shape {y.shape}{least}"
         )
-    x = tf.nest.map_structure(_checked_array, _tuples(data[0]))
+    x = tf.nest.map_structure(_checked_array, as_tuples(data[0]))
     lengths = [array.shape[0] for array in tf.nest.flatten(x)]
     if set(lengths) != {len(y)}:
         raise ValueError(
@@ -253,13 +254,6 @@ def _checked_data(data: Any) -> tuple[Any, np.ndarray]:
             f"Received: {lengths} and {len(y)}"
         )
     return x, y
-
-
-def _tuples(x: Any) -> Any:
-    """x with its lists as tuples: tf.data stacks what is a list."""
-    if isinstance(x, dict):
-        return {key: _tuples(part) for key, part in x.items()}
-    return tuple(map(_tuples, x)) if type(x) in (list, tuple) else x
 
 
 def _checked_array(array: Any) -> Any:

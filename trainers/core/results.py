@@ -50,6 +50,11 @@ class Result:
             again unasked: its logits, and what was made of them, are those of
             weights that may have come from another machine.
         """
+        self.require_weights()
+        return self.model
+
+    def require_weights(self):
+        """Raises what `net` raises."""
         if not self.has_weights:
             raise FlagsError(
                 f"A result must have its weights, {_WEIGHTS}, where its net is "
@@ -57,7 +62,6 @@ class Result:
                 "train the net again, and run again. Received: a result "
                 f"without them, {self.stored}"
             )
-        return self.model
 
 
 def of(net, directory, train):

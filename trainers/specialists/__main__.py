@@ -7,12 +7,12 @@ which are combined with it:
 
     python -m trainers.specialists --run_dir=runs/glyphs --processes=2
         About 1,400 letters and numbers, drawn from matplotlib's fonts: no
-        network, no files. Three seeds: about half an hour on two cores.
+        network, no files. Three seeds.
 
     python -m trainers.specialists --run_dir=runs/glyphs --experiment=overlap
         Another experiment of the same run: nets that are there are not trained
         again, and the report gets another section. --experiment=all runs every
-        one of them: twice as long.
+        one of them.
 
     python -m trainers.specialists --dataset=omniglot --run_dir=runs/omniglot
         The 1,623 characters of Omniglot through TFDS, by 20 drawers, 5 of them

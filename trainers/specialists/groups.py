@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
+from scipy import special
 
 from kdtf import specialists
 from trainers.core import seals, workers
@@ -211,7 +212,7 @@ def _bar(arms, title):
 
 def _train_member(run, arm, net, endless, directory):
     """Gives a specialist's net its trained weights."""
-    result = nets.train(
+    nets.train(
         arm,
         net,
         endless,
@@ -219,8 +220,7 @@ def _train_member(run, arm, net, endless, directory):
         evaluate=lambda net: {},
         checkpoint_every=run.checkpoint_every,
         title=None,
-    )
-    assert result.net is net  # one without weights is refused
+    ).require_weights()
 
 
 def _batches(first_step, *, run, data, arm, seed, targets):
@@ -275,22 +275,15 @@ def _fitted_shifts(run, generalist, members):
     shifts = []
     for member in members:
         rows = np.isin(called, member.classes)
-        places = places_of(member.classes, run.classes)[labels[rows]]
         try:
             shift = specialists.fitted_dustbin_shift(
-                logits(run, member, images[rows]), places
+                logits(run, member, images[rows]),
+                member.labels_of(labels[rows]),
             )
         except ValueError:  # none of these cases, or all, are in the dustbin
             shift = 0.0
         shifts.append(shift)
     return shifts
-
-
-def places_of(classes, num_classes):
-    """`[num_classes]` ints, a specialist's labels of a generalist's."""
-    places = np.full(num_classes, len(classes))
-    places[classes] = np.arange(len(classes))
-    return places
 
 
 def logits(run, member, images):
@@ -308,5 +301,4 @@ def called_classes(run, generalist, images):
 def _probabilities(run, generalist, images):
     """Yields the generalist's probabilities, `[block, classes]`."""
     for block in scores.logits(generalist, images, run.data.white):
-        exponentials = np.exp(block - block.max(-1, keepdims=True))
-        yield exponentials / exponentials.sum(-1, keepdims=True)
+        yield special.softmax(block, axis=-1)

@@ -144,12 +144,11 @@ def _own_accuracy(run, group):
     """Accuracy among a specialist's own classes: of learned and test cases."""
     right, cases = np.zeros(2), np.zeros(2)
     for member in group.members:
-        places = groups.places_of(member.classes, run.classes)
         for i, (images, labels) in enumerate((_few(run), run.test)):
-            rows = np.flatnonzero(places[labels] < len(member.classes))
+            rows = np.isin(labels, member.classes)
             own = groups.logits(run, member, images[rows])[:, :-1]
-            right[i] += (own.argmax(-1) == places[labels[rows]]).sum()
-            cases[i] += len(rows)
+            right[i] += (own.argmax(-1) == member.labels_of(labels[rows])).sum()
+            cases[i] += rows.sum()
     return right / cases
 
 

@@ -44,6 +44,23 @@ def ensemble(kind="Sequential", sets=None, **options):
     return specialists.SpecialistEnsemble(generalist, chosen, **options)
 
 
+def test_a_traced_program_sees_another_correction():
+    generalist, x, [first, *_] = members("Sequential")
+    model = specialists.SpecialistEnsemble(generalist, [first], top=6)
+    call = tf.function(model)
+    before, kept = call(x).numpy(), first.dustbin_correction
+    first.dustbin_correction = kept + 3.0
+    try:
+        after = call(x).numpy()
+        np.testing.assert_allclose(after, model(x), rtol=1e-5, atol=1e-5)
+    finally:
+        first.dustbin_correction = kept
+    assert call.experimental_get_tracing_count() == 1
+    # All cases call it; a higher logit of the dustbin lowers its own mass.
+    own = [np.exp(z)[:, first.classes].sum(-1) for z in (before, after)]
+    assert (own[1] < own[0]).all()
+
+
 def inputs(count=40):
     return generalists.inputs(count=count, seed=7)
 

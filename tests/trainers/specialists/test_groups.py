@@ -138,11 +138,6 @@ def test_an_ensemble_has_the_correction_it_is_asked_for(group):
         ] == group.shifts[correction]
 
 
-def test_places():
-    places = groups.places_of([1, 4], 6)
-    assert places.tolist() == [2, 0, 2, 2, 1, 2]
-
-
 def test_logits_and_called_classes(run, group):
     images, _ = run.test
     group.correct("exact")
