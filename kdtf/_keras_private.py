@@ -5,6 +5,7 @@ else, either Keras's own way is taken (and is only slower), or a RuntimeError
 says so: nothing is dropped in silence.
 """
 
+import contextlib
 import functools
 import itertools
 
@@ -42,6 +43,14 @@ def mask_of(tensor):
     """
     _require_masks_as_attributes()
     return getattr(tensor, "_keras_mask", None)
+
+
+def set_mask(tensor, mask):
+    """Puts a mask on a tensor, where `mask_of` finds it.
+
+    Reason: as of `mask_of`.
+    """
+    tensor._keras_mask = mask
 
 
 @functools.cache
@@ -122,6 +131,73 @@ def uses_of(model, layer):
     return sum(node.operation is layer for node in nodes) or 1
 
 
+def without_optionals(batch):
+    """A batch with None where Keras put an empty `tf.experimental.Optional`.
+
+    Reason: data sets cannot hold None, and Keras's own functions of an iterator
+    put it back; those of kdtf replace them.
+    """
+    return keras.tree.map_structure(
+        lambda leaf: (
+            None if isinstance(leaf, tf.experimental.Optional) else leaf
+        ),
+        batch,
+    )
+
+
+@contextlib.contextmanager
+def summed_already(optimizer):
+    """Keeps an optimizer from adding up gradients over replicas.
+
+    Reason: Keras adds them up inside of the optimizer, after it has clipped
+    each replica's own; there is no argument for gradients that are sums.
+
+    Raises:
+      RuntimeError: if this Keras does it elsewhere.
+    """
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    name = "_all_reduce_sum_gradients"
+    _attribute(optimizer, name, "keras.Optimizer")
+    # Replicas are traced in threads that take turns: the last one to leave
+    # puts Keras's method back.
+    own = vars(optimizer)
+    own["_kdtf_sums"] = own.get("_kdtf_sums", 0) + 1
+    own[name] = lambda gradients_and_variables: gradients_and_variables
+    try:
+        yield
+    finally:
+        own["_kdtf_sums"] -= 1
+        if not own["_kdtf_sums"]:
+            del own["_kdtf_sums"], own[name]
+
+
+def build_from_spec(build, iterator):
+    """Builds a model and its metrics for what an iterator over epochs yields.
+
+    Reason: Keras takes the mean of a first batch over the replicas, which fails
+    where their parts differ in size or lie in several processes (keras issue
+    20585), and draws the batch from the data. All that it needs is shapes and
+    dtypes.
+
+    Args:
+      build: function, Keras's own `_maybe_symbolic_build`.
+      iterator: Keras's iterator over epochs, or None.
+    """
+    dataset = getattr(iterator, "_distributed_dataset", None)
+    specs = getattr(dataset, "element_spec", None)
+    if specs is None:
+        build(iterator=iterator)
+        return
+    build(data_batch=keras.tree.map_structure(_spec_of_first, specs))
+
+
+def _spec_of_first(spec):
+    """The `tf.TensorSpec` of what the first replica sees; None for None."""
+    spec = getattr(spec, "_value_specs", [spec])[0]
+    return spec if isinstance(spec, tf.TensorSpec) else None
+
+
 def loss_tracker(model):
     """The metric that `fit` reports as `loss`.
 
@@ -169,11 +245,11 @@ def metrics_held_by(model):
     return list(_attribute(model, "_metrics"))
 
 
-def _attribute(model, name):
+def _attribute(owner, name, kind="keras.Model"):
     try:
-        return getattr(model, name)
+        return getattr(owner, name)
     except AttributeError:
-        raise _missing(f"keras.Model.{name}") from None
+        raise _missing(f"{kind}.{name}") from None
 
 
 def _missing(name):

@@ -162,6 +162,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._unchecked: list = []
         self._logits_shape: Any = None
         self._programs = compiled_steps.CompiledSteps()
+        self._results: Any = None
         self._constructor_arguments = {
             "temperature": float(temperature),
             "soft_weight": float(soft_weight),

@@ -256,11 +256,24 @@ def mean_over_entries(values, weights, logits):
     """
     if weights is not None:
         values *= tf.cast(weights, values.dtype)
-    mask = keras_private.mask_of(logits)
-    count = tf.size(values) if mask is None else tf.math.count_nonzero(mask)
     return tf.math.divide_no_nan(
-        tf.reduce_sum(values), tf.cast(count, values.dtype)
+        tf.reduce_sum(values), tf.cast(entry_count(logits), values.dtype)
     )
+
+
+def entry_count(logits):
+    """How many entries count: all, or those that a Keras mask leaves.
+
+    Args:
+      logits: `[..., classes]`, the tensor that may carry the mask.
+
+    Returns:
+      Scalar of an integer dtype.
+    """
+    mask = keras_private.mask_of(logits)
+    if mask is not None:
+        return tf.math.count_nonzero(mask)
+    return tf.reduce_prod(tf.shape(logits)[:-1])
 
 
 def _align(sample_weight, shape):

@@ -17,6 +17,7 @@ from kdtf._training import (
     data_errors,
     input_checks,
     multi_step,
+    replicas,
     targets,
 )
 
@@ -141,6 +142,14 @@ class FitLoops(keras.Model):
         """As in Keras, with those that the student holds as attributes."""
         return super().metrics + keras_private.metrics_held_by(self.student)
 
+    def get_metrics_result(self) -> dict:
+        """As in Keras; between steps, over all replicas."""
+        if replicas.several() or not replicas.trains_on_several(self):
+            return super().get_metrics_result()
+        if not (self._results and self._results.holds(self)):
+            self._results = replicas.MetricResults(self)
+        return self._results()
+
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""
         if self.train_function is not None and not force:
@@ -151,7 +160,9 @@ class FitLoops(keras.Model):
         with compiled_steps.left_to_the_steps(self, own):
             super().make_train_function(force=True)
         function = self.train_function
-        if self._trains_in_one_program():
+        if replicas.trains_on_several(self):
+            function = replicas.execution(self, self.train_step)
+        elif self._trains_in_one_program():
             function = multi_step.train_function(self, function)
         self.train_function = self._at_its_temperature(function)
 
@@ -163,7 +174,18 @@ class FitLoops(keras.Model):
         own = self._runs_own("test_step")
         with compiled_steps.left_to_the_steps(self, own):
             super().make_test_function(force=True)
-        self.test_function = self._at_its_temperature(self.test_function)
+        function = self.test_function
+        if replicas.trains_on_several(self):
+            function = replicas.execution(self, self.test_step)
+        self.test_function = self._at_its_temperature(function)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """As in Keras, of the shapes that the first replica sees."""
+        build = super()._maybe_symbolic_build
+        if iterator is None or not replicas.trains_on_several(self):
+            build(iterator=iterator, data_batch=data_batch)
+        else:
+            keras_private.build_from_spec(build, iterator)
 
     def _at_its_temperature(self, function):
         """Keras's function of an iterator, which refuses targets of another T.

@@ -12,6 +12,7 @@ from kdtf._math.top_logits import TopLogits
 from kdtf._training import (
     compiled_steps,
     input_checks,
+    replicas,
     targets,
     teachers,
 )
@@ -46,7 +47,7 @@ class Steps(FitLoops):
     def _update(self, x, batch, sample_weight):
         """The part of `train_step` that trains; `multi_step` loops over it."""
         with tf.GradientTape() as tape:
-            logits = self(x, training=True)
+            logits = self._logits(x, training=True)
             batch = self._fit_to_logits(batch, logits)
             weights = entries.entry_weights(
                 logits, targets.common_weight(sample_weight)
@@ -55,14 +56,11 @@ class Steps(FitLoops):
                 weights, batch.labels, logits, self._head
             )
             loss = self._computed_loss(x, batch, logits, weights, training=True)
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            scaled_loss = self.optimizer.scale_loss(loss / replicas)
+            scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.student.trainable_weights
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
-            self.optimizer.apply_gradients(
-                zip(gradients, variables, strict=True)
-            )
+            replicas.apply_gradients(self.optimizer, gradients, variables)
         else:
             warnings.warn(
                 "`student` has no trainable weights: nothing is trained.",
@@ -72,13 +70,19 @@ class Steps(FitLoops):
 
     def _evaluate(self, x, batch, sample_weight):
         """The part of `test_step` that follows the teacher."""
-        logits = self(x, training=False)
+        logits = self._logits(x, training=False)
         batch = self._fit_to_logits(batch, logits)
         weights = entries.entry_weights(
             logits, targets.common_weight(sample_weight)
         )
         self._computed_loss(x, batch, logits, weights, training=False)
         return self.compute_metrics(x, batch, logits, weights)
+
+    def _logits(self, x, training):
+        """The student's logits of a batch, which may be empty on a replica."""
+        with replicas.with_a_row(x, self.student) as (shown, cut):
+            logits = self(shown, training=training)
+        return cut(logits)
 
     def _targets(self, x, y, among=None):
         """The `Targets` of a batch, from the data and from the teacher."""
@@ -90,7 +94,9 @@ class Steps(FitLoops):
             return batch
 
         def logits(x):
-            return self._teacher_logits(x, self.temperature)
+            with replicas.with_a_row(x) as (shown, cut):
+                found = self._teacher_logits(shown, self.temperature)
+            return tuple(cut(each) for each in found)
 
         now, tempered = (
             logits(x)
@@ -116,16 +122,17 @@ class Steps(FitLoops):
         return batch
 
     def _computed_loss(self, x, batch, logits, weights, *, training):
-        """The loss that `compute_loss` returns, tracked as `loss`."""
+        """This replica's share of the loss, tracked as `loss`."""
         self._reported = frozenset()
         keywords = {}
         if "training" in inspect.signature(self.compute_loss).parameters:
             keywords["training"] = training
         loss = self.compute_loss(x, batch, logits, weights, **keywords)
+        part = replicas.part(logits)
         keras_private.loss_tracker(self).update_state(
-            loss, sample_weight=tf.shape(logits)[0]
+            loss, sample_weight=part.rows
         )
-        return loss
+        return loss * tf.cast(part.share, loss.dtype)
 
     def _track(self, each, batch, logits, weights):
         """Updates the metrics that every Distiller reports."""
