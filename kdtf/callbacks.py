@@ -1,6 +1,7 @@
 """Callbacks of `fit`: a backup that a kill at any moment leaves whole."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import shutil
@@ -8,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from kdtf import _atomic, _disk
+from kdtf import _atomic, _disk, _models, _workers
 
 _KEPT = "backup"
 _WRITING = "writing"  # where Keras writes; nothing is read from there
@@ -28,6 +30,10 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
     Restored are the weights, the optimizer and the epoch; and of a
     `kdtf.Distiller` temperature, weights of the loss, and the seed states of
     the student's dropout. Other callbacks and the order of the data are not.
+
+    Under `tf.distribute.MultiWorkerMirroredStrategy` the folder is one that all
+    workers see: the chief alone writes, all of them read, and whether all have
+    found the same is compared before the first step.
 
     Example:
       >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
@@ -65,22 +71,30 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             delete_checkpoint=delete_checkpoint,
         )
 
+    def set_model(self, model: keras.Model) -> None:
+        """As in Keras."""
+        super().set_model(model)
+        strategy = getattr(model, "distribute_strategy", None)
+        self._strategy = strategy or tf.distribute.get_strategy()
+
     def on_train_begin(self, logs: Any = None) -> None:
         """Restores the backup, if there is one.
 
         Raises:
           ValueError: if the folder holds something else, the backup has changed
-            since it was written, or the model is not built.
-          OSError: if there is no room for a copy of the backup.
+            since it was written, the model is not built, or other workers have
+            found another backup.
         """
         self._require_own_directory()
-        shutil.rmtree(self._writing, ignore_errors=True)  # a killed run's
+        if self._is_chief():
+            shutil.rmtree(self._writing, ignore_errors=True)  # a killed run's
         if self._kept.exists():
             self._require_unchanged()
-            with self._named_failures():
-                shutil.copytree(self._kept, self._writing)
-        super().on_train_begin(logs)
-        shutil.rmtree(self._writing, ignore_errors=True)
+            reader = keras.callbacks.BackupAndRestore(str(self._kept))
+            reader.set_model(self.model)
+            reader.on_train_begin(logs)
+        if _workers.spans(self._strategy):
+            self._require_one_backup()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Backs up, if it is time.
@@ -89,16 +103,20 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
           OSError: if there is no room for a backup; the last one is then as it
             was.
         """
-        with self._kept_whole():
-            super().on_epoch_end(epoch, logs)
+        if self._is_chief():
+            with self._kept_whole():
+                super().on_epoch_end(epoch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Backs up, if it is time; raises as `on_epoch_end` does."""
-        with self._kept_whole():
-            super().on_train_batch_end(batch, logs)
+        if self._is_chief():
+            with self._kept_whole():
+                super().on_train_batch_end(batch, logs)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Deletes the backup, if it is to be deleted."""
+        if not self._is_chief():
+            return
         super().on_train_end(logs)
         if self.delete_checkpoint and self._kept.exists():
             with self._named_failures():
@@ -135,6 +153,21 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
                 "last backup, which is as it was. "
                 f"Received: {self._directory} ({_disk.reason(error)})"
             ) from error
+
+    def _is_chief(self) -> bool:
+        return _workers.is_chief(self._strategy)
+
+    def _require_one_backup(self) -> None:
+        """Raises ValueError unless all workers have restored the same."""
+        model = self.model
+        digest = hashlib.sha256()
+        _models.hash_weights(digest, model.trainable_variables)
+        _models.hash_weights(digest, model.optimizer.variables)
+        state = f"epoch {model._initial_epoch}, {digest.hexdigest()[:12]}"
+        _workers.require_same(
+            self._strategy,
+            {"backup_dir": f"{state} (from {self._directory})"},
+        )
 
     def _require_unchanged(self) -> None:
         changed = _disk.changed(self._kept)

@@ -17,6 +17,7 @@ from kdtf._training import (
     input_checks,
     metric_routing,
     objective,
+    strategy_checks,
     targets,
     teachers,
 )
@@ -175,6 +176,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._agreement_tracker = keras.metrics.Mean("agreement")
         self._reported: frozenset = frozenset()
         self.built = student.built
+        strategy_checks.require_scope(self)
         if teacher is not None:
             self.set_teacher(teacher)
 
@@ -390,7 +392,10 @@ class Distiller(SavedWithoutTeacher, Steps):
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
         kwargs["jit_compile"] = compile_policy.resolve(self, **given, **kwargs)
-        super().compile(optimizer=optimizer, **given, **kwargs)
+        with self.distribute_strategy.scope():  # where it makes them of names
+            super().compile(optimizer=optimizer, **given, **kwargs)
+        strategy_checks.require_compiled(self)
+        strategy_checks.warn(self)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 
     def _runs_own(self, step):

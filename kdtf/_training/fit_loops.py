@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf import _models
+from kdtf import _models, _workers
 from kdtf._training import (
     batch_groups,
     compiled_steps,
@@ -18,7 +18,9 @@ from kdtf._training import (
     input_checks,
     multi_step,
     replicas,
+    strategy_checks,
     targets,
+    worker_checks,
 )
 
 
@@ -71,6 +73,7 @@ class FitLoops(keras.Model):
             given.setdefault("shuffle", False)
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
+        given = self._for_all_workers("fit", given)
         with self._around_a_run(y):
             history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
@@ -101,11 +104,15 @@ class FitLoops(keras.Model):
           ValueError: as `fit`.
         """
         sample_weight = targets.weights_beside(y, sample_weight)
+        named = inspect.signature(super().evaluate).bind(
+            x, y, *args, sample_weight=sample_weight, **kwargs
+        )
+        given = named.arguments.pop("kwargs", {}) | named.arguments
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
+        if not from_fit:
+            given = self._for_all_workers("evaluate", given)
         with self._around_a_run(None if from_fit else y):
-            return super().evaluate(
-                x, y, *args, sample_weight=sample_weight, **kwargs
-            )
+            return super().evaluate(**given)
 
     def train_on_batch(
         self,
@@ -154,6 +161,7 @@ class FitLoops(keras.Model):
         """As in Keras; under XLA an execution of many steps is one program."""
         if self.train_function is not None and not force:
             return
+        strategy_checks.require_scope(self)
         self._build_optimizer()
         self._programs.reset("train")
         own = self._runs_own("train_step")
@@ -233,12 +241,27 @@ class FitLoops(keras.Model):
         """
         try:
             self._check_arrays(y)
-            with data_errors.in_plain_words("x"):
+            with (
+                data_errors.in_plain_words("x"),
+                _workers.named_losses(self.distribute_strategy),
+            ):
                 yield
         except BaseException:
             self.train_function = self.test_function = None
             self._unchecked.clear()
             raise
+
+    def _for_all_workers(self, method, given):
+        """The arguments of a method, if all workers have the same."""
+        if not _workers.spans(self.distribute_strategy):
+            return given
+        given = {
+            name: worker_checks.sharded_by_data(name, value)
+            for name, value in given.items()
+        }
+        with _workers.named_losses(self.distribute_strategy):
+            worker_checks.require_same(self, method, given)
+        return given
 
     def _trains_in_one_program(self):
         """Whether many steps are one program."""

@@ -260,12 +260,14 @@ class MetricResults:
         """As `keras.Model.get_metrics_result`."""
         results = {}
         for metric, found in zip(self._metrics, self._run(), strict=True):
-            results |= found if isinstance(found, dict) else {metric.name: found}
+            is_one = not isinstance(found, dict)
+            results |= {metric.name: found} if is_one else found
         return results
 
     def _compute(self):
         variables = [metric.variables for metric in self._metrics]
-        summed = iter(self._strategy.run(_sums, args=(sum(variables, []),)))
+        together = list(itertools.chain.from_iterable(variables))
+        summed = iter(self._strategy.run(_sums, args=(together,)))
         return [
             metric.stateless_result([next(summed) for _ in own])
             for metric, own in zip(self._metrics, variables, strict=True)

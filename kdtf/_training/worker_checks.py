@@ -1,0 +1,139 @@
+"""What must be the same on all workers before they train together."""
+
+import hashlib
+import json
+import random
+import types
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kdtf import _keras_private as keras_private
+from kdtf import _models, _workers
+
+_POLICIES = tf.data.experimental.AutoShardPolicy
+_DATA = ("x", "y", "sample_weight", "validation_data")
+# These are objects of each process, or only tell how much it prints.
+_OWN = ("callbacks", "verbose")
+
+
+def sharded_by_data(argument, dataset):
+    """A data set of which each worker takes a part of every batch.
+
+    Args:
+      argument: str, what the error calls it.
+      dataset: a `tf.data.Dataset`, or data of another kind, which Keras shards
+        by data.
+
+    Returns:
+      The data set, with that option; or the data.
+
+    Raises:
+      ValueError: if it has another option.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        return dataset
+    policy = dataset.options().experimental_distribute.auto_shard_policy
+    if policy not in (_POLICIES.AUTO, _POLICIES.DATA):
+        raise ValueError(
+            f"`{argument}` must be sharded by DATA, so that every row is one "
+            "worker's: leave auto_shard_policy as it is, or, if each worker is "
+            "to read files of its own, give "
+            "strategy.distribute_datasets_from_function(...). "
+            f"Received: a data set of AutoShardPolicy.{policy.name}"
+        )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = _POLICIES.DATA
+    return dataset.with_options(options)
+
+
+def is_distributed(data):
+    """Whether data are spread over workers already."""
+    return isinstance(data, tf.distribute.DistributedDataset)
+
+
+def require_same(distiller, method, given):
+    """Raises, on every worker, unless all are about to do the same.
+
+    Args:
+      distiller: a compiled `Distiller`, whose strategy spans workers.
+      method: str, its name.
+      given: dict of its arguments.
+
+    Raises:
+      ValueError: names what differs; or if the data can be read only once.
+    """
+    facts = {
+        "method": method,
+        **{
+            name: repr(value)
+            for name, value in given.items()
+            if name not in (*_DATA, *_OWN)
+        },
+        "steps_per_execution": repr(distiller.steps_per_execution),
+        "optimizer": _config(distiller.optimizer),
+        "metrics": repr([metric.name for metric in distiller.metrics]),
+        "hyperparameters": repr(distiller._hyperparameters.values()),
+        "student": _digest(distiller.student.trainable_variables),
+        "variables of the optimizer": _digest(distiller.optimizer.variables),
+        "x": _first_batch([given.get(name) for name in _DATA[:3]], given),
+    }
+    validation_data = given.get("validation_data")
+    if validation_data is not None:
+        x_y_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+        facts["validation_data"] = _first_batch(
+            x_y_weight, {**given, "shuffle": False}
+        )
+    _workers.require_same(distiller.distribute_strategy, facts)
+
+
+def _config(optimizer):
+    """What an optimizer was built with, without what is no JSON."""
+    config = {"class": type(optimizer).__name__, **optimizer.get_config()}
+    return json.dumps(config, default=lambda part: type(part).__name__)
+
+
+def _digest(variables):
+    digest = hashlib.sha256()
+    _models.hash_weights(digest, variables)
+    return digest.hexdigest()[:12]
+
+
+def _first_batch(data, given):
+    """Text that tells the shapes, the length and the first batch of data.
+
+    Args:
+      data: tuple of x, y and sample_weight.
+      given: dict of the other arguments of the method.
+    """
+    x = data[0]
+    if isinstance(x, types.GeneratorType):
+        raise ValueError(
+            "`x` must be data that can be read again, where there are several "
+            "workers: wrap the function that makes the generator by "
+            "tf.data.Dataset.from_generator. Received: a generator"
+        )
+    if isinstance(x, keras.utils.PyDataset):
+        order = random.getstate() if given.get("shuffle", True) else None
+        return f"{len(x)} {_hash([x[0], order])}"
+    if not keras_private.has_data_adapters() or is_distributed(x):
+        return "not compared"
+    dataset = keras_private.get_data_adapter(
+        *data,
+        batch_size=given.get("batch_size"),
+        shuffle=given.get("shuffle", True),
+    ).get_tf_dataset()
+    [batch] = [*dataset.take(1)] or [None]
+    spec = (dataset.element_spec, int(dataset.cardinality()))
+    return f"{spec} {_hash(batch)}"
+
+
+def _hash(structure):
+    """Six bytes of a structure's values, as text."""
+    digest = hashlib.sha256()
+    for leaf in tf.nest.flatten(structure, expand_composites=True):
+        is_data = tf.is_tensor(leaf) or isinstance(leaf, np.ndarray)
+        part = tf.io.serialize_tensor(leaf).numpy() if is_data else repr(leaf)
+        digest.update(part if isinstance(part, bytes) else part.encode())
+    return digest.hexdigest()[:12]
