@@ -82,7 +82,11 @@ def _gathered(strategy, numbers):
         context = tf.distribute.get_replica_context()
         return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
 
-    found = strategy.run(on_replica)
+    @tf.function(autograph=False)
+    def gather():
+        return strategy.run(on_replica)
+
+    found = gather()
     return strategy.experimental_local_results(found)[0].numpy()
 
 

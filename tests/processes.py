@@ -6,10 +6,12 @@ it, and is forked for every command. One command of each script must still be
 run as users do, by `subprocess`: only that shows that it imports what it needs.
 """
 
+import contextlib
 import multiprocessing
 import os
 import pathlib
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,7 @@ CONTEXT.set_forkserver_preload(
         "sklearn.datasets",
         "tensorflow_datasets",
         "tests.backup_writer",
+        "tests.replica_scenarios",
         "tests.slow_writer",
         "trainers.mnist.experiments",
         "trainers.speech.experiments",
@@ -48,6 +51,15 @@ def start(module, *arguments, output=os.devnull, errors=os.devnull):
     process = CONTEXT.Process(target=_run, args=(command, output, errors))
     process.start()
     return process
+
+
+def free_addresses(count):
+    """Addresses of this machine, such as "localhost:1234", that are free."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        return [f"localhost:{each.getsockname()[1]}" for each in sockets]
 
 
 def run(module, *arguments):

@@ -4,6 +4,7 @@ That is in arrays given to `fit`, once before it begins, and in every batch
 under `Distiller(check_inputs=True)`.
 """
 
+import collections
 import warnings
 
 import numpy as np
@@ -22,11 +23,11 @@ class InputChecker:
 
     def __init__(self, head):
         self._head = head
-        self._batch = 0
+        self._batches = collections.Counter()  # of each replica
 
     def reset(self):
         """Starts counting batches from 0 again."""
-        self._batch = 0
+        self._batches.clear()
 
     def __call__(self, labels, teacher_logits, logits):
         """Checks one batch.
@@ -44,9 +45,14 @@ class InputChecker:
         given = {"labels": labels, "teacher_logits": teacher_logits}
         given = {n: v for n, v in given.items() if v is not None}
 
-        def check(*arrays):
+        context = tf.distribute.get_replica_context()
+        several = context is not None and context.num_replicas_in_sync > 1
+
+        def check(replica, *arrays):
             found = dict(zip([*given, "student"], arrays, strict=True))
-            where = f" in batch {self._batch}"
+            where = f" in batch {self._batches[int(replica)]}"
+            if several:
+                where += f" of replica {replica}"
             if "labels" in found:
                 shape = found["student"].shape
                 _check_labels(found["labels"], shape, self._head, where)
@@ -58,10 +64,11 @@ class InputChecker:
             probabilities.check_no_probabilities(
                 found["student"], "student", self._head.name
             )
-            self._batch += 1
+            self._batches[int(replica)] += 1
             return np.int32(0)
 
-        tensors = [*given.values(), logits]
+        replica = context.replica_id_in_sync_group if several else 0
+        tensors = [tf.convert_to_tensor(replica), *given.values(), logits]
         if tf.executing_eagerly():
             check(*[t.numpy() for t in tensors])
         else:

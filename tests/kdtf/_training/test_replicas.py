@@ -1,0 +1,176 @@
+"""kdtf._training.replicas: several replicas train as one process does."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf._training import replicas
+from tests import nets, processes, replica_scenarios
+
+TOLERANCE = 1e-6  # float32's rounding, of sums over other parts of a batch
+HALF = 0.01  # float16's
+QUICK = ("few_rows", "one_norm_of_all_gradients", "one_batch", "checked")
+
+
+def assert_close(results):
+    for name, found in results.items():
+        assert isinstance(found, float), f"{name}: {found}"
+        tolerance = HALF if name == "half_precision" else TOLERANCE
+        assert found < tolerance, name
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_two_replicas_train_as_one(mirrored_strategy, name):
+    assert_close(replica_scenarios.compare(mirrored_strategy, [name]))
+
+
+def scenarios_of(path, *arguments):
+    """What a process with `arguments` finds."""
+    done = processes.run(
+        "tests.replica_scenarios", f"--result={path}", *arguments
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(path.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "names"),
+    (
+        (4, list(replica_scenarios.SCENARIOS)),
+        (8, ["plain", "few_rows", "synchronized_statistics"]),
+    ),
+)
+def test_more_replicas_train_as_one(tmp_path, count, names):
+    """In a process each: TensorFlow sets its devices up once."""
+    found = scenarios_of(
+        tmp_path / "found.json",
+        f"--mirrored={count}",
+        f"--scenarios={','.join(names)}",
+    )
+    assert list(found) == names
+    assert_close(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("count", "names"),
+    (
+        (2, replica_scenarios.OF_WORKERS),
+        (3, ["plain", "few_rows", "stored_targets"]),
+    ),
+)
+def test_workers_train_as_one_process(tmp_path, count, names):
+    cluster = ",".join(processes.free_addresses(count))
+    paths = [tmp_path / f"{i}.json" for i in range(count)]
+    others = [
+        processes.start(
+            "tests.replica_scenarios",
+            f"--result={path}",
+            f"--cluster={cluster}",
+            f"--index={i}",
+            f"--scenarios={','.join(names)}",
+        )
+        for i, path in enumerate(paths)
+        if i > 0
+    ]
+    found = scenarios_of(
+        paths[0],
+        f"--cluster={cluster}",
+        "--index=0",
+        f"--scenarios={','.join(names)}",
+    )
+    for process in others:
+        process.join(60)
+        assert process.exitcode == 0
+    assert list(found) == list(names)
+    assert_close(found)
+
+
+def on_each(strategy, function, values):
+    """What `function` returns on each replica, given one of `values`."""
+    given = strategy.experimental_distribute_values_from_function(
+        lambda context: values[context.replica_id_in_sync_group]
+    )
+    found = strategy.run(function, args=(given,))
+    local = strategy.experimental_local_results
+    return list(
+        zip(*[local(part) for part in tf.nest.flatten(found)], strict=True)
+    )
+
+
+def test_a_part_counts_by_its_entries(mirrored_strategy):
+    given = [tf.zeros([3, 4]), tf.zeros([1, 4])]
+    parts = on_each(mirrored_strategy, replicas.part, given)
+    # Of 4 rows, the loss of 3 and of 1.
+    np.testing.assert_allclose(parts, [(0.75, 3.0), (0.25, 1.0)])
+
+
+def test_without_an_entry_replicas_count_evenly(mirrored_strategy):
+    given = [tf.zeros([0, 4]), tf.zeros([0, 4])]
+    parts = on_each(mirrored_strategy, replicas.part, given)
+    np.testing.assert_allclose(parts, [(0.5, 0.0), (0.5, 0.0)])
+
+
+def test_one_replica_is_the_whole():
+    share, rows = replicas.part(tf.zeros([5, 4]))
+    assert (float(share), float(rows)) == (1.0, 5.0)
+
+
+def test_statistics_of_an_empty_part_stay(mirrored_strategy):
+    """A row of zeros would move them, and no row would make them NaN."""
+    with mirrored_strategy.scope():
+        student = nets.deep(0)
+        distiller = kdtf.Distiller(student, nets.linear(7), temperature=2.0)
+        with pytest.warns(UserWarning, match="moving statistics"):
+            distiller.compile("sgd")
+    before = [v.numpy() for v in student.layers[1].non_trainable_variables]
+    distiller.fit(nets.inputs(1), batch_size=4, verbose=0)
+    local = mirrored_strategy.experimental_local_results
+    for variable, value in zip(
+        student.layers[1].non_trainable_variables, before, strict=True
+    ):
+        first, second = local(variable.value)
+        assert np.isfinite(first).all()
+        assert not np.array_equal(first, value)
+        np.testing.assert_array_equal(second, value)
+
+
+def test_a_subclass_reports_metrics(mirrored_strategy):
+    class Own(kdtf.Distiller):
+        def train_step(self, data):
+            return {**super().train_step(data), "mine": tf.constant(1.0)}
+
+    with mirrored_strategy.scope():
+        distiller = Own(nets.linear(0), nets.linear(7), temperature=2.0)
+        distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"`train_step`.*metrics.*'mine'"):
+        distiller.fit(nets.inputs(), nets.labels(), verbose=0)
+
+
+def test_results_are_over_all_replicas(mirrored_strategy):
+    """Also those that callbacks get after every batch."""
+    seen = []
+    x, y = nets.inputs(6), nets.labels(6)
+    with mirrored_strategy.scope():
+        distiller = kdtf.Distiller(
+            nets.linear(0), nets.linear(7), temperature=2.0
+        )
+        distiller.compile(keras.optimizers.SGD(0.0), metrics=["accuracy"])
+    distiller.fit(
+        x,
+        y,
+        batch_size=6,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda batch, logs: seen.append(logs)
+            )
+        ],
+    )
+    right = np.argmax(distiller.student(x), -1) == y
+    assert float(seen[0]["accuracy"]) == pytest.approx(right.mean())
