@@ -120,6 +120,14 @@ def is_evaluated_by_fit(keywords):
     return bool(keywords.get("_use_cached_eval_dataset"))
 
 
+def initial_epoch(model):
+    """The epoch that a restored `fit` begins with.
+
+    Reason: Keras's callback tells `fit`, and nobody else.
+    """
+    return getattr(model, "_initial_epoch", None) or 0
+
+
 def uses_of(model, layer):
     """How often a layer, or operation, is called in a model.
 

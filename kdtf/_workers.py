@@ -41,12 +41,19 @@ def _count(strategy):
     return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
 
 
-def require_same(strategy, facts):
+_ADVICE = (
+    "start all of them with the same command, data and seed "
+    "(keras.utils.set_random_seed)"
+)
+
+
+def require_same(strategy, facts, advice=_ADVICE):
     """Raises, on every worker, unless all have the same facts.
 
     Args:
       strategy: one that `spans` workers; all of them must call this.
       facts: dict from the name of a fact, such as an argument, to a str.
+      advice: str, what to do.
 
     Raises:
       ValueError: names the facts that differ, and the workers.
@@ -63,9 +70,8 @@ def require_same(strategy, facts):
         replicas = len(found) // _count(strategy)  # of a worker
         others = np.flatnonzero(column != own[i]) // replicas
         raise ValueError(
-            f"`{name}` must be the same on all workers: start all of them with "
-            "the same command, data and seed (keras.utils.set_random_seed). "
-            f"Received: {value} here, and something else on the workers "
+            f"`{name}` must be the same on all workers: {advice}. Received: "
+            f"{value} here, and something else on the workers "
             f"{sorted(set(others.tolist()))}"
         )
 

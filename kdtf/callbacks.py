@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _atomic, _disk, _models, _workers
+from kdtf import _keras_private as keras_private
 
 _KEPT = "backup"
 _WRITING = "writing"  # where Keras writes; nothing is read from there
@@ -163,10 +164,12 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         digest = hashlib.sha256()
         _models.hash_weights(digest, model.trainable_variables)
         _models.hash_weights(digest, model.optimizer.variables)
-        state = f"epoch {model._initial_epoch}, {digest.hexdigest()[:12]}"
+        epoch = keras_private.initial_epoch(model)
+        found = f"a backup of epoch {epoch}, hash {digest.hexdigest()[:12]}"
         _workers.require_same(
             self._strategy,
-            {"backup_dir": f"{state} (from {self._directory})"},
+            {"backup_dir": f"{found} (in {self._directory})"},
+            advice="give one folder on a disk that they share",
         )
 
     def _require_unchanged(self) -> None:

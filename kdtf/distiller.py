@@ -394,7 +394,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         kwargs["jit_compile"] = compile_policy.resolve(self, **given, **kwargs)
         with self.distribute_strategy.scope():  # where it makes them of names
             super().compile(optimizer=optimizer, **given, **kwargs)
-        strategy_checks.require_compiled(self)
+        strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
         self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
 

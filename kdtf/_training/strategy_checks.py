@@ -40,11 +40,12 @@ def require_scope(distiller):
         )
 
 
-def require_compiled(distiller):
+def require_compiled(distiller, metrics):
     """Raises if what `compile` was given does not fit the strategy.
 
     Args:
       distiller: a compiled `Distiller`.
+      metrics: structure of the metrics that it was given, or their names.
 
     Raises:
       ValueError: names the argument.
@@ -56,8 +57,9 @@ def require_compiled(distiller):
             "strategy: make it under `with strategy.scope():`. Received: "
             f"{type(optimizer).__name__}, made outside of it"
         )
-    for metric in distiller.metrics:
-        if _outside(strategy, metric.variables) is not None:
+    for metric in keras.tree.flatten(metrics):
+        is_made = isinstance(metric, keras.metrics.Metric)
+        if is_made and _outside(strategy, metric.variables) is not None:
             raise ValueError(
                 "`metrics` must be made in the scope of the Distiller's "
                 "strategy: make them under `with strategy.scope():`. "

@@ -74,7 +74,10 @@ def require_same(distiller, method, given):
         "steps_per_execution": repr(distiller.steps_per_execution),
         "optimizer": _config(distiller.optimizer),
         "metrics": repr([type(each).__name__ for each in distiller.metrics]),
-        "hyperparameters": repr(distiller._hyperparameters.values()),
+        **{
+            name: repr(value)
+            for name, value in distiller._hyperparameters.values().items()
+        },
         "student": _digest(distiller.student.trainable_variables),
         "variables of the optimizer": _digest(distiller.optimizer.variables),
         "x": _first_batch(

@@ -93,3 +93,63 @@ def test_compiled_metrics_are_those_given_to_compile():
 def test_a_missing_attribute_is_named(name):
     with pytest.raises(RuntimeError, match=r"keras.Model._\w+.*no longer has"):
         getattr(keras_private, name)(NoFlatten())
+
+
+def test_a_mask_is_put_where_it_is_read():
+    logits = tf.zeros((2, 3))
+    keras_private.set_mask(logits, tf.constant([True, False]))
+    np.testing.assert_array_equal(keras_private.mask_of(logits), [True, False])
+
+
+def test_gradients_are_added_up_once(mirrored_strategy):
+    """Without the patch Keras adds them up itself: 2 x 2 of 1 each."""
+
+    def moved(summed):
+        with mirrored_strategy.scope():
+            variable = keras.Variable(0.0)
+            optimizer = keras.optimizers.SGD(1.0)
+            optimizer.build([variable])
+
+        def step():
+            gradient = tf.constant(1.0)
+            if not summed:
+                optimizer.apply_gradients([(gradient, variable)])
+                return
+            with keras_private.summed_already(optimizer):
+                optimizer.apply_gradients([(2 * gradient, variable)])
+
+        tf.function(mirrored_strategy.run)(step)
+        assert "_all_reduce_sum_gradients" not in vars(optimizer)
+        return float(variable.numpy())
+
+    assert moved(summed=False) == moved(summed=True) == -2.0
+
+
+def test_an_optimizer_without_that_method_is_an_error():
+    """Otherwise gradients would be added up twice, in silence."""
+    with (
+        pytest.raises(RuntimeError, match=r"Optimizer\._all_reduce_sum_grad"),
+        keras_private.summed_already(object()),
+    ):
+        pass
+
+
+def test_what_keras_cannot_do_with_several_replicas(mirrored_strategy):
+    """Once Keras can, kdtf's own way is not needed any more.
+
+    Batches that do not divide evenly end in an error of TensorFlow's
+    (keras issue 20585), and the loop of many steps likewise.
+    """
+
+    def fit(rows, **options):
+        with mirrored_strategy.scope():
+            model = nets.linear(0)
+            model.compile("sgd", "mse", jit_compile=False, **options)
+        y = np.zeros((rows, nets.CLASSES))
+        model.fit(nets.inputs(rows), y, batch_size=rows, verbose=0)
+
+    fit(4)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="AddN"):
+        fit(5, metrics=["mae"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="placeholder"):
+        fit(8, steps_per_execution=2)

@@ -1,0 +1,129 @@
+"""kdtf._workers: several processes, that agree or say what differs."""
+
+import re
+import time
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf import _workers
+from tests import nets, processes, worker_trials
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder, cases, count=2):
+    """Starts workers, and returns their processes."""
+    cluster = ",".join(processes.free_addresses(count))
+    return [
+        processes.start(
+            "tests.worker_trials",
+            f"--cases={','.join(cases)}",
+            f"--folder={folder}",
+            f"--cluster={cluster}",
+            f"--index={index}",
+            errors=folder / f"errors-{index}",
+        )
+        for index in range(count)
+    ]
+
+
+def ends(folder, case, count=2):
+    """What each worker's case ended in."""
+    return [(folder / f"{case}-{index}").read_text() for index in range(count)]
+
+
+REFUSED = {
+    "other_epochs": r"`epochs` must be the same on all workers.*Received: {} ",
+    "other_data": r"`x` must be the same on all workers",
+    "other_order": r"`x` must be the same.*keras.utils.set_random_seed",
+    "other_temperature": r"`temperature` must be the same.*Received: {}",
+    "other_method": r"`method` must be the same.*Received: {}",
+    "a_generator": r"`x` must be data that can be read again",
+    "not_sharded": r"`x` must be sharded by DATA.*AutoShardPolicy.OFF",
+    "other_backups": r"`backup_dir` must be the same.*they share.*epoch {}, ",
+}
+OWN = {
+    "other_epochs": ("1", "2"),
+    "other_method": ("fit", "evaluate"),
+    "other_temperature": (r"2\.0", r"3\.0"),
+    "other_backups": ("0", "1"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory):
+    """One cluster is led into one error after another."""
+    folder = tmp_path_factory.mktemp("refusals")
+    for process in start(folder, REFUSED):
+        process.join(120)
+        assert process.exitcode == 0
+    return folder
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_differs_is_named_on_all_workers(refusals, case):
+    for index, said in enumerate(ends(refusals, case)):
+        assert said.startswith("ValueError: ")
+        own = OWN.get(case, ("", ""))[index]
+        assert re.search(REFUSED[case].format(own), said, re.DOTALL), said
+
+
+def test_workers_may_read_their_own_data(tmp_path):
+    for process in start(tmp_path, ["own_data"]):
+        process.join(60)
+    one = kdtf.Distiller(nets.linear(0), nets.linear(7), temperature=2.0)
+    one.compile(keras.optimizers.Adam(0.01))
+    x, y = nets.inputs(worker_trials.ROWS), nets.labels(worker_trials.ROWS)
+    one.fit(x, y, batch_size=worker_trials.ROWS, verbose=0)
+    for index in range(2):
+        found = np.load(tmp_path / f"weights-{index}.npz")
+        for name, expected in zip(
+            found.files, nets.values(one.student), strict=True
+        ):
+            np.testing.assert_allclose(found[name], expected, atol=1e-6)
+
+
+def epoch_of(folder):
+    path = folder / "epoch"
+    text = path.read_text() if path.exists() else ""
+    return int(text) if text else -1
+
+
+@pytest.mark.parametrize("victim", (0, 1))
+def test_a_lost_worker_is_named_and_all_resume(tmp_path, victim):
+    """Started again they end with the weights of an uninterrupted run."""
+    workers = start(tmp_path, ["killed"])
+    deadline = time.monotonic() + 60
+    while epoch_of(tmp_path) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers[victim].kill()
+    for worker in workers:
+        worker.join(60)
+        assert worker.exitcode is not None
+    said = (tmp_path / f"killed-{1 - victim}").read_text()
+    assert said.startswith("RuntimeError: A worker was lost: start all of them")
+    assert not list(tmp_path.glob("weights-*"))
+
+    for worker in start(tmp_path, ["killed"]):
+        worker.join(60)
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    for worker in start(undisturbed, ["killed"]):
+        worker.join(60)
+    for index in range(2):
+        found, expected = (
+            np.load(folder / f"weights-{index}.npz")
+            for folder in (tmp_path, undisturbed)
+        )
+        for name in expected.files:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_one_process_spans_nothing(mirrored_strategy):
+    for strategy in (tf.distribute.get_strategy(), mirrored_strategy):
+        assert not _workers.spans(strategy)
+        assert _workers.is_chief(strategy)
