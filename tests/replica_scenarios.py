@@ -53,7 +53,12 @@ def student(*middle):
     )
 
 
-def trained(
+def trained(*args, **kwargs):
+    """All that came of a training, as a dict of arrays."""
+    return fitted(*args, **kwargs)[0]
+
+
+def fitted(
     scope,
     teacher,
     *,
@@ -65,7 +70,7 @@ def trained(
     y=None,
     **fit,
 ):
-    """Trains in a scope; returns all that came of it, as a dict of arrays."""
+    """Trains in a scope; returns what `trained` does, and the Distiller."""
     given_x, given_y, weights = data()
     with scope:
         distiller = kdtf.Distiller(net(), teacher, temperature=2.0)
@@ -82,11 +87,6 @@ def trained(
         fit = {"batch_size": BATCH, "sample_weight": weights, **fit}
     fit = {"epochs": 2, "verbose": 0, "shuffle": False, **fit}
     history = distiller.fit(x, y, **fit).history
-    evaluated = (
-        distiller.evaluate(given_x, given_y, BATCH, verbose=0, return_dict=True)
-        if teacher
-        else {}
-    )
     found = {
         f"weight {i}": v for i, v in enumerate(nets.values(distiller.student))
     }
@@ -95,14 +95,17 @@ def trained(
         for i, v in enumerate(distiller.optimizer.variables)
     }
     found |= {f"epochs' {name}": np.array(v) for name, v in history.items()}
-    found |= {f"evaluated {name}": v for name, v in evaluated.items()}
-    found["predicted"] = distiller.predict(given_x, BATCH, verbose=0)
-    return found
+    return found, distiller
 
 
 def _plain(scope):
     x, y, weights = data()
-    return trained(scope, nets.deep(7), validation_data=(x, y, weights))
+    found, distiller = fitted(
+        scope, nets.deep(7), validation_data=(x, y, weights)
+    )
+    results = distiller.evaluate(x, y, BATCH, verbose=0, return_dict=True)
+    found |= {f"evaluated {name}": v for name, v in results.items()}
+    return {**found, "predicted": distiller.predict(x, BATCH, verbose=0)}
 
 
 def _data_sets(scope):

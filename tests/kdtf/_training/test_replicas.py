@@ -41,8 +41,8 @@ def scenarios_of(path, *arguments):
 @pytest.mark.parametrize(
     ("count", "names"),
     (
-        (4, list(replica_scenarios.SCENARIOS)),
-        (8, ["plain", "few_rows", "synchronized_statistics"]),
+        (4, ["plain", "many_steps", "infinite_gradients", "masked_frames"]),
+        (8, ["few_rows", "synchronized_statistics"]),
     ),
 )
 def test_more_replicas_train_as_one(tmp_path, count, names):
@@ -61,7 +61,7 @@ def test_more_replicas_train_as_one(tmp_path, count, names):
     ("count", "names"),
     (
         (2, replica_scenarios.OF_WORKERS),
-        (3, ["plain", "few_rows", "stored_targets"]),
+        (3, ["plain", "few_rows"]),
     ),
 )
 def test_workers_train_as_one_process(tmp_path, count, names):
