@@ -199,20 +199,44 @@ class SoftTargets:
                 )
 
     def join(
-        self, dataset: Any, *, augment: Callable | None = None
+        self,
+        dataset: Any,
+        *,
+        augment: Callable | None = None,
+        shard_index: int | None = None,
+        shard_count: int | None = None,
+        interleave: int | None = None,
+        seed: int | None = None,
     ) -> tf.data.Dataset:
         """The data set with its soft targets next to its labels.
 
         The store is read while the data set is iterated over, and every
         example is checked. Shuffle the joined data set, before batching it.
+        Nothing is written or locked: any number of processes may read a store
+        at once.
 
         Args:
           dataset: the data that were written, in the same order. A
             `tf.data.Dataset` may be unbatched or in other batches, which come
             out in the size of the first; if the time axis of the targets
             differs from batch to batch, it must be in the same batches. Arrays
-            come out as single examples, a `PyDataset` in its batches.
+            come out as single examples, a `PyDataset` in its batches. A
+            function `(first, last)` of two ints must return a
+            `tf.data.Dataset` of the single examples first to last - 1, and
+            those come out.
           augment: what `write` was given.
+          shard_index: int, the number of this worker, from 0: only its part of
+            the shards is read. No file of the store is opened for it but
+            those, and a function is asked for no other examples; other data
+            are read from their start, and what precedes is dropped.
+          shard_count: int, the number of workers, at most that of the shards.
+            Each example is one worker's.
+          interleave: int, how many shards to read at once, one example of each
+            in turn. The shards, of all views, come in an order that is another
+            one in every epoch. None for all examples in order. Only for a
+            function of a range, which is called once for every shard.
+          seed: int, of that order: in the same program the same seed gives the
+            same orders, epoch by epoch. None for orders that nobody knows.
 
         Returns:
           A `tf.data.Dataset` of `(x, targets)` or `(x, targets,
@@ -222,15 +246,39 @@ class SoftTargets:
           float32, "teacher_top_classes" `[..., k]` int32 and "teacher_tail"
           `[...]` float32. The key "teacher_head=softmax" tells their head, and
           "teacher_temperature=2.0" the temperature of those that depend on it:
-          by them a Distiller of another head or temperature refuses them.
+          by them a Distiller of another head or temperature refuses them. A
+          worker's part is not sharded again by `tf.distribute`.
 
         Raises:
-          ValueError: if the data set cannot be the one that was written. Inside
-            `Distiller.fit` and `evaluate` also instead of the errors below.
+          ValueError: if the data set cannot be the one that was written, or an
+            argument is invalid. Inside `Distiller.fit` and `evaluate` also
+            instead of the errors below.
           tf.errors.InvalidArgumentError: while iterating, if an example is not
             the one that was written, or a shard is another store's.
           tf.errors.FailedPreconditionError: while iterating, if the data set
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
+
+        Example:
+          >>> store = kdtf.SoftTargets.write(
+          ...     "targets", teacher, (x, y), shards=2, batch_size=2, verbose=0
+          ... )
+          >>> def read(first, last):
+          ...     arrays = (x[first:last], y[first:last])
+          ...     return tf.data.Dataset.from_tensor_slices(arrays)
+          >>> part = store.join(read, shard_index=1, shard_count=2)
+          >>> [int(targets["labels"]) for _, targets in part]
+          [1, 2, 0, 1]
+          >>> mixed = store.join(read, interleave=2, seed=0)
+          >>> sorted(int(targets["labels"]) for _, targets in mixed)
+          [0, 0, 0, 1, 1, 1, 2, 2]
         """
-        return joining.join(self._directory, self._manifest, dataset, augment)
+        return joining.join(
+            self._directory,
+            self._manifest,
+            dataset,
+            augment=augment,
+            worker=(shard_index, shard_count),
+            interleave=interleave,
+            seed=seed,
+        )
