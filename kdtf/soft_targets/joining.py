@@ -83,7 +83,9 @@ def _join_written_batches(directory, manifest, dataset, augment):
         shown = _with_length(examples.view(dataset, view, augment), length)
         stored = _records(directory, manifest, view)
         stored = stored.map(_decoder(store_format.decode_one, manifest))
-        placed = _with_length(stored, length).scan(tf.constant(0), _counted)
+        placed = _with_length(stored, length).scan(
+            tf.constant(0, tf.int64), _counted
+        )
         views.append(_zip(shown, placed, manifest))
     joined = functools.reduce(tf.data.Dataset.concatenate, views)
     return _with_length(joined, len(views) * length)
@@ -97,7 +99,7 @@ def _records(directory, manifest, view):
 def _decoder(decode, manifest):
     return tf.autograph.experimental.do_not_convert(
         functools.partial(
-            decode, fields=manifest.fields(), tag=manifest.identity.tag()
+            decode, fields=manifest.fields(), identity=manifest.identity
         )
     )
 
@@ -105,7 +107,8 @@ def _decoder(decode, manifest):
 @tf.autograph.experimental.do_not_convert
 def _counted(position, stored):
     """The next position; what is stored, and its own."""
-    return position + tf.size(stored["checksum"]), (stored, position)
+    rows = tf.size(stored["checksum"], tf.int64)
+    return position + rows, (stored, position)
 
 
 def _zip(shown, placed, manifest):
