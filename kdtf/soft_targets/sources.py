@@ -48,6 +48,46 @@ def dataset(data):
     return tf.data.Dataset.from_tensor_slices(_arrays(data))
 
 
+def is_function(data):
+    """Whether data are a function of a range of examples."""
+    kinds = tf.data.Dataset | keras.utils.PyDataset
+    return callable(data) and not isinstance(data, kinds)
+
+
+def of_range(function, first, last):
+    """Some examples of data that are given by a function.
+
+    Args:
+      function: from two ints, `first` and `last`, to a `tf.data.Dataset` of the
+        single examples first, first + 1, ..., last - 1.
+      first: int.
+      last: int.
+
+    Returns:
+      That data set, which fails if it turns out to have another length.
+
+    Raises:
+      ValueError: if it is no data set, or tells another length.
+    """
+    found = function(first, last)
+    if not isinstance(found, tf.data.Dataset):
+        raise ValueError(
+            "`dataset` must be a function (first, last) that returns a "
+            "tf.data.Dataset of the single examples first to last - 1. "
+            f"Received: {function!r}, which returned {_kind(found)}"
+        )
+    length = int(found.cardinality())
+    if length not in (tf.data.UNKNOWN_CARDINALITY, last - first):
+        endless = length == tf.data.INFINITE_CARDINALITY
+        raise ValueError(
+            "`dataset` must be a function (first, last) that returns the "
+            "single examples first to last - 1, not in batches. Received: of "
+            f"the range ({first}, {last}), of {last - first} examples, a data "
+            f"set of {'infinitely many' if endless else length}"
+        )
+    return found.apply(tf.data.experimental.assert_cardinality(last - first))
+
+
 def _is_batched_already(data):
     return isinstance(data, tf.data.Dataset | keras.utils.PyDataset)
 

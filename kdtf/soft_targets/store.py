@@ -1,9 +1,8 @@
 """SoftTargets: a teacher's outputs on disk, for any number of students."""
 
 import os
-import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import tensorflow as tf
 
@@ -55,7 +54,7 @@ class SoftTargets:
           ValueError: if it holds no finished store, a damaged one, or one that
             a newer version of kdtf wrote.
         """
-        self._directory = pathlib.Path(directory)
+        self._directory = _disk.local(directory, "directory")
         if not (self._directory / store_format.MANIFEST).exists():
             unfinished = self._directory / store_format.UNFINISHED
             what = (
@@ -70,7 +69,7 @@ class SoftTargets:
                 f"Received: {directory}, {what}"
             )
         self._manifest = manifest.read(self._directory)
-        for name, (size, _) in self._manifest.files.items():
+        for name, (size, _, _) in self._manifest.files.items():
             path = self._directory / name
             found = path.stat().st_size if path.exists() else 0
             if found != size:
@@ -80,6 +79,7 @@ class SoftTargets:
                     f"{path} of {found} bytes, which had {size}"
                 )
 
+    @overload
     @classmethod
     def write(
         cls,
@@ -88,6 +88,7 @@ class SoftTargets:
         dataset: Any,
         *,
         fingerprint: str | None = None,
+        examples: int | None = None,
         batch_size: int | None = None,
         dtype: str = "float16",
         temperature: float | None = None,
@@ -97,17 +98,72 @@ class SoftTargets:
         shards: int = 16,
         head: str = "softmax",
         verbose: int = 1,
-    ) -> "SoftTargets":
+        shard_index: None = None,
+        shard_count: None = None,
+    ) -> "SoftTargets": ...
+
+    @overload
+    @classmethod
+    def write(
+        cls,
+        directory: str | os.PathLike,
+        teacher: Callable,
+        dataset: Any,
+        *,
+        fingerprint: str | None = None,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        dtype: str = "float16",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        views: int = 1,
+        augment: Callable | None = None,
+        shards: int = 16,
+        head: str = "softmax",
+        verbose: int = 1,
+        shard_index: int,
+        shard_count: int,
+    ) -> "SoftTargets | None": ...
+
+    @classmethod
+    def write(
+        cls,
+        directory: str | os.PathLike,
+        teacher: Callable,
+        dataset: Any,
+        *,
+        fingerprint: str | None = None,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        dtype: str = "float16",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        views: int = 1,
+        augment: Callable | None = None,
+        shards: int = 16,
+        head: str = "softmax",
+        verbose: int = 1,
+        shard_index: int | None = None,
+        shard_count: int | None = None,
+    ) -> "SoftTargets | None":
         """Runs a teacher once over a data set and writes its soft targets.
 
-        Killed at any moment and run again with the same arguments, it resumes
-        after the last complete shard, and ends with the same bytes. If the
+        Killed at any moment and run again with the same arguments, it writes
+        the shards that are missing, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
         it returns at once; it then recognises the data set by its structure,
         length and first examples, while `join` checks every one.
 
+        With `shard_index` and `shard_count` several processes that share a
+        disk write one store: each calls `write` with the same arguments and an
+        index of its own, and writes its share of the shards, of all views. They
+        may run at the same time or one after the other, on one machine or
+        several; the bytes are those of one process, if the machines compute the
+        same.
+
         Args:
-          directory: path of a folder: new, empty, or this store's own.
+          directory: path of a folder on a local or mounted disk: new, empty,
+            or this store's own.
           teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, with its trained
             weights, that returns logits `[batch, ..., classes]`; it runs in
             inference mode. Or any other callable from x to logits, such as a
@@ -117,11 +173,17 @@ class SoftTargets:
             each time, as a batched `tf.data.Dataset`, as a
             `keras.utils.PyDataset`, whose batches are taken in the order of
             their indices, or as arrays. The time axis of x and of the logits
-            may differ from batch to batch, as `padded_batch` makes it.
+            may differ from batch to batch, as `padded_batch` makes it. Or a
+            function (first, last) that returns a `tf.data.Dataset` of the
+            single examples first, first + 1, ..., last - 1: only those of a
+            shard are then read to write it, while a data set is read from its
+            start to reach a shard in the middle.
           fingerprint: str that names the teacher, required if it has no Keras
             weights to be known by; change it when the teacher changes. Beside
             weights, both count.
-          batch_size: int, for arrays alone; None for 32.
+          examples: int, the number of examples of a function, and for it alone.
+          batch_size: int, for a function, which needs it, and for arrays; None
+            for 32.
           dtype: "float16", "float32" or "bfloat16", of the stored logits.
           temperature: float T > 0, required for an arithmetic ensemble and for
             `top_k`; all other targets hold for any temperature.
@@ -139,23 +201,35 @@ class SoftTargets:
           head: "softmax", or "sigmoid" for a teacher of labels that do not
             exclude each other; see `kdtf.losses`.
           verbose: 0 for no progress bar.
+          shard_index: int from 0, which share of the shards to write: those
+            whose number, counted over all views, is `shard_index` modulo
+            `shard_count`. None, for both, to write all.
+          shard_count: int, the number of shares, at most that of the shards.
 
         Returns:
-          The `SoftTargets`.
+          The `SoftTargets`; or None, where shares are written, if shards of
+          other processes are still missing. Whichever process finds all of them
+          there finishes the store; if none did (a network disk may show new
+          files late), call one of them again.
 
         Raises:
-          ValueError: if an argument is invalid, the data are not the same when
-            they are read again, the teacher's logits are not finite, a shard
-            that is there already is damaged or not this store's, or the
-            directory holds something else, which then stays as it was.
+          ValueError: if an argument is invalid (shares need data of known
+            length), the data are not the same when they are read again, the
+            teacher's logits are not finite, a shard that is there already is
+            damaged or not this store's, or the directory holds something else,
+            which then stays as it was.
           OSError: if the files cannot be written.
         """
         with data_errors.in_plain_words("dataset"):
-            writer.write(
+            is_finished = writer.write(
                 directory,
                 teacher,
                 dataset,
+                shard_index=shard_index,
+                shard_count=shard_count,
+                verbose=verbose,
                 fingerprint=fingerprint,
+                examples=examples,
                 batch_size=batch_size,
                 dtype=dtype,
                 temperature=temperature,
@@ -164,9 +238,8 @@ class SoftTargets:
                 augment=augment,
                 shards=shards,
                 head=head,
-                verbose=verbose,
             )
-        return cls(directory)
+        return cls(directory) if is_finished else None
 
     def __len__(self) -> int:
         """The number of examples, the same for every view."""
@@ -189,7 +262,7 @@ class SoftTargets:
           ValueError: if a byte is not as it was written, or a file has taken
             the place of another; names the file.
         """
-        for name, (_, digest) in self._manifest.files.items():
+        for name, (_, digest, _) in self._manifest.files.items():
             path = self._directory / name
             if _disk.sha256(path) != digest:
                 raise ValueError(
