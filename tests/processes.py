@@ -26,6 +26,7 @@ CONTEXT.set_forkserver_preload(
         "tensorflow_datasets",
         "tests.backup_writer",
         "tests.slow_writer",
+        "tests.store_reader",
         "trainers.mnist.experiments",
         "trainers.speech.experiments",
     ]

@@ -187,9 +187,7 @@ def _cut(manifest, dataset, batched, part):
     if part.examples == manifest.examples:
         return dataset
     if None in manifest.entries:
-        return _slice(
-            dataset, part.first_batch, part.batches, manifest.batches
-        )
+        return _slice(dataset, part.first_batch, part.batches, manifest.batches)
     ends = (part.first, part.examples, manifest.examples)
     if not batched:
         return _slice(dataset, *ends)

@@ -1,12 +1,12 @@
-"""Shards in another order in every epoch, several of them read at once."""
+"""Shards in another order in every epoch, several read at once."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import nets, stores
-from tests.kdtf.soft_targets.test_joining import FAILURES, augment
-from tests.kdtf.soft_targets.test_joining_workers import another, read
+
+FAILURES = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 
 # In batches of 4, each of the three shards has two.
 SHARD = np.arange(22) // 8
@@ -34,14 +34,14 @@ def order(joined):
 
 @pytest.mark.parametrize("interleave", (1, 2, 3, 50))
 def test_every_example_once_in_every_epoch(store, interleave):
-    joined = store.join(read, interleave=interleave)
+    joined = store.join(stores.of_range, interleave=interleave)
     assert len(joined) == 22
     for _ in range(2):
         assert sorted(order(joined)) == list(range(22))
 
 
 def test_one_example_of_each_in_turn(store):
-    found = order(store.join(read, interleave=3, seed=0))
+    found = order(store.join(stores.of_range, interleave=3, seed=0))
     # Within a shard in order; three at a time until the one of 6 ends.
     for shard in range(3):
         own = [i for i in found if SHARD[i] == shard]
@@ -51,7 +51,7 @@ def test_one_example_of_each_in_turn(store):
 
 
 def test_one_shard_at_a_time(store):
-    found = order(store.join(read, interleave=1, seed=0))
+    found = order(store.join(stores.of_range, interleave=1, seed=0))
     changes = np.diff(SHARD[found]) != 0
     assert changes.sum() == 2
 
@@ -59,7 +59,7 @@ def test_one_shard_at_a_time(store):
 def test_epochs_differ_and_a_seed_repeats_them(store):
     def epochs(seed):
         tf.random.set_seed(0)
-        joined = store.join(read, interleave=1, seed=seed)
+        joined = store.join(stores.of_range, interleave=1, seed=seed)
         return [tuple(order(joined)) for _ in range(4)]
 
     assert epochs(1) == epochs(1)
@@ -69,7 +69,7 @@ def test_epochs_differ_and_a_seed_repeats_them(store):
 
 def test_a_worker_has_its_own_shards_alone(store):
     parts = [
-        store.join(read, shard_index=i, shard_count=2, interleave=2)
+        store.join(stores.of_range, shard_index=i, shard_count=2, interleave=2)
         for i in range(2)
     ]
     assert sorted(order(parts[0])) == list(range(16))
@@ -77,8 +77,12 @@ def test_a_worker_has_its_own_shards_alone(store):
 
 
 def test_views_are_shards_too(tmp_path):
-    views = stores.write(tmp_path, views=2, augment=augment, dtype="float32")
-    joined = views.join(read, augment=augment, interleave=2, seed=1)
+    views = stores.write(
+        tmp_path, views=2, augment=stores.augment, dtype="float32"
+    )
+    joined = views.join(
+        stores.of_range, augment=stores.augment, interleave=2, seed=1
+    )
     x, targets = stores.read(joined.batch(64))
     np.testing.assert_allclose(
         targets["teacher_logits"],
@@ -86,7 +90,7 @@ def test_views_are_shards_too(tmp_path):
         atol=1e-5,
     )
     expected = [
-        augment(tf.constant(one), tf.constant([position, view])).numpy()
+        stores.augment(tf.constant(one), tf.constant([position, view])).numpy()
         for view in range(2)
         for position, one in enumerate(nets.inputs(22))
     ]
@@ -99,7 +103,7 @@ def test_the_function_is_called_once_for_each_shard(store):
     def watched(first, last):
         assert type(first) is type(last) is int
         asked.append((first, last))
-        return read(first, last)
+        return stores.of_range(first, last)
 
     joined = store.join(watched, interleave=2)
     for _ in range(2):
@@ -108,14 +112,22 @@ def test_the_function_is_called_once_for_each_shard(store):
 
 
 def test_other_examples_are_noticed(store):
+    def another(first, last):
+        return stores.of_range(22 - last, 22 - first)
+
+    def less_than_told(first, last):
+        return stores.of_range(first, last - 1).filter(lambda *_: True)
+
     with pytest.raises(FAILURES, match=r"as example \d+ one of checksum"):
         order(store.join(another, interleave=2))
+    with pytest.raises(FAILURES, match=r"contained.* elements"):
+        order(store.join(less_than_told, interleave=2))
 
 
 def test_several_stores_are_sampled(store, tmp_path):
     second = stores.write(tmp_path, nets.linear(4))
     both = tf.data.Dataset.sample_from_datasets(
-        [s.join(read, interleave=2) for s in (store, second)], seed=0
+        [s.join(stores.of_range, interleave=2) for s in (store, second)], seed=0
     )
     x, targets = stores.read(both.batch(64))
     assert len(x) == 44
@@ -139,7 +151,7 @@ def test_several_stores_are_sampled(store, tmp_path):
 )
 def test_options_that_are_refused(store, options, named):
     with pytest.raises(ValueError, match=rf"^{named} must.*Received: "):
-        store.join(read, **options)
+        store.join(stores.of_range, **options)
 
 
 @pytest.mark.parametrize("batch", (None, 4))

@@ -5,22 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import nets, stores
-from tests.kdtf.soft_targets.test_joining import (
-    FAILURES,
-    augment,
-    clips,
-    frame_net,
-)
+from tests import nets, processes, store_reader, stores
 
+FAILURES = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 OFF = tf.data.experimental.AutoShardPolicy.OFF
-
-
-def read(first, last):
-    """`(x, y)` of some of the 22 examples."""
-    return tf.data.Dataset.from_tensor_slices(
-        (nets.inputs(22)[first:last], nets.labels(22)[first:last])
-    )
 
 
 def rows(joined):
@@ -44,7 +32,7 @@ def joined_by_workers(store, data, count, **options):
 def test_workers_together_read_every_example_once(tmp_path, form, count):
     store = stores.write(tmp_path, dtype="float32")
     arrays = (nets.inputs(22), nets.labels(22))
-    forms = {"function": read, "arrays": arrays}
+    forms = {"function": stores.of_range, "arrays": arrays}
     data = forms[form] if form in forms else stores.dataset(form)
     parts = joined_by_workers(store, data, count)
     found = [rows(part) for part in parts]
@@ -69,22 +57,27 @@ def test_workers_together_read_every_example_once(tmp_path, form, count):
 def test_a_function_gives_what_its_data_set_does(tmp_path):
     store = stores.write(tmp_path)
     by_function, by_data_set = (
-        list(store.join(data)) for data in (read, stores.dataset(None))
+        list(store.join(data))
+        for data in (stores.of_range, stores.dataset(None))
     )
     assert len(by_function) == 22
     for a, b in zip(by_function, by_data_set, strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, a, b)
 
 
-@pytest.mark.parametrize("data", (read, stores.dataset(7)))
+@pytest.mark.parametrize("data", (stores.of_range, stores.dataset(7)))
 def test_views(tmp_path, data):
     """Positions, of which `augment` makes its seed, are those of all data."""
-    store = stores.write(tmp_path, views=2, augment=augment, dtype="float32")
-    parts = joined_by_workers(store, data, 2, augment=augment)
+    store = stores.write(
+        tmp_path, views=2, augment=stores.augment, dtype="float32"
+    )
+    parts = joined_by_workers(store, data, 2, augment=stores.augment)
     for part, first, last in zip(parts, (0, 16), (16, 22), strict=True):
         found = rows(part)
         expected = [
-            augment(tf.constant(nets.inputs(22)[i]), tf.constant([i, view]))
+            stores.augment(
+                tf.constant(nets.inputs(22)[i]), tf.constant([i, view])
+            )
             for view in range(2)
             for i in range(first, last)
         ]
@@ -101,7 +94,7 @@ def test_nothing_else_is_read(tmp_path):
 
     def watched(first, last):
         asked.append((first, last))
-        return read(first, last)
+        return stores.of_range(first, last)
 
     for path in tmp_path.glob("*.tfrecord"):
         if not path.name.endswith("shard00001.tfrecord"):
@@ -117,7 +110,9 @@ def test_shards_that_were_not_counted(tmp_path, monkeypatch):
     """A store of version 2 does not tell how many examples a shard has."""
     store = stores.write(tmp_path, dtype="float32")
     monkeypatch.setattr(type(store._manifest), "ranges", lambda *_: None)
-    found = [rows(part)["x"] for part in joined_by_workers(store, read, 2)]
+    found = [
+        rows(part)["x"] for part in joined_by_workers(store, stores.of_range, 2)
+    ]
     assert [len(x) for x in found] == [16, 6]
     np.testing.assert_array_equal(np.concatenate(found), nets.inputs(22))
 
@@ -132,10 +127,14 @@ def test_data_of_unknown_length_have_growing_shards(tmp_path):
     np.testing.assert_array_equal(np.concatenate(found), nets.inputs(22))
 
 
+def clips_of_range(first, last):
+    return stores.clips().skip(first).take(last - first)
+
+
 def test_time_axes_that_differ_from_batch_to_batch(tmp_path):
-    padded = clips().padded_batch(2)
-    store = stores.write(tmp_path, frame_net(), padded, dtype="float32")
-    whole = list(padded)
+    padded = stores.clips().padded_batch(2)
+    teacher, whole = stores.frame_net(), list(padded)
+    store = stores.write(tmp_path, teacher, padded, dtype="float32")
     found = []
     for part in joined_by_workers(store, padded, 2):
         found += list(part)
@@ -144,25 +143,19 @@ def test_time_axes_that_differ_from_batch_to_batch(tmp_path):
         np.testing.assert_array_equal(x, expected)
         np.testing.assert_allclose(
             y["teacher_logits"],
-            stores.relative_logits(frame_net(), expected),
+            stores.relative_logits(teacher, expected),
             atol=1e-5,
         )
 
-    def single(first, last):
-        return clips().skip(first).take(last - first)
-
     with pytest.raises(ValueError, match=r"`dataset`.*batches that were writ"):
-        store.join(single)
+        store.join(clips_of_range)
 
 
 def test_single_examples_of_any_length(tmp_path):
     """Batches of one are not padded: a function can give each of them."""
 
-    def single(first, last):
-        return clips().skip(first).take(last - first)
-
-    store = stores.write(tmp_path, frame_net(), clips().batch(1))
-    joined = store.join(single, interleave=2)
+    store = stores.write(tmp_path, stores.frame_net(), stores.clips().batch(1))
+    joined = store.join(clips_of_range, interleave=2)
     lengths = [x.shape[0] for x, _ in joined]
     assert sorted(lengths) == [1, 1, 2, 3, 4, 5, 5, 6, 9]
     for x, y in joined:
@@ -174,7 +167,7 @@ def test_workers_are_not_sharded_again(tmp_path, mirrored_strategy):
 
     def of(context):
         part = store.join(
-            read,
+            stores.of_range,
             shard_index=context.input_pipeline_id,
             shard_count=context.num_input_pipelines,
         )
@@ -186,7 +179,11 @@ def test_workers_are_not_sharded_again(tmp_path, mirrored_strategy):
         for local in mirrored_strategy.experimental_local_results(x):
             seen += local.numpy().tolist()
     assert sorted(seen) == sorted(nets.inputs(22).tolist())
-    part = store.join(read, shard_index=0, shard_count=2).shuffle(9).batch(4)
+    part = (
+        store.join(stores.of_range, shard_index=0, shard_count=2)
+        .shuffle(9)
+        .batch(4)
+    )
     found = part.options().experimental_distribute.auto_shard_policy
     assert found == OFF
 
@@ -207,19 +204,19 @@ def test_another_length(tmp_path, data, unknown):
 
 
 def batched(first, last):
-    return read(first, last).batch(2)
+    return stores.of_range(first, last).batch(2)
 
 
 def one_less(first, last):
-    return read(first, last - 1)
+    return stores.of_range(first, last - 1)
 
 
 def less_than_told(first, last):
-    return read(first, last - 1).filter(lambda *_: True)
+    return stores.of_range(first, last - 1).filter(lambda *_: True)
 
 
 def another(first, last):
-    return read(22 - last, 22 - first)
+    return stores.of_range(22 - last, 22 - first)
 
 
 def nothing(first, last):
@@ -247,10 +244,10 @@ def test_bad_workers_are_refused_by_name(tmp_path):
     store = stores.write(tmp_path)
     for index, count in ((0, None), (None, 2), (2, 2), (0, 4)):
         with pytest.raises(ValueError, match=r"^`shard_\w+` must.*Received"):
-            store.join(read, shard_index=index, shard_count=count)
-    views = stores.write(tmp_path / "views", views=2, augment=augment)
+            store.join(stores.of_range, shard_index=index, shard_count=count)
+    views = stores.write(tmp_path / "views", views=2, augment=stores.augment)
     with pytest.raises(ValueError, match=r"`augment`.*Received"):
-        views.join(read, shard_index=0, shard_count=2)
+        views.join(stores.of_range, shard_index=0, shard_count=2)
 
 
 def test_a_py_dataset_by_workers(tmp_path):
@@ -266,3 +263,34 @@ def test_a_py_dataset_by_workers(tmp_path):
     store = stores.write(tmp_path, data=data)
     found = [rows(part)["x"] for part in joined_by_workers(store, data, 3)]
     np.testing.assert_array_equal(np.concatenate(found), nets.inputs(22))
+
+
+def test_processes_read_one_store_at_the_same_time(tmp_path):
+    stores.write(tmp_path, dtype="float32")
+
+    def state():
+        return {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+
+    before, readers = state(), []
+    for index in range(2):
+        pipe, other = processes.CONTEXT.Pipe()
+        reader = processes.CONTEXT.Process(
+            target=store_reader.read, args=(tmp_path, index, 2, other)
+        )
+        reader.start()
+        readers.append((reader, pipe))
+    for _, pipe in readers:
+        assert pipe.poll(60) and pipe.recv() is None  # in the midst of it
+    for _, pipe in readers:
+        pipe.send("go on")
+    parts = [pipe.recv() for _, pipe in readers]
+    for reader, _ in readers:
+        reader.join()
+        assert reader.exitcode == 0
+    x = np.concatenate([part[0] for part in parts])
+    logits = np.concatenate([part[1]["teacher_logits"] for part in parts])
+    assert sorted(x.tolist()) == sorted(nets.inputs(22).tolist())
+    np.testing.assert_allclose(
+        logits, stores.relative_logits(nets.linear(3), x), atol=1e-5
+    )
+    assert state() == before

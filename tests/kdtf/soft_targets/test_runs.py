@@ -1,5 +1,7 @@
 """Which shards a worker reads."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,10 @@ def ranges(*counts):
     return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
+def flat(lists):
+    return list(itertools.chain(*lists))
+
+
 def shares(found, count):
     return [list(runs.share(found, i, count)) for i in range(count)]
 
@@ -21,7 +27,7 @@ def shares(found, count):
 def test_equal_shards_are_dealt_evenly_and_in_order(shards):
     for count in range(1, min(shards, 9) + 1):
         found = shares(ranges(*[10] * shards), count)
-        assert sum(found, []) == list(range(shards))
+        assert flat(found) == list(range(shards))
         sizes = {len(part) for part in found}
         assert sizes <= {shards // count, -(-shards // count)}
 
@@ -36,7 +42,7 @@ def test_shares_count_examples_and_not_shards():
 def test_every_worker_has_a_shard(counts):
     for count in range(1, len(counts) + 1):
         found = shares(ranges(*counts), count)
-        assert sum(found, []) == list(range(len(counts)))
+        assert flat(found) == list(range(len(counts)))
         assert all(found)
 
 
@@ -46,7 +52,7 @@ def test_any_shares_are_all_shards_once():
         counts = rng.integers(1, 50, rng.integers(1, 20)).tolist()
         count = int(rng.integers(1, len(counts) + 1))
         found = shares(ranges(*counts), count)
-        assert sum(found, []) == list(range(len(counts))) and all(found)
+        assert flat(found) == list(range(len(counts))) and all(found)
         # Nobody is off by more than a shard at each end.
         even = sum(counts) / count
         for part in found:
@@ -81,9 +87,7 @@ def test_runs_of_a_store(tmp_path, counted, monkeypatch):
     manifest = store_manifest.read(tmp_path)
     if not counted:  # as in a store of version 2
         monkeypatch.setattr(type(manifest), "ranges", lambda *_: None)
-    first, second = (
-        runs.of_worker(tmp_path, manifest, i, 2) for i in range(2)
-    )
+    first, second = (runs.of_worker(tmp_path, manifest, i, 2) for i in range(2))
     assert [run.view for run in first] == [0, 1]
     for of_all in (
         [*first, *second],
@@ -108,7 +112,7 @@ def test_runs_of_a_store(tmp_path, counted, monkeypatch):
         4,
     )
     each = runs.one_by_one(tmp_path, manifest, 0, 2)
-    assert [(run.view, run.first, run.examples) for run in sum(each, [])] == [
+    assert [(run.view, run.first, run.examples) for run in flat(each)] == [
         (0, 0, 8),
         (1, 0, 8),
         (0, 8, 8),
@@ -119,7 +123,7 @@ def test_runs_of_a_store(tmp_path, counted, monkeypatch):
 def test_a_stack_gives_each_run_back(tmp_path):
     stores.write(tmp_path)
     manifest = store_manifest.read(tmp_path)
-    given = sum(runs.one_by_one(tmp_path, manifest, None, None), [])
+    given = flat(runs.one_by_one(tmp_path, manifest, None, None))
     stacked = runs.stack(given)
     for index, run in enumerate(given):
         found = runs.pick(stacked, index)
