@@ -30,18 +30,34 @@ def join(directory, manifest, data, *, augment, worker, interleave, seed):
     _require_order(data, interleave, seed)
     if interleave is None:
         group = runs.of_worker(directory, manifest, *worker)
-        joined = _in_order(manifest, data, group, augment)
+        joined, length = _in_order(manifest, data, group, augment)
     else:
         groups = runs.one_by_one(directory, manifest, *worker)
-        joined = _interleaved(manifest, data, groups, augment, interleave, seed)
-    policy = tf.data.experimental.AutoShardPolicy
+        joined, length = _interleaved(
+            manifest, data, groups, augment, interleave, seed
+        )
+    if worker == (None, None):
+        # By files, workers would pair their labels with others' targets.
+        policy = tf.data.experimental.AutoShardPolicy.DATA
+        joined = pairs.with_length(joined, length)
+    else:
+        policy = tf.data.experimental.AutoShardPolicy.OFF
+        joined = _without_length(joined)
     options = tf.data.Options()
-    # A worker's part must not be divided again. All of the data are divided by
-    # examples: by files, workers would pair their labels with others' targets.
-    options.experimental_distribute.auto_shard_policy = (
-        policy.DATA if worker == (None, None) else policy.OFF
-    )
+    options.experimental_distribute.auto_shard_policy = policy
     return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _without_length(part):
+    """A worker's part, which does not tell its length.
+
+    Keras ends an epoch after as many batches as a data set says it has: workers
+    whose parts differ would wait for each other for ever. Of unknown length,
+    data end when those of all workers have.
+    """
+    if int(part.cardinality()) == tf.data.UNKNOWN_CARDINALITY:
+        return part
+    return part.take_while(lambda *_: True)
 
 
 def _require_order(data, interleave, seed):
@@ -71,7 +87,7 @@ def _require_order(data, interleave, seed):
 
 
 def _in_order(manifest, data, group, augment):
-    """The joined data of some shards, one view after another.
+    """The joined data of some shards, one view after another, and the length.
 
     Args:
       group: list of `runs.Run`, of the same shards of every view.
@@ -87,14 +103,15 @@ def _in_order(manifest, data, group, augment):
         tf.data.Dataset.concatenate,
         [pairs.of_run(manifest, dataset, run, size, augment) for run in group],
     )
-    if not batched:
-        return pairs.with_length(joined.unbatch(), views * part.examples)
-    length = views * pairs.batches(manifest, part, size)
-    return pairs.with_length(joined, length)
+    if batched:
+        return joined, views * pairs.batches(manifest, part, size)
+    return joined.unbatch(), views * part.examples
 
 
 def _interleaved(manifest, data, groups, augment, interleave, seed):
-    """The joined data of shards in an order that changes from epoch to epoch.
+    """The joined data of shards in orders of their own, and the length.
+
+    The order of the shards is another one in every epoch.
 
     Args:
       groups: list of lists of `runs.Run`, of each shard those of every view.
@@ -127,8 +144,7 @@ def _interleaved(manifest, data, groups, augment, interleave, seed):
             deterministic=True,
         )
     )
-    total = views * sum(group[0].examples for group in groups)
-    return pairs.with_length(joined, total)
+    return joined, views * sum(group[0].examples for group in groups)
 
 
 def _examples(manifest, data, part):

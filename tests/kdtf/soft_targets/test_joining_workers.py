@@ -50,8 +50,9 @@ def test_workers_together_read_every_example_once(tmp_path, form, count):
     # Three shards of 8, 8 and 6 examples.
     sizes = {1: [22], 2: [16, 6], 3: [8, 8, 6]}[count]
     assert [len(part["x"]) for part in found] == sizes
-    size = form if type(form) is int else 1
-    assert [len(part) for part in parts] == [-(-n // size) for n in sizes]
+    # `fit` would end a worker's epoch after the length that its part tells.
+    for part in parts:
+        assert int(part.cardinality()) == tf.data.UNKNOWN_CARDINALITY
 
 
 def test_a_function_gives_what_its_data_set_does(tmp_path):
@@ -265,6 +266,7 @@ def test_a_py_dataset_by_workers(tmp_path):
     np.testing.assert_array_equal(np.concatenate(found), nets.inputs(22))
 
 
+@pytest.mark.slow
 def test_processes_read_one_store_at_the_same_time(tmp_path):
     stores.write(tmp_path, dtype="float32")
 
