@@ -74,9 +74,12 @@ def _require_order(data, interleave, seed):
             "`interleave` must be a positive integer, the number of shards to "
             f"read at once. Received: interleave={interleave!r}"
         )
-    if seed is not None and type(seed) is not int:
+    if seed is not None and not (
+        type(seed) is int and -(2**63) <= seed < 2**63
+    ):
         raise ValueError(
-            f"`seed` must be an integer or None. Received: seed={seed!r}"
+            "`seed` must be an integer of 64 bits or None. "
+            f"Received: seed={seed!r}"
         )
     if not sources.is_function(data):
         raise ValueError(
@@ -119,8 +122,8 @@ def _interleaved(manifest, data, groups, augment, interleave, seed):
     # The function takes integers, and the pipeline has a tensor in their place:
     # that chooses among the data sets that the function gave for every shard.
     datasets = [_examples(manifest, data, group[0])[0] for group in groups]
+    spec = _common_spec(datasets)
     variants = tf.stack([tf.data.experimental.to_variant(d) for d in datasets])
-    spec = datasets[0].element_spec
     size = _together(manifest, datasets[0])
     views, stacked = len(groups[0]), runs.stack(list(itertools.chain(*groups)))
 
@@ -145,6 +148,19 @@ def _interleaved(manifest, data, groups, augment, interleave, seed):
         )
     )
     return joined, views * sum(group[0].examples for group in groups)
+
+
+def _common_spec(datasets):
+    """The element spec of all data sets; ValueError if they differ."""
+    specs = [dataset.element_spec for dataset in datasets]
+    for spec in specs:
+        if spec != specs[0]:
+            raise ValueError(
+                "`dataset` must be a function whose data sets have the same "
+                "element_spec for every range, for `interleave`. "
+                f"Received: {specs[0]} and {spec}"
+            )
+    return specs[0]
 
 
 def _examples(manifest, data, part):
