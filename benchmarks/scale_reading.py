@@ -102,17 +102,17 @@ def worker(directory, index, count, reads):
       directory: str, of what `make` made.
       index: int, of the worker.
       count: int, of the workers.
-      reads: "its part", or "everything": it then keeps every `count`th example,
-        as it does where `tf.distribute` shards a data set by DATA.
+      reads: "its part", or "everything": it then keeps every `count`th batch,
+        as where `tf.distribute` shards a data set by DATA.
     """
     directory = pathlib.Path(directory)
     store = kdtf.SoftTargets(directory / "store")
     data = functools.partial(images, directory)
     if reads == "its part":
-        joined = store.join(data, shard_index=index, shard_count=count)
+        part = store.join(data, shard_index=index, shard_count=count)
+        batches = part.batch(256)
     else:
-        joined = store.join(data).shard(count, index)
-    batches = joined.batch(256)
+        batches = store.join(data).batch(256).shard(count, index)
     next(iter(batches))  # traced, and the libraries loaded
     print("ready", flush=True)
     sys.stdin.readline()
