@@ -36,15 +36,16 @@ def join(directory, manifest, data, *, augment, worker, interleave, seed):
         joined, length = _interleaved(
             manifest, data, groups, augment, interleave, seed
         )
-    if worker == (None, None):
-        # By files, workers would pair their labels with others' targets.
-        policy = tf.data.experimental.AutoShardPolicy.DATA
+    if worker[1] in (None, 1):
         joined = pairs.with_length(joined, length)
     else:
-        policy = tf.data.experimental.AutoShardPolicy.OFF
         joined = _without_length(joined)
+    policy = tf.data.experimental.AutoShardPolicy
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = policy
+    # By files, workers would pair their labels with others' targets.
+    options.experimental_distribute.auto_shard_policy = (
+        policy.DATA if worker == (None, None) else policy.OFF
+    )
     return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 

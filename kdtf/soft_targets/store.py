@@ -320,9 +320,9 @@ class SoftTargets:
           `[...]` float32. The key "teacher_head=softmax" tells their head, and
           "teacher_temperature=2.0" the temperature of those that depend on it:
           by them a Distiller of another head or temperature refuses them. A
-          worker's part is not sharded again by `tf.distribute`, and does not
-          tell its length: `fit` then ends an epoch when all workers' parts
-          have ended, of which some may be larger.
+          worker's part is not sharded again by `tf.distribute`. If there are
+          several, it does not tell its length: `fit` then ends an epoch when
+          all parts have ended, of which some are larger than others.
 
         Raises:
           ValueError: if the data set cannot be the one that was written, or an
