@@ -161,6 +161,15 @@ def test_arguments_that_make_no_sense(tmp_path, options, message):
     assert not (tmp_path / "store").exists()
 
 
+def test_more_processes_than_batches(tmp_path, whole):
+    """Of small data nothing is left for some, which is no mistake."""
+    options = {"shards": 8, "shard_count": 8}
+    for index in (7, 2, 0, 1, 3, 4):
+        assert stores.write(tmp_path, shard_index=index, **options) is None
+    assert stores.write(tmp_path, shard_index=5, **options) is not None
+    assert stores.write(tmp_path, shard_index=6, **options) is not None
+
+
 def test_a_function_that_has_fewer_examples_than_said(tmp_path):
     x = nets.inputs(100)
 
