@@ -1,4 +1,4 @@
-"""Disks that fill up, and bytes that change on them."""
+"""Disks: what is not one, what fills up, and bytes that change on them."""
 
 import errno
 import hashlib
@@ -9,9 +9,38 @@ import pathlib
 import re
 
 SEAL = "checksums.json"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")
 # A quota, and the largest file that is allowed, end like the disk itself.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def local(path, argument):
+    """A path on a disk, local or mounted, as a `pathlib.Path`.
+
+    Python would make a folder "gs:" of "gs://bucket" without a word.
+
+    Args:
+      path: str or path-like.
+      argument: name of the argument that it was given as.
+
+    Raises:
+      ValueError: if it is no path, or one of a remote store.
+    """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ValueError(
+            f"`{argument}` must be a path, a string or path-like. "
+            f"Received: {argument}={path!r}"
+        )
+    # A `pathlib.Path` has made one slash of the two.
+    if _SCHEME.match(os.fsdecode(path)):
+        raise ValueError(
+            f"`{argument}` must be a path on a local or mounted disk. Of a "
+            "remote store, mount the bucket (by a FUSE driver, such as "
+            "gcsfuse) and give the path there, or use a local disk and copy. "
+            f"Received: {argument}={str(path)!r}"
+        )
+    return pathlib.Path(os.fsdecode(path))
 
 
 def write_weights(model, path):

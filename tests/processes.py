@@ -29,6 +29,7 @@ CONTEXT.set_forkserver_preload(
         "tests.backup_writer",
         "tests.replica_scenarios",
         "tests.slow_writer",
+        "tests.store_reader",
         "trainers.mnist.experiments",
         "trainers.speech.experiments",
     ]

@@ -9,7 +9,9 @@ import hashlib
 import keras
 import tensorflow as tf
 
-_EXAMPLES_OF_START = 64
+from kdtf.soft_targets import format as store_format
+
+EXAMPLES_OF_START = 64
 
 # Launching an operation costs more than what it does to a small batch.
 _EXAMPLES_AT_ONCE = 1024
@@ -68,7 +70,7 @@ def checksums(x):
     return tf.bitcast(parts[0][:, :4], tf.int32)
 
 
-def view(dataset, index, augment):
+def view(dataset, index, augment, *, first=0, skip=0):
     """View `index` of the data set, augmented.
 
     Args:
@@ -76,27 +78,48 @@ def view(dataset, index, augment):
       index: int.
       augment: function (x, seed) -> x of one example, with an int32 seed `[2]`
         made of the example's position and `index`; or None.
+      first: int, or scalar int64 tensor, the position of the data set's first
+        example.
+      skip: int, how many batches to leave out at the start: they are counted,
+        and not augmented.
 
     Returns:
       A `tf.data.Dataset` of the same elements with another x.
     """
     if augment is None:
-        return dataset
+        return dataset.skip(skip)
 
     @tf.autograph.experimental.do_not_convert
     def count(position, element):
-        return position + _size(inputs(element)), (position, element)
+        rows = tf.cast(_size(inputs(element)), tf.int64)
+        return position + rows, (position, element)
 
     def show(position, element):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-        positions = position + tf.range(_size(x))
-        seeds = tf.stack([positions, tf.fill([_size(x)], index)], axis=1)
-        x = _each(augment, x, seeds)
+        x = _each(augment, x, seeds(position, _size(x), index))
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
-    return dataset.scan(tf.constant(0), count).map(
+    placed = dataset.scan(tf.cast(first, tf.int64), count)
+    return placed.skip(skip).map(
         show, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
+
+
+def seeds(position, rows, view):
+    """What `augment` gets for each of a batch's examples: `[rows, 2]` int32.
+
+    The position and the view. A position takes 64 bits: the upper ones count
+    in the upper half of the view's number, where they are 0 below 2^32, so
+    that no two examples and views share a seed.
+
+    Args:
+      position: scalar int64 tensor below 2^47, of the first example.
+      rows: int, or scalar int32 tensor.
+      view: int below `format.MAX_VIEWS`.
+    """
+    positions = position + tf.range(tf.cast(rows, tf.int64))
+    low, high = tf.unstack(tf.bitcast(positions, tf.int32), axis=1)
+    return tf.stack([low, view + high * store_format.MAX_VIEWS], axis=1)
 
 
 def prompt(dataset):
@@ -130,9 +153,18 @@ def start(dataset):
         first = x if first is None else first
         digest.update(checksums(x).numpy().tobytes())
         count += size(x)
-        if count >= _EXAMPLES_OF_START:
+        if count >= EXAMPLES_OF_START:
             break
     return first, digest.hexdigest()
+
+
+def checksums_of(dataset):
+    """The checksums of all examples of a batched data set: list of int."""
+    return [
+        checksum
+        for element in prompt(dataset)
+        for checksum in checksums(inputs(element)).numpy().tolist()
+    ]
 
 
 def batch_size(dataset):

@@ -1,17 +1,15 @@
-"""A data set zipped with its stored soft targets, every example checked."""
+"""A data set with its stored soft targets: all of it, or a worker's part."""
 
 import functools
+import itertools
 import math
 
-import keras
 import tensorflow as tf
 
-from kdtf._training import targets
-from kdtf.soft_targets import examples, sources
-from kdtf.soft_targets import format as store_format
+from kdtf.soft_targets import examples, pairs, runs, sources
 
 
-def join(directory, manifest, data, augment):
+def join(directory, manifest, data, *, augment, worker, interleave, seed):
     """See `kdtf.SoftTargets.join`.
 
     Args:
@@ -19,113 +17,222 @@ def join(directory, manifest, data, augment):
       manifest: its `Manifest`.
       data: the data that were written.
       augment: function or None.
+      worker: `shard_index` and `shard_count`.
+      interleave: int or None.
+      seed: int or None.
     """
-    identity = manifest.identity
-    if identity.views > 1 and augment is None:
+    if manifest.identity.views > 1 and augment is None:
         raise ValueError(
             "`augment` must be the function that the soft targets were "
-            f"written with, for {identity.views} views. "
+            f"written with, for {manifest.identity.views} views. "
             "Received: augment=None"
         )
-    dataset = sources.dataset(data)
-    batched = examples.is_batched(dataset, identity.examples)
-    if None in manifest.entries:
-        _require_written_batches(manifest, dataset, batched)
-        join_batches = _join_written_batches
+    _require_order(data, interleave, seed)
+    if interleave is None:
+        group = runs.of_worker(directory, manifest, *worker)
+        joined, length = _in_order(manifest, data, group, augment)
     else:
-        join_batches = _join_batches
-    if batched:
-        joined = join_batches(directory, manifest, dataset, augment)
+        groups = runs.one_by_one(directory, manifest, *worker)
+        joined, length = _interleaved(
+            manifest, data, groups, augment, interleave, seed
+        )
+    if worker[1] in (None, 1):
+        joined = pairs.with_length(joined, length)
     else:
-        count = manifest.examples
-        _require_length(manifest, dataset, count, "examples")
-        together = examples.at_once(dataset, batched=False)
-        batches = dataset.batch(together)
-        joined = join_batches(directory, manifest, batches, augment).unbatch()
-        joined = _with_length(joined, identity.views * count)
+        joined = _without_length(joined)
+    policy = tf.data.experimental.AutoShardPolicy
     options = tf.data.Options()
     # By files, workers would pair their labels with others' targets.
     options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.DATA
+        policy.DATA if worker == (None, None) else policy.OFF
     )
     return joined.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def _join_batches(directory, manifest, dataset, augment):
-    """`join` of batches of any size: all examples' targets have one shape."""
-    count = manifest.examples
-    size = examples.batch_size(dataset)
-    length = math.ceil(count / size)
-    _require_length(manifest, dataset, length, f"batches of {size}")
-    chunk = size * max(1, examples.at_once(dataset, batched=True) // size)
-    views = []
-    for view in range(manifest.identity.views):
-        shown = examples.view(dataset, view, augment)
-        shown = _in_chunks(_with_length(shown, length), size, chunk)
-        stored = _records(directory, manifest, view).batch(16)
-        stored = stored.map(_decoder(store_format.decode, manifest))
-        stored = stored.rebatch(chunk)
-        stored = _with_length(stored, math.ceil(count / chunk))
-        positions = tf.data.Dataset.range(0, count, chunk)
-        placed = tf.data.Dataset.zip((stored, positions))
-        joined = _zip(shown, placed, manifest)
-        whole = count % size == 0  # then the batch axis is static
-        views.append(_in_chunks(joined, chunk, size, whole))
-    joined = functools.reduce(tf.data.Dataset.concatenate, views)
-    return _with_length(joined, len(views) * length)
+def _without_length(part):
+    """A worker's part, which does not tell its length.
+
+    Keras ends an epoch after as many batches as a data set says it has: workers
+    whose parts differ would wait for each other for ever. Of unknown length,
+    data end when those of all workers have.
+    """
+    if int(part.cardinality()) == tf.data.UNKNOWN_CARDINALITY:
+        return part
+    return part.take_while(lambda *_: True)
 
 
-def _join_written_batches(directory, manifest, dataset, augment):
-    """`join` of the batches that were written, each with its own shape."""
-    length = manifest.batches
-    views = []
-    for view in range(manifest.identity.views):
-        shown = _with_length(examples.view(dataset, view, augment), length)
-        stored = _records(directory, manifest, view)
-        stored = stored.map(_decoder(store_format.decode_one, manifest))
-        placed = _with_length(stored, length).scan(tf.constant(0), _counted)
-        views.append(_zip(shown, placed, manifest))
-    joined = functools.reduce(tf.data.Dataset.concatenate, views)
-    return _with_length(joined, len(views) * length)
+def _require_order(data, interleave, seed):
+    """Raises ValueError if the data cannot be read in that order."""
+    if interleave is None:
+        if seed is not None:
+            raise ValueError(
+                "`seed` must go with `interleave`, whose order it gives. "
+                f"Received: seed={seed!r}, interleave=None"
+            )
+        return
+    if type(interleave) is not int or interleave < 1:
+        raise ValueError(
+            "`interleave` must be a positive integer, the number of shards to "
+            f"read at once. Received: interleave={interleave!r}"
+        )
+    if seed is not None and not (
+        type(seed) is int and -(2**63) <= seed < 2**63
+    ):
+        raise ValueError(
+            "`seed` must be an integer of 64 bits or None. "
+            f"Received: seed={seed!r}"
+        )
+    if not sources.is_function(data):
+        raise ValueError(
+            "`dataset` must be a function (first, last) -> tf.data.Dataset for "
+            "`interleave`: other data can be read from their start alone. "
+            f"Received: interleave={interleave} and a {type(data).__name__}"
+        )
 
 
-def _records(directory, manifest, view):
-    paths = [str(directory / name) for name in manifest.shards(view)]
-    return tf.data.TFRecordDataset(paths)
+def _in_order(manifest, data, group, augment):
+    """The joined data of some shards, one view after another, and the length.
+
+    Args:
+      group: list of `runs.Run`, of the same shards of every view.
+    """
+    part, views = group[0], len(group)
+    dataset, batched = _examples(manifest, data, part)
+    if batched:
+        size = examples.batch_size(dataset)
+    else:
+        size = _together(manifest, dataset)
+        dataset = dataset.batch(size)
+    joined = functools.reduce(
+        tf.data.Dataset.concatenate,
+        [pairs.of_run(manifest, dataset, run, size, augment) for run in group],
+    )
+    if batched:
+        return joined, views * pairs.batches(manifest, part, size)
+    return joined.unbatch(), views * part.examples
 
 
-def _decoder(decode, manifest):
-    return tf.autograph.experimental.do_not_convert(
-        functools.partial(
-            decode, fields=manifest.fields(), tag=manifest.identity.tag()
+def _interleaved(manifest, data, groups, augment, interleave, seed):
+    """The joined data of shards in orders of their own, and the length.
+
+    The order of the shards is another one in every epoch.
+
+    Args:
+      groups: list of lists of `runs.Run`, of each shard those of every view.
+    """
+    # The function takes integers, and the pipeline has a tensor in their place:
+    # that chooses among the data sets that the function gave for every shard.
+    datasets = [_examples(manifest, data, group[0])[0] for group in groups]
+    spec = _common_spec(datasets)
+    variants = tf.stack([tf.data.experimental.to_variant(d) for d in datasets])
+    size = _together(manifest, datasets[0])
+    views, stacked = len(groups[0]), runs.stack(list(itertools.chain(*groups)))
+
+    @tf.autograph.experimental.do_not_convert
+    def read(index):
+        dataset = tf.data.experimental.from_variant(
+            variants[index // views], spec
+        )
+        run = runs.pick(stacked, index)
+        dataset = dataset.batch(size)
+        return pairs.of_run(manifest, dataset, run, size, augment).unbatch()
+
+    count = len(groups) * views
+    joined = (
+        tf.data.Dataset.range(count)
+        .shuffle(count, seed)
+        .interleave(
+            read,
+            cycle_length=interleave,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
     )
+    return joined, views * sum(group[0].examples for group in groups)
 
 
-@tf.autograph.experimental.do_not_convert
-def _counted(position, stored):
-    """The next position; what is stored, and its own."""
-    return position + tf.size(stored["checksum"]), (stored, position)
+def _common_spec(datasets):
+    """The element spec of all data sets; ValueError if they differ."""
+    specs = [dataset.element_spec for dataset in datasets]
+    for spec in specs:
+        if spec != specs[0]:
+            raise ValueError(
+                "`dataset` must be a function whose data sets have the same "
+                "element_spec for every range, for `interleave`. "
+                f"Received: {specs[0]} and {spec}"
+            )
+    return specs[0]
 
 
-def _zip(shown, placed, manifest):
-    # In this order: the first one's end or excess is seen.
-    return tf.data.Dataset.zip((shown, placed)).map(
-        functools.partial(_attach, identity=manifest.identity),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+def _examples(manifest, data, part):
+    """The data of a part, and whether they are in batches.
+
+    Args:
+      part: `runs.Run`.
+    """
+    if sources.is_function(data):
+        first, last = part.first, part.first + part.examples
+        return _of_range(manifest, data, first, last), False
+    dataset = sources.dataset(data)
+    batched = examples.is_batched(dataset, manifest.identity.examples)
+    if None in manifest.entries:
+        _require_written_batches(manifest, dataset, batched)
+    elif batched:
+        size = examples.batch_size(dataset)
+        batches = math.ceil(manifest.examples / size)
+        _require_length(manifest, dataset, batches, f"batches of {size}")
+    else:
+        _require_length(manifest, dataset, manifest.examples, "examples")
+    return _cut(manifest, dataset, batched, part), batched
 
 
-def _in_chunks(dataset, size, chunk, drop_remainder=False):
-    """Batches of `size` as batches of `chunk`."""
-    if size == chunk:
+def _together(manifest, dataset):
+    """How many single examples are joined at once."""
+    if None in manifest.entries:  # each was a batch of its own
+        return 1
+    return examples.at_once(dataset, batched=False)
+
+
+def _of_range(manifest, function, first, last):
+    """The data set of some examples that a function gives."""
+    if None in manifest.entries and manifest.examples != manifest.batches:
+        raise ValueError(
+            "`dataset` must be the data set of the batches that were written, "
+            "since the length of their soft targets differs from batch to "
+            "batch: a function gives single examples. "
+            f"Received: the function {function!r}"
+        )
+    dataset = sources.of_range(function, first, last)
+    if examples.is_batched(dataset, manifest.identity.examples):
+        raise ValueError(
+            "`dataset` must be a function (first, last) that returns a data "
+            "set of single examples. Received: one that returned batches, of "
+            f"{dataset.element_spec}"
+        )
+    return dataset
+
+
+def _cut(manifest, dataset, batched, part):
+    """The examples of a part, or the batches that were written, of a data set.
+
+    All that is before them is read and dropped.
+    """
+    if part.examples == manifest.examples:
         return dataset
-    return dataset.rebatch(chunk, drop_remainder=drop_remainder)
+    if None in manifest.entries:
+        return _slice(dataset, part.first_batch, part.batches, manifest.batches)
+    ends = (part.first, part.examples, manifest.examples)
+    if not batched:
+        return _slice(dataset, *ends)
+    size = examples.batch_size(dataset)
+    return _slice(dataset.unbatch(), *ends).batch(size)
 
 
-def _with_length(dataset, length):
-    return dataset.apply(tf.data.experimental.assert_cardinality(length))
+def _slice(dataset, first, length, total):
+    """So many elements from `first` on."""
+    dataset = dataset.skip(first)
+    # After the last one, what is too much must be noticed.
+    return dataset if first + length == total else dataset.take(length)
 
 
 def _require_length(manifest, dataset, length, unit):
@@ -158,77 +265,3 @@ def _require_written_batches(manifest, dataset, batched):
             "the length of their soft targets differs from batch to batch. "
             f"Received: {received}"
         )
-
-
-@tf.autograph.experimental.do_not_convert
-def _attach(element, placed, *, identity):
-    """A batch with its soft targets, if it is the one they were written for.
-
-    Args:
-      element: the batch, as the data set gives it.
-      placed: what the store has for it, a dict, and the position of its first
-        example in the data set.
-      identity: `Identity` of the store.
-
-    Returns:
-      The batch, with a dict as y.
-    """
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-    stored, position = dict(placed[0]), tf.cast(placed[1], tf.int64)
-    found = examples.checksums(x)
-    _require_checksums(found, stored.pop("checksum"), position)
-    joined = _targets(stored, identity)
-    if isinstance(y, dict):
-        joined = {**y, **joined}
-    elif y is not None:
-        joined = {"labels": y, **joined}
-    return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
-
-
-def _targets(stored, identity):
-    """What is added to y, under the keys of `kdtf._training.targets`."""
-    logits = tf.cast(stored["logits"], tf.float32)
-    if "tail" in stored:
-        classes = tf.cast(stored["classes"], tf.int32)
-        parts = (logits, classes, stored["tail"])
-        found = dict(zip(targets.TOP_KEYS, parts, strict=True))
-    else:
-        found = {"teacher_logits": logits}
-    keys = [targets.head_key(identity.head)]
-    if identity.temperature is not None:
-        keys.append(targets.temperature_key(identity.temperature))
-    for key in keys:
-        # The key tells it; as the value any number per example will do.
-        found[key] = tf.zeros(tf.shape(logits)[:1])
-    return found
-
-
-def _require_checksums(found, stored, position):
-    """Fails where an example is not the one that the teacher saw."""
-    sizes = (tf.size(found), tf.size(stored))
-    same_size = tf.debugging.Assert(
-        sizes[0] == sizes[1],
-        [
-            tf.strings.format(
-                "`dataset` must have the examples that were written, in "
-                "batches of one size, or in those that were written. "
-                "Received: a batch of {} where the soft targets are {}",
-                sizes,
-            )
-        ],
-    )
-    with tf.control_dependencies([same_size] if same_size is not None else []):
-        same = tf.equal(found, stored)
-    first = tf.argmin(tf.cast(same, tf.int32))
-    tf.debugging.Assert(
-        tf.reduce_all(same),
-        [
-            tf.strings.format(
-                "`dataset` must be the one that was written, in the same order "
-                "(and with the same padding and `augment`). Received: as "
-                "example {} one of checksum {} where that of the soft targets "
-                "is {}",
-                (position + first, found[first], stored[first]),
-            )
-        ],
-    )

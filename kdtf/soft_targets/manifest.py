@@ -4,14 +4,31 @@ Both are JSON with a checksum. It notices damage, but a file that somebody else
 has made may carry a valid one: nothing in it is believed before it is checked.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
+from typing import NamedTuple
 
 from kdtf import _atomic
 from kdtf._math import heads
 from kdtf.soft_targets import format as store_format
+
+
+class File(NamedTuple):
+    """What a manifest tells of a shard.
+
+    Attributes:
+      size: int, bytes.
+      sha256: str.
+      examples: int; None in version 2, which does not tell.
+    """
+
+    size: int
+    sha256: str
+    examples: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +42,7 @@ class Manifest:
         whose length differs from batch to batch.
       examples: int, number of examples of one view.
       batches: int, number of batches of one view.
-      files: dict from the name of a shard to [bytes, SHA-256], view by view.
+      files: dict from the name of a shard to `File`, view by view.
     """
 
     identity: store_format.Identity
@@ -44,17 +61,29 @@ class Manifest:
         count = len(self.files) // self.identity.views
         return [self.identity.shard(view, index) for index in range(count)]
 
+    def ranges(self, view):
+        """The examples of each of a view's shards: list of (first, last).
+
+        They are first, first + 1, ..., last - 1. None for a store of version
+        2, which has not counted them.
+        """
+        counts = [self.files[name].examples for name in self.shards(view)]
+        if None in counts:
+            return None
+        return list(itertools.pairwise(itertools.accumulate([0, *counts])))
+
     @property
     def nbytes(self):
         """Bytes of all shards."""
-        return sum(size for size, _ in self.files.values())
+        return sum(file.size for file in self.files.values())
 
 
 def write(directory, manifest):
     """Commits a store: from now on it can be opened."""
     content = dataclasses.asdict(manifest)
-    _atomic.write_whole(directory / store_format.MANIFEST, _text(content))
-    (directory / store_format.UNFINISHED).unlink(missing_ok=True)
+    content["identity"] = manifest.identity.content()
+    path = directory / store_format.MANIFEST
+    _atomic.write_whole(path, _text(content), replace=False)
 
 
 def read(directory):
@@ -65,29 +94,42 @@ def read(directory):
         of kdtf wrote it.
     """
     path = directory / store_format.MANIFEST
-    content = _read(path)
-    _require_keys(path, content, Manifest)
-    identity = _identity(path, content.pop("identity"))
-    manifest = Manifest(identity=identity, **content)
+    content, version = _read(path, store_format.READABLE)
+    _require_keys(path, content, [f.name for f in dataclasses.fields(Manifest)])
+    identity = _identity(path, content.pop("identity"), version)
+    files = _files(path, content.pop("files"), version)
+    manifest = Manifest(identity=identity, files=files, **content)
     _require_sane(path, manifest)
     return manifest
 
 
 def write_identity(directory, identity):
-    """Records what an unfinished store is going to hold."""
-    content = dataclasses.asdict(identity)
-    _atomic.write_whole(directory / store_format.UNFINISHED, _text(content))
+    """Records what an unfinished store is going to hold, if nothing else is.
+
+    The first of several processes does it: `read_identity` tells which.
+    """
+    path = directory / store_format.UNFINISHED
+    _atomic.write_whole(path, _text(identity.content()), replace=False)
 
 
 def read_identity(directory):
-    """The `Identity` of an unfinished store; raises as `read`."""
-    path = directory / store_format.UNFINISHED
-    return _identity(path, _read(path))
+    """The `Identity` of a store, finished or not; None if there is none.
+
+    Raises:
+      ValueError: as `read`.
+    """
+    # Another process may finish the store meanwhile.
+    for _ in range(2):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return read(directory).identity
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path = directory / store_format.UNFINISHED
+            return _identity(path, *_read(path, [store_format.VERSION]))
+    return None
 
 
-def _text(content):
+def _text(content, version=store_format.VERSION):
     """JSON with version and checksum; the same content gives the same text."""
-    version = store_format.VERSION
     content = {"format": "kdtf.SoftTargets", "version": version, **content}
     return json.dumps({**content, "sha256": _sha256(content)}, indent=2) + "\n"
 
@@ -96,29 +138,29 @@ def _sha256(content):
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _read(path):
-    """What `_text` was made of."""
+def _read(path, versions):
+    """What `_text` was made of, and the version."""
     try:
         text = path.read_bytes().decode()
         content = json.loads(text)
         version = content["version"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _refusal(path, "which is damaged") from error
-    if type(version) is int and version != store_format.VERSION:
+    if type(version) is int and version not in versions:
+        known = " or ".join(map(str, versions))
         raise ValueError(
-            "`directory` must hold soft targets of format version "
-            f"{store_format.VERSION}: write them again, or, if the version is "
-            f"higher, install a newer kdtf. Received: {path} of version "
-            f"{version}"
+            f"`directory` must hold soft targets of format version {known}: "
+            "delete it and write them again, or, if the version is higher, "
+            f"install a newer kdtf. Received: {path} of version {version}"
         )
     content = {
         key: value
         for key, value in content.items()
         if key not in ("format", "version", "sha256")
     }
-    if _text(content) != text:
+    if _text(content, version) != text:
         raise _refusal(path, "which is damaged")
-    return content
+    return content, version
 
 
 def _refusal(path, what):
@@ -128,9 +170,10 @@ def _refusal(path, what):
     )
 
 
-def _identity(path, content):
-    _require_keys(path, content, store_format.Identity)
-    identity = store_format.Identity(**content)
+def _identity(path, content, version):
+    names = [field.name for field in dataclasses.fields(store_format.Identity)]
+    _require_keys(path, content, [n for n in names if n != "version"])
+    identity = store_format.Identity(**content, version=version)
     _require(path, "teacher", type(identity.teacher) is str)
     _require(path, "start", type(identity.start) is str)
     _require(path, "examples", _is_list(identity.examples, str))
@@ -159,11 +202,10 @@ def _require_sane(path, manifest):
     _require(path, "entries", all(n is None or n >= 0 for n in entries))
     for name in ("examples", "batches"):
         _require(path, name, _is_count(getattr(manifest, name)))
-    _require(path, "files", _are_files(manifest.files))
     # What is stored of an example bounds all the other numbers.
     row = sum(
-        dtype.size * math.prod(n or 0 for n in shape)
-        for dtype, shape in manifest.fields().values()
+        field.width * math.prod(n or 0 for n in field.shape)
+        for field in manifest.fields().values()
     )
     needed = identity.views * manifest.examples * row
     _require(path, "examples", needed <= manifest.nbytes)
@@ -183,10 +225,13 @@ def _require_layout(path, manifest):
         name for view in range(identity.views) for name in manifest.shards(view)
     ]
     _require(path, "files", list(manifest.files) == names)
+    for view in range(identity.views):
+        ranges = manifest.ranges(view)
+        counted = ranges is None or ranges[-1][1] == manifest.examples
+        _require(path, "files", counted)
 
 
-def _require_keys(path, content, kind):
-    names = [field.name for field in dataclasses.fields(kind)]
+def _require_keys(path, content, names):
     if type(content) is not dict or list(content) != names:
         raise _refusal(path, f"which must have the keys {names}")
 
@@ -206,12 +251,15 @@ def _is_list(values, kind):
     )
 
 
-def _are_files(files):
-    """Whether files are a dict from names to size and SHA-256."""
-    return type(files) is dict and all(
-        type(entry) is list
-        and len(entry) == 2
-        and _is_count(entry[0])
-        and type(entry[1]) is str
-        for entry in files.values()
-    )
+def _files(path, content, version):
+    """Dict from names to `File`."""
+    _require(path, "files", type(content) is dict)
+    length = 2 if version == 2 else 3
+    files = {}
+    for name, entry in content.items():
+        good = type(entry) is list and len(entry) == length
+        good = good and type(entry[1]) is str
+        good = good and all(map(_is_count, (entry[0], *entry[2:])))
+        _require(path, "files", good)
+        files[name] = File(*(entry if length == 3 else [*entry, None]))
+    return files

@@ -12,36 +12,47 @@ from kdtf.soft_targets import format as store_format
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a shard, or several, were found to hold.
+    """What a shard holds. It can be sent from one process to another.
 
     Attributes:
+      name: str, of the file.
       batches: int.
       examples: int.
       entries: list of int, the axes between batch and classes; None for one
         whose length differs.
+      size: int, bytes of the file.
+      sha256: str, of the file.
     """
 
+    name: str
     batches: int
     examples: int
     entries: list
+    size: int
+    sha256: str
 
-    def __add__(self, other):
-        return Summary(
-            self.batches + other.batches,
-            self.examples + other.examples,
-            [
-                a if a == b else None
-                for a, b in zip(self.entries, other.entries, strict=True)
-            ],
-        )
+
+def common_entries(found):
+    """The axes between batch and classes of all: None for those that differ.
+
+    Args:
+      found: iterable of lists of int or None, at least one, of one length.
+    """
+    axes = zip(*found, strict=True)
+    return [n[0] if len(set(n)) == 1 else None for n in axes]
 
 
 @contextlib.contextmanager
 def writing(path):
-    """Yields a function that appends a record to a shard, whole at the end."""
+    """Yields a function that appends a record to a shard, whole at the end.
+
+    If another process has put the shard there meanwhile, that one stays.
+    """
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(_atomic.whole_file(path))
         with clear_errors(path):
+            scratch = stack.enter_context(
+                _atomic.whole_file(path, replace=False)
+            )
             writer = tf.io.TFRecordWriter(str(scratch))
 
         def put(record):
@@ -89,24 +100,39 @@ def look_at(path, identity, view, index):
       ValueError: if it is damaged, another store's, or in another's place.
     """
     first, end = (identity.first_batch_of(index + i) for i in (0, 1))
-    own, found = identity.tag(), None
-    for tag, place, rows in _origins(path):
-        batch = first + (found.batches if found else 0)
-        if tag != own or place[:2] != [view, batch] or batch == end:
+    rows, entries = 0, []
+    for place, examples_of_batch in _records(path, identity):
+        batch = first + len(entries)
+        if place is None or place[:2] != [view, batch] or batch == end:
             raise _refusal(path, "which was not written there")
-        one = Summary(1, rows, place[2:])
-        found = one if found is None else found + one
+        rows += examples_of_batch
+        entries.append(place[2:])
     known = identity.batches is not None
-    if found is None or (known and found.batches < end - first):
+    if not entries or (known and len(entries) < end - first):
         raise _refusal(path, "which is not complete")
-    return found
+    return summary(path, rows, entries)
 
 
-def _origins(path):
+def summary(path, rows, entries):
+    """`Summary` of a shard that is there.
+
+    Args:
+      path: of the shard.
+      rows: int, examples.
+      entries: list of what `Summary.entries` is, of every batch.
+    """
+    with clear_errors(path):
+        size, sha256 = path.stat().st_size, _disk.sha256(path)
+    return Summary(
+        path.name, len(entries), rows, common_entries(entries), size, sha256
+    )
+
+
+def _records(path, identity):
     records = tf.data.TFRecordDataset(str(path)).batch(64)
     try:
         for some in examples.prompt(records):
-            yield from store_format.origins(some)
+            yield from store_format.origins(some, identity)
     except tf.errors.OpError as error:
         raise _refusal(
             path, f"which is damaged ({_disk.reason(error)})"

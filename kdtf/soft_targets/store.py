@@ -1,9 +1,8 @@
 """SoftTargets: a teacher's outputs on disk, for any number of students."""
 
 import os
-import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import tensorflow as tf
 
@@ -55,7 +54,7 @@ class SoftTargets:
           ValueError: if it holds no finished store, a damaged one, or one that
             a newer version of kdtf wrote.
         """
-        self._directory = pathlib.Path(directory)
+        self._directory = _disk.local(directory, "directory")
         if not (self._directory / store_format.MANIFEST).exists():
             unfinished = self._directory / store_format.UNFINISHED
             what = (
@@ -70,7 +69,7 @@ class SoftTargets:
                 f"Received: {directory}, {what}"
             )
         self._manifest = manifest.read(self._directory)
-        for name, (size, _) in self._manifest.files.items():
+        for name, (size, _, _) in self._manifest.files.items():
             path = self._directory / name
             found = path.stat().st_size if path.exists() else 0
             if found != size:
@@ -80,6 +79,7 @@ class SoftTargets:
                     f"{path} of {found} bytes, which had {size}"
                 )
 
+    @overload
     @classmethod
     def write(
         cls,
@@ -88,6 +88,7 @@ class SoftTargets:
         dataset: Any,
         *,
         fingerprint: str | None = None,
+        examples: int | None = None,
         batch_size: int | None = None,
         dtype: str = "float16",
         temperature: float | None = None,
@@ -97,17 +98,72 @@ class SoftTargets:
         shards: int = 16,
         head: str = "softmax",
         verbose: int = 1,
-    ) -> "SoftTargets":
+        shard_index: None = None,
+        shard_count: None = None,
+    ) -> "SoftTargets": ...
+
+    @overload
+    @classmethod
+    def write(
+        cls,
+        directory: str | os.PathLike,
+        teacher: Callable,
+        dataset: Any,
+        *,
+        fingerprint: str | None = None,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        dtype: str = "float16",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        views: int = 1,
+        augment: Callable | None = None,
+        shards: int = 16,
+        head: str = "softmax",
+        verbose: int = 1,
+        shard_index: int,
+        shard_count: int,
+    ) -> "SoftTargets | None": ...
+
+    @classmethod
+    def write(
+        cls,
+        directory: str | os.PathLike,
+        teacher: Callable,
+        dataset: Any,
+        *,
+        fingerprint: str | None = None,
+        examples: int | None = None,
+        batch_size: int | None = None,
+        dtype: str = "float16",
+        temperature: float | None = None,
+        top_k: int | None = None,
+        views: int = 1,
+        augment: Callable | None = None,
+        shards: int = 16,
+        head: str = "softmax",
+        verbose: int = 1,
+        shard_index: int | None = None,
+        shard_count: int | None = None,
+    ) -> "SoftTargets | None":
         """Runs a teacher once over a data set and writes its soft targets.
 
-        Killed at any moment and run again with the same arguments, it resumes
-        after the last complete shard, and ends with the same bytes. If the
+        Killed at any moment and run again with the same arguments, it writes
+        the shards that are missing, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
         it returns at once; it then recognises the data set by its structure,
         length and first examples, while `join` checks every one.
 
+        With `shard_index` and `shard_count` several processes that share a
+        disk write one store: each calls `write` with the same arguments and an
+        index of its own, and writes its share of the shards, of all views. They
+        may run at the same time or one after the other, on one machine or
+        several; the bytes are those of one process, if the machines compute the
+        same.
+
         Args:
-          directory: path of a folder: new, empty, or this store's own.
+          directory: path of a folder on a local or mounted disk: new, empty,
+            or this store's own.
           teacher: a `keras.Model`, perhaps a `kdtf.Ensemble`, with its trained
             weights, that returns logits `[batch, ..., classes]`; it runs in
             inference mode. Or any other callable from x to logits, such as a
@@ -117,11 +173,17 @@ class SoftTargets:
             each time, as a batched `tf.data.Dataset`, as a
             `keras.utils.PyDataset`, whose batches are taken in the order of
             their indices, or as arrays. The time axis of x and of the logits
-            may differ from batch to batch, as `padded_batch` makes it.
+            may differ from batch to batch, as `padded_batch` makes it. Or a
+            function (first, last) that returns a `tf.data.Dataset` of the
+            single examples first, first + 1, ..., last - 1: only those of a
+            shard are then read to write it, while a data set is read from its
+            start to reach a shard in the middle.
           fingerprint: str that names the teacher, required if it has no Keras
             weights to be known by; change it when the teacher changes. Beside
             weights, both count.
-          batch_size: int, for arrays alone; None for 32.
+          examples: int, the number of examples of a function, and for it alone.
+          batch_size: int, for a function, which needs it, and for arrays; None
+            for 32.
           dtype: "float16", "float32" or "bfloat16", of the stored logits.
           temperature: float T > 0, required for an arithmetic ensemble and for
             `top_k`; all other targets hold for any temperature.
@@ -139,23 +201,36 @@ class SoftTargets:
           head: "softmax", or "sigmoid" for a teacher of labels that do not
             exclude each other; see `kdtf.losses`.
           verbose: 0 for no progress bar.
+          shard_index: int from 0, which share of the shards to write: those
+            whose number, counted over all views, is `shard_index` modulo
+            `shard_count`. None, for both, to write all.
+          shard_count: int, the number of shares, at most `shards` times
+            `views`. (If there are fewer batches, some shares are empty.)
 
         Returns:
-          The `SoftTargets`.
+          The `SoftTargets`; or None, where shares are written, if shards of
+          other processes are still missing. Whichever process finds all of them
+          there finishes the store; if none did (a network disk may show new
+          files late), call one of them again.
 
         Raises:
-          ValueError: if an argument is invalid, the data are not the same when
-            they are read again, the teacher's logits are not finite, a shard
-            that is there already is damaged or not this store's, or the
-            directory holds something else, which then stays as it was.
+          ValueError: if an argument is invalid (shares need data of known
+            length), the data are not the same when they are read again, the
+            teacher's logits are not finite, a shard that is there already is
+            damaged or not this store's, or the directory holds something else,
+            which then stays as it was.
           OSError: if the files cannot be written.
         """
         with data_errors.in_plain_words("dataset"):
-            writer.write(
+            is_finished = writer.write(
                 directory,
                 teacher,
                 dataset,
+                shard_index=shard_index,
+                shard_count=shard_count,
+                verbose=verbose,
                 fingerprint=fingerprint,
+                examples=examples,
                 batch_size=batch_size,
                 dtype=dtype,
                 temperature=temperature,
@@ -164,9 +239,8 @@ class SoftTargets:
                 augment=augment,
                 shards=shards,
                 head=head,
-                verbose=verbose,
             )
-        return cls(directory)
+        return cls(directory) if is_finished else None
 
     def __len__(self) -> int:
         """The number of examples, the same for every view."""
@@ -189,7 +263,7 @@ class SoftTargets:
           ValueError: if a byte is not as it was written, or a file has taken
             the place of another; names the file.
         """
-        for name, (_, digest) in self._manifest.files.items():
+        for name, (_, digest, _) in self._manifest.files.items():
             path = self._directory / name
             if _disk.sha256(path) != digest:
                 raise ValueError(
@@ -199,20 +273,44 @@ class SoftTargets:
                 )
 
     def join(
-        self, dataset: Any, *, augment: Callable | None = None
+        self,
+        dataset: Any,
+        *,
+        augment: Callable | None = None,
+        shard_index: int | None = None,
+        shard_count: int | None = None,
+        interleave: int | None = None,
+        seed: int | None = None,
     ) -> tf.data.Dataset:
         """The data set with its soft targets next to its labels.
 
         The store is read while the data set is iterated over, and every
         example is checked. Shuffle the joined data set, before batching it.
+        Nothing is written or locked: any number of processes may read a store
+        at once.
 
         Args:
           dataset: the data that were written, in the same order. A
             `tf.data.Dataset` may be unbatched or in other batches, which come
             out in the size of the first; if the time axis of the targets
             differs from batch to batch, it must be in the same batches. Arrays
-            come out as single examples, a `PyDataset` in its batches.
+            come out as single examples, a `PyDataset` in its batches. A
+            function `(first, last)` of two ints must return a
+            `tf.data.Dataset` of the single examples first to last - 1, and
+            those come out.
           augment: what `write` was given.
+          shard_index: int, the number of this worker, from 0: only its part of
+            the shards is read. No file of the store is opened for it but
+            those, and a function is asked for no other examples; other data
+            are read from their start, and what precedes is dropped.
+          shard_count: int, the number of workers, at most that of the shards.
+            Each example is one worker's.
+          interleave: int, how many shards to read at once, one example of each
+            in turn. The shards, of all views, come in an order that is another
+            one in every epoch. None for all examples in order. Only for a
+            function of a range, which is called once for every shard.
+          seed: int, of that order: in the same program the same seed gives the
+            same orders, epoch by epoch. None for orders that nobody knows.
 
         Returns:
           A `tf.data.Dataset` of `(x, targets)` or `(x, targets,
@@ -222,15 +320,41 @@ class SoftTargets:
           float32, "teacher_top_classes" `[..., k]` int32 and "teacher_tail"
           `[...]` float32. The key "teacher_head=softmax" tells their head, and
           "teacher_temperature=2.0" the temperature of those that depend on it:
-          by them a Distiller of another head or temperature refuses them.
+          by them a Distiller of another head or temperature refuses them. A
+          worker's part is not sharded again by `tf.distribute`. If there are
+          several, it does not tell its length: `fit` then ends an epoch when
+          all parts have ended, of which some are larger than others.
 
         Raises:
-          ValueError: if the data set cannot be the one that was written. Inside
-            `Distiller.fit` and `evaluate` also instead of the errors below.
+          ValueError: if the data set cannot be the one that was written, or an
+            argument is invalid. Inside `Distiller.fit` and `evaluate` also
+            instead of the errors below.
           tf.errors.InvalidArgumentError: while iterating, if an example is not
             the one that was written, or a shard is another store's.
           tf.errors.FailedPreconditionError: while iterating, if the data set
             has another length.
           tf.errors.DataLossError: while iterating, if a file is damaged.
+
+        Example:
+          >>> store = kdtf.SoftTargets.write(
+          ...     "targets", teacher, (x, y), shards=2, batch_size=2, verbose=0
+          ... )
+          >>> def read(first, last):
+          ...     arrays = (x[first:last], y[first:last])
+          ...     return tf.data.Dataset.from_tensor_slices(arrays)
+          >>> part = store.join(read, shard_index=1, shard_count=2)
+          >>> [int(targets["labels"]) for _, targets in part]
+          [1, 2, 0, 1]
+          >>> mixed = store.join(read, interleave=2, seed=0)
+          >>> sorted(int(targets["labels"]) for _, targets in mixed)
+          [0, 0, 0, 1, 1, 1, 2, 2]
         """
-        return joining.join(self._directory, self._manifest, dataset, augment)
+        return joining.join(
+            self._directory,
+            self._manifest,
+            dataset,
+            augment=augment,
+            worker=(shard_index, shard_count),
+            interleave=interleave,
+            seed=seed,
+        )
