@@ -307,9 +307,6 @@ SCENARIOS = {
         _checked,
     )
 }
-# Of several processes each would train on a batch of its own, or wait for the
-# one whose batch is refused.
-OF_WORKERS = [n for n in SCENARIOS if n not in ("one_batch", "checked")]
 
 
 def difference(found, expected):

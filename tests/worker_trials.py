@@ -8,13 +8,14 @@ import argparse
 import json
 import os
 import pathlib
+import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import kdtf
-from tests import nets
+from tests import nets, stores
 
 ROWS, EPOCHS = 24, 6
 
@@ -122,6 +123,28 @@ def own_data(strategy, index, folder):
     np.savez(folder / f"weights-{index}.npz", *nets.values(distiller.student))
 
 
+def own_shards(strategy, index, folder):
+    """Each worker reads its own shards of a store."""
+    store = kdtf.SoftTargets(folder / "store")
+
+    def read(context):
+        return store.join(
+            stores.of_range,
+            shard_index=context.input_pipeline_id,
+            shard_count=context.num_input_pipelines,
+        ).batch(4)
+
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        distiller = kdtf.Distiller(nets.linear(0), temperature=2.0)
+        distiller.compile(keras.optimizers.Adam(0.01))
+    data = strategy.distribute_datasets_from_function(read)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        distiller.fit(data, epochs=2, verbose=0)
+    np.savez(folder / f"weights-{index}.npz", *nets.values(distiller.student))
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -135,6 +158,7 @@ CASES = {
         other_backups,
         killed,
         own_data,
+        own_shards,
     )
 }
 

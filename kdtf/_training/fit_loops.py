@@ -68,13 +68,13 @@ class FitLoops(keras.Model):
         validation_data = given.get("validation_data")
         if isinstance(validation_data, (tuple, list)):
             given["validation_data"] = self._checked(validation_data)
-        if isinstance(x, tf.data.Dataset):
+        if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
         given = self._for_all_workers("fit", given)
-        with self._around_a_run(y):
+        with self._around_a_run(y), worker_checks.no_noise(x):
             history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:

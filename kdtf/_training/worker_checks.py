@@ -1,9 +1,11 @@
 """What must be the same on all workers before they train together."""
 
+import contextlib
 import hashlib
 import json
 import random
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -51,6 +53,18 @@ def sharded_by_data(argument, dataset):
 def is_distributed(data):
     """Whether data are spread over workers already."""
     return isinstance(data, tf.distribute.DistributedDataset)
+
+
+@contextlib.contextmanager
+def no_noise(data):
+    """Silences what Keras says of each worker's own data, whose end it finds.
+
+    They do not tell their length: those of another worker may be longer.
+    """
+    with warnings.catch_warnings():
+        if is_distributed(data):
+            warnings.filterwarnings("ignore", "Your input ran out of data")
+        yield
 
 
 def require_same(distiller, method, given):

@@ -1,5 +1,6 @@
 """kdtf._workers: several processes, that agree or say what differs."""
 
+import operator
 import re
 import time
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf import _workers
-from tests import nets, processes, worker_trials
+from tests import nets, processes, stores, worker_trials
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +80,41 @@ def test_workers_may_read_their_own_data(tmp_path):
     one.compile(keras.optimizers.Adam(0.01))
     x, y = nets.inputs(worker_trials.ROWS), nets.labels(worker_trials.ROWS)
     one.fit(x, y, batch_size=worker_trials.ROWS, verbose=0)
+    for index in range(2):
+        found = np.load(tmp_path / f"weights-{index}.npz")
+        for name, expected in zip(
+            found.files, nets.values(one.student), strict=True
+        ):
+            np.testing.assert_allclose(found[name], expected, atol=1e-6)
+
+
+def test_workers_may_read_their_own_shards(tmp_path):
+    """A step's rows are the next ones of every worker, if it has any left."""
+    store = stores.write(
+        tmp_path / "store", data=stores.of_range, examples=22, batch_size=2
+    )
+    for process in start(tmp_path, ["own_shards"]):
+        process.join(60)
+    for said in ends(tmp_path, "own_shards"):
+        assert said == "nothing was raised"
+
+    parts = [
+        stores.read(
+            store.join(stores.of_range, shard_index=i, shard_count=2).batch(4)
+        )
+        for i in range(2)
+    ]
+    sizes = [len(x) for x, _ in parts]
+    assert sum(sizes) == 22 and sizes[0] != sizes[1]
+    one = kdtf.Distiller(nets.linear(0), temperature=2.0)
+    one.compile(keras.optimizers.Adam(0.01))
+    for _ in range(2):
+        for first in range(0, max(sizes), 4):
+            rows = slice(first, first + 4)
+            cut = tf.nest.map_structure(operator.itemgetter(rows), parts)
+            one.train_on_batch(
+                *tf.nest.map_structure(lambda *t: np.concatenate(t), *cut)
+            )
     for index in range(2):
         found = np.load(tmp_path / f"weights-{index}.npz")
         for name, expected in zip(
