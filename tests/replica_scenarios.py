@@ -224,6 +224,43 @@ def _masked_frames(scope):
     }
 
 
+def _embeddings(scope):
+    """Inputs in a dict; gradients of the rows of a table that are used."""
+    x, y, _ = data()
+    words = np.random.default_rng(6).integers(0, 9, (ROWS, 3))
+
+    def net(seed):
+        uniform = keras.initializers.RandomUniform
+        first = keras.Input((3,), name="words", dtype="int64")
+        second = keras.Input((nets.FEATURES,), name="features")
+        embedded = keras.layers.Embedding(
+            9, 4, embeddings_initializer=uniform(seed=seed)
+        )(first)
+        together = keras.layers.Concatenate()(
+            [keras.layers.Flatten()(embedded), second]
+        )
+        outputs = keras.layers.Dense(
+            nets.CLASSES, kernel_initializer=uniform(seed=seed)
+        )(together)
+        return keras.Model({"words": first, "features": second}, outputs)
+
+    return trained(
+        scope,
+        net(1),
+        net=lambda: net(2),
+        optimizer=lambda: keras.optimizers.Adam(0.01, clipnorm=0.01),
+        x={"words": words, "features": x},
+        y=y,
+        batch_size=80,
+    )
+
+
+def _eager(scope):
+    return trained(
+        scope, nets.deep(7), run_eagerly=True, batch_size=80, epochs=1
+    )
+
+
 def _stored_targets(scope):
     x, y, weights = data()
     batches = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(BATCH)
@@ -301,6 +338,8 @@ SCENARIOS = {
         _averaged_weights,
         _synchronized_statistics,
         _masked_frames,
+        _embeddings,
+        _eager,
         _stored_targets,
         _one_batch,
         _sigmoid,

@@ -99,9 +99,7 @@ def with_a_row(x, student=None):
       student: the model, if it is one that trains.
     """
     leaves = tf.nest.flatten(x)
-    may_be_empty = several() and all(
-        isinstance(leaf, tf.Tensor) and not leaf.shape[0] for leaf in leaves
-    )
+    may_be_empty = several() and all(_may_be_empty(leaf) for leaf in leaves)
     if not may_be_empty or (student and _adds_up_rows(student)):
         yield x, lambda logits: logits
         return
@@ -118,6 +116,12 @@ def with_a_row(x, student=None):
 
     if variables:
         tf.cond(has_rows, lambda: tf.constant(0), put_back)
+
+
+def _may_be_empty(leaf):
+    """Whether it is a tensor that may have no row, of a rank that is known."""
+    dense = isinstance(leaf, tf.Tensor) and leaf.shape.rank
+    return bool(dense) and not leaf.shape[0]
 
 
 def _filled(leaf, has_rows):
