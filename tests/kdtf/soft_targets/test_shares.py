@@ -1,6 +1,7 @@
 """One store written by several processes: the bytes are those of one."""
 
 import contextlib
+import errno
 import itertools
 import os
 import random
@@ -240,6 +241,24 @@ def test_others_finish_the_store_meanwhile(
     )
     assert writer.commit(late, [found])
     assert stores.contents(tmp_path) == whole["all logits"]
+
+
+@pytest.mark.parametrize("there", (True, False))
+def test_an_error_that_does_not_matter_any_more(tmp_path, monkeypatch, there):
+    """A network disk says so of a file that others have removed."""
+
+    def stale():
+        if there:
+            stores.write(tmp_path)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    late = plan(tmp_path)
+    with at_record(monkeypatch, stale):
+        if there:
+            assert writer.write_shard(late, 0, 1).examples == 8
+        else:
+            with pytest.raises(OSError, match="Stale file"):
+                writer.write_shard(late, 0, 1)
 
 
 def test_two_commit_at_once(tmp_path, monkeypatch, whole):
