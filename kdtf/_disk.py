@@ -15,7 +15,7 @@ _NODES = re.compile(r"\{\{[^}]*\}\}\s*|\s*\[Op:\w+\].*")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def local(path, argument):
+def local(path: str | os.PathLike[str], argument: str) -> pathlib.Path:
     """A path on a disk, local or mounted, as a `pathlib.Path`.
 
     Python would make a folder "gs:" of "gs://bucket" without a word.

@@ -1,6 +1,7 @@
 """One store written by several processes: the bytes are those of one."""
 
 import contextlib
+import errno
 import itertools
 import os
 import random
@@ -242,6 +243,24 @@ def test_others_finish_the_store_meanwhile(
     assert stores.contents(tmp_path) == whole["all logits"]
 
 
+@pytest.mark.parametrize("there", (True, False))
+def test_an_error_that_does_not_matter_any_more(tmp_path, monkeypatch, there):
+    """A network disk says so of a file that others have removed."""
+
+    def stale():
+        if there:
+            stores.write(tmp_path)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    late = plan(tmp_path)
+    with at_record(monkeypatch, stale):
+        if there:
+            assert writer.write_shard(late, 0, 1).examples == 8
+        else:
+            with pytest.raises(OSError, match="Stale file"):
+                writer.write_shard(late, 0, 1)
+
+
 def test_two_commit_at_once(tmp_path, monkeypatch, whole):
     both = plan(tmp_path)
     found = [writer.write_shard(both, *shard) for shard in both.shards()]
@@ -434,7 +453,7 @@ def test_two_teachers_at_the_same_time(tmp_path):
 @pytest.mark.slow
 def test_killed_again_and_again(tmp_path, slow_whole):
     draw = random.Random(1)
-    kills = 0
+    kills, seconds = 0, 1.0
     for trial in itertools.count():
         directory = tmp_path / str(trial)
         while not (directory / store_format.MANIFEST).exists():
@@ -443,11 +462,12 @@ def test_killed_again_and_again(tmp_path, slow_whole):
                 for index in (0, 1, 1, 2)
             ]
             for child, _ in writers:
-                child.join(draw.uniform(0, 1.5))
+                child.join(draw.uniform(0, seconds))
                 kills += child.is_alive()
                 child.kill()
                 child.join()
+            seconds *= 1.1  # or a busy machine would never come to an end
         assert results([start_writer(directory)]) == [True]  # tidies up
         assert stores.contents(directory) == slow_whole
-        if kills >= 20:
+        if kills >= 12:
             break
