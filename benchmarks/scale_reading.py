@@ -5,12 +5,8 @@ files of 512, so that most of the work is to decode them, as it is with data
 that do not fit into memory.
 """
 
-import contextlib
 import functools
-import os
 import pathlib
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -19,6 +15,7 @@ import tensorflow as tf
 import tqdm
 
 import kdtf
+from benchmarks import scale_processes
 
 SIZE, CLASSES, TOP_K = 64, 1000, 32
 _OF_FILE = 512
@@ -95,8 +92,8 @@ def images(directory, first, last):
     )
 
 
-def worker(directory, index, count, reads):
-    """What a process does: says that it can begin, waits, reads, says it took.
+def reader(directory, index, count, reads):
+    """Prepares a process; see `scale_processes.together`.
 
     Args:
       directory: str, of what `make` made.
@@ -114,11 +111,13 @@ def worker(directory, index, count, reads):
     else:
         batches = store.join(data).batch(256).shard(count, index)
     next(iter(batches))  # traced, and the libraries loaded
-    print("ready", flush=True)
-    sys.stdin.readline()
-    began = time.perf_counter()
-    rows = sum(len(x) for x, _ in batches)
-    print(rows, time.perf_counter() - began, flush=True)
+
+    def timed():
+        began = time.perf_counter()
+        rows = sum(len(x) for x, _ in batches)
+        return [rows, time.perf_counter() - began]
+
+    return timed
 
 
 def _file(directory, first):
@@ -132,37 +131,10 @@ def _decode(record):
     return tf.cast(image, tf.float32) / 255
 
 
-_CHILD = """
-import ast, os, sys
-core, arguments = ast.literal_eval(sys.argv[1])
-os.sched_setaffinity(0, [core])  # before TensorFlow counts its threads
-from benchmarks import scale_reading
-scale_reading.worker(*arguments)
-"""
-
-
 def _slowest(directory, examples, workers, reads):
     """Seconds until the last of some workers, who begin at once, has read."""
-    cores = sorted(os.sched_getaffinity(0))
-    with contextlib.ExitStack() as stack:
-        children = []
-        for index in range(workers):
-            arguments = (str(directory), index, workers, reads)
-            call = repr((cores[index % len(cores)], arguments))
-            child = subprocess.Popen(
-                [sys.executable, "-c", _CHILD, call],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            children.append(stack.enter_context(child))
-            stack.callback(child.kill)
-        for child in children:
-            child.stdout.readline()
-        for child in children:
-            child.stdin.write("\n")
-            child.stdin.flush()
-        told = [child.stdout.readline().split() for child in children]
-    if sum(int(rows) for rows, _ in told) != examples:
+    of_each = [[str(directory), i, workers, reads] for i in range(workers)]
+    told = scale_processes.together(__name__, "reader", of_each)
+    if sum(rows for rows, _ in told) != examples:
         raise RuntimeError(f"of {examples} examples these were read: {told}")
-    return max(float(seconds) for _, seconds in told)
+    return max(seconds for _, seconds in told)
