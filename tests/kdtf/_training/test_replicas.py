@@ -23,7 +23,13 @@ OF_WORKERS = (
     "synchronized_statistics",
     "stored_targets",
 )
-QUICK = ("few_rows", "one_norm_of_all_gradients", "one_batch", "checked")
+QUICK = (
+    "few_rows",
+    "masked_frames",
+    "one_batch",
+    "one_norm_of_all_gradients",
+    "checked",
+)
 
 
 def assert_close(results):
