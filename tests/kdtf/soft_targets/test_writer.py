@@ -437,6 +437,7 @@ def start_writer(directory):
     child.start()
     theirs.close()  # or a child that dies early would be waited for
     assert ours.recv() == "ready"
+    child.pipe = ours  # open for as long as the child may write to it
     return child
 
 
