@@ -159,6 +159,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._wants_soft_targets = soft_weight > 0
         self._awaits_teacher = self._loads_whole = False
         self._teacher_logits: Callable | None = None
+        self._teacher_weights = teachers.weights_function(None)
         self._class_weights = class_weights.ClassWeights()
         self._unchecked: list = []
         self._logits_shape: Any = None
@@ -199,6 +200,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         # A function hides the teacher from Keras's saver, which follows every
         # attribute and property of a model.
         self._teacher_logits = teachers.logits_function(teacher)
+        self._teacher_weights = teachers.weights_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None

@@ -71,6 +71,25 @@ def other_method(strategy, index, folder):
     method(nets.inputs(ROWS), nets.labels(ROWS), verbose=0)
 
 
+def other_teacher(strategy, index, folder):
+    keras.utils.set_random_seed(0)
+    # In the scope all would have the weights of the first worker's.
+    teacher = nets.linear(7 + index)
+    with strategy.scope():
+        distiller = kdtf.Distiller(nets.linear(0), teacher, temperature=2.0)
+        distiller.compile("sgd")
+    distiller.fit(nets.inputs(ROWS), nets.labels(ROWS), verbose=0)
+
+
+def predicted_by_file(strategy, index, folder):
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.FILE
+    )
+    batches = tf.data.Dataset.from_tensor_slices(nets.inputs(ROWS)).batch(8)
+    distiller_of(strategy).predict(batches.with_options(options), verbose=0)
+
+
 def a_generator(strategy, index, folder):
     fit(strategy, x=(nets.inputs(4) for _ in range(2)), y=None)
 
@@ -153,6 +172,8 @@ CASES = {
         other_order,
         other_temperature,
         other_method,
+        other_teacher,
+        predicted_by_file,
         a_generator,
         not_sharded,
         other_backups,

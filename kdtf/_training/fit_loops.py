@@ -114,6 +114,18 @@ class FitLoops(keras.Model):
         with self._around_a_run(None if from_fit else y):
             return super().evaluate(**given)
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`: the student's logits, in the data's order.
+
+        Raises:
+          ValueError: if workers are not to share every batch.
+        """
+        strategy = self.distribute_strategy
+        if _workers.spans(strategy):
+            x = worker_checks.sharded_by_data("x", x)
+        with _workers.named_losses(strategy):
+            return super().predict(x, *args, **kwargs)
+
     def train_on_batch(
         self,
         x: Any,

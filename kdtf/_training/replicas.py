@@ -183,7 +183,7 @@ def execution(distiller, step_function):
       Function from an iterator to the logs of its last step; it raises
       StopIteration if there is no batch.
     """
-    names: list = []
+    names = []
 
     def run(batch):
         names[:] = distiller.distribute_strategy.run(

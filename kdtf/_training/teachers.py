@@ -30,6 +30,14 @@ def logits_function(teacher):
     return single_logits
 
 
+def weights_function(teacher):
+    """Function that returns the weights of a teacher, those that Keras knows.
+
+    Like `logits_function` it hides the teacher from Keras.
+    """
+    return lambda: getattr(teacher, "weights", [])
+
+
 def call(teacher, x):
     """What a teacher returns for a batch, in inference mode."""
     if isinstance(teacher, keras.Layer):

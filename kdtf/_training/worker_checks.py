@@ -93,6 +93,7 @@ def require_same(distiller, method, given):
             for name, value in distiller._hyperparameters.values().items()
         },
         "student": _digest(distiller.student.trainable_variables),
+        "teacher": _digest(distiller._teacher_weights()),
         "variables of the optimizer": _digest(distiller.optimizer.variables),
         "x": _first_batch(
             [given.get(name) for name in _DATA[:3]],
@@ -151,7 +152,9 @@ def _first_batch(data, batch_size, *, shuffle):
     if isinstance(x, keras.utils.PyDataset):
         order = random.getstate() if shuffle else None
         return f"{len(x)} batches, the first of hash {_hash([x[0], order])}"
-    if not keras_private.has_data_adapters() or is_distributed(x):
+    if is_distributed(x):
+        return f"each worker's own data, {x.element_spec}"
+    if not keras_private.has_data_adapters():
         return "not compared"
     dataset = keras_private.get_data_adapter(
         *data, batch_size=batch_size, shuffle=shuffle

@@ -43,6 +43,8 @@ REFUSED = {
     "other_order": r"`x` must be the same.*keras.utils.set_random_seed",
     "other_temperature": r"`temperature` must be the same.*Received: {}",
     "other_method": r"`method` must be the same.*Received: {}",
+    "other_teacher": r"`teacher` must be the same on all workers",
+    "predicted_by_file": r"`x` must be sharded by DATA.*AutoShardPolicy.FILE",
     "a_generator": r"`x` must be data that can be read again",
     "not_sharded": r"`x` must be sharded by DATA.*AutoShardPolicy.OFF",
     "other_backups": r"`backup_dir` must be the same.*they share.*epoch {}, ",
