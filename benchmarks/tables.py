@@ -16,7 +16,12 @@ import sys
 
 from absl import app, flags
 
-from benchmarks import specialist_tables, speed_tables, summary
+from benchmarks import (
+    scale_tables,
+    specialist_tables,
+    speed_tables,
+    summary,
+)
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
@@ -204,6 +209,17 @@ TABLES = {
     ),
     "summary": summary.lines,
     "peers": _peers,
+    **{
+        f"scale_{name}": getattr(scale_tables, name)
+        for name in (
+            "training",
+            "labelling",
+            "reading",
+            "store",
+            "all_reduce",
+            "bottleneck",
+        )
+    },
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
     "loss": speed_tables.loss,
