@@ -58,7 +58,7 @@ def require_same(strategy, facts, advice=_ADVICE):
     Raises:
       ValueError: names the facts that differ, and the workers.
     """
-    names = ["what is called", *facts]
+    names = ["arguments", *facts]
     values = [" ".join(facts), *facts.values()]
     own = [_digest(value) for value in values]
     own += [0] * (_MOST_FACTS - len(own))

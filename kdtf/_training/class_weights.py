@@ -40,10 +40,13 @@ class ClassWeights:
 
     They are in a variable: other weights for the same classes need no new
     trace, which would cost seconds and, under XLA, memory that is never freed.
+
+    Attributes:
+      given: dict from class to weight, or None.
     """
 
     def __init__(self):
-        self._given = self._table = None
+        self.given = self._table = None
 
     def assign(self, class_weight, classes=None):
         """Takes what was given to `fit`.
@@ -61,7 +64,7 @@ class ClassWeights:
         """
         require(class_weight)
         class_weight = None if class_weight is None else dict(class_weight)
-        before, self._given = self._given, class_weight
+        before, self.given = self.given, class_weight
         if class_weight == before:
             return True
         if class_weight is None:
@@ -92,13 +95,13 @@ class ClassWeights:
         Raises:
           ValueError: if a class is none, or a sigmoid head has several labels.
         """
-        if self._given is None or labels is None:
+        if self.given is None or labels is None:
             return weights
         classes, count = head.classes(labels, logits)
-        if max(self._given, default=0) >= count:
+        if max(self.given, default=0) >= count:
             raise ValueError(
                 f"`class_weight` must name classes below {count}. "
-                f"Received: class_weight={self._given}"
+                f"Received: class_weight={self.given}"
             )
         absent = tf.ones([max(0, count - self._table.shape[0])])
         table = tf.concat([self._table, absent], axis=0)

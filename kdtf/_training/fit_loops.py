@@ -17,6 +17,7 @@ from kdtf._training import (
     data_errors,
     input_checks,
     multi_step,
+    replica_loops,
     replicas,
     strategy_checks,
     targets,
@@ -166,7 +167,7 @@ class FitLoops(keras.Model):
         if replicas.several() or not replicas.trains_on_several(self):
             return super().get_metrics_result()
         if not (self._results and self._results.holds(self)):
-            self._results = replicas.MetricResults(self)
+            self._results = replica_loops.MetricResults(self)
         return self._results()
 
     def make_train_function(self, force: bool = False) -> None:
@@ -181,7 +182,7 @@ class FitLoops(keras.Model):
             super().make_train_function(force=True)
         function = self.train_function
         if replicas.trains_on_several(self):
-            function = replicas.execution(self, self.train_step)
+            function = replica_loops.execution(self, self.train_step)
         elif self._trains_in_one_program():
             function = multi_step.train_function(self, function)
         self.train_function = self._at_its_temperature(function)
@@ -196,7 +197,7 @@ class FitLoops(keras.Model):
             super().make_test_function(force=True)
         function = self.test_function
         if replicas.trains_on_several(self):
-            function = replicas.execution(self, self.test_step)
+            function = replica_loops.execution(self, self.test_step)
         self.test_function = self._at_its_temperature(function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):

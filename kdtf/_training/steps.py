@@ -11,6 +11,7 @@ from kdtf._math import entries
 from kdtf._math.top_logits import TopLogits
 from kdtf._training import (
     compiled_steps,
+    empty_parts,
     input_checks,
     replicas,
     targets,
@@ -80,7 +81,7 @@ class Steps(FitLoops):
 
     def _logits(self, x, training):
         """The student's logits of a batch, which may be empty on a replica."""
-        with replicas.with_a_row(x, self.student) as (shown, cut):
+        with empty_parts.with_a_row(x, self.student) as (shown, cut):
             logits = self(shown, training=training)
         return cut(logits)
 
@@ -94,7 +95,7 @@ class Steps(FitLoops):
             return batch
 
         def logits(x):
-            with replicas.with_a_row(x) as (shown, cut):
+            with empty_parts.with_a_row(x) as (shown, cut):
                 found = self._teacher_logits(shown, self.temperature)
             return tuple(cut(each) for each in found)
 

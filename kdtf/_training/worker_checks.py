@@ -85,6 +85,7 @@ def require_same(distiller, method, given):
             for name, value in given.items()
             if name not in (*_DATA, *_OWN)
         },
+        "class_weight": repr(distiller._class_weights.given),
         "steps_per_execution": repr(distiller.steps_per_execution),
         "optimizer": _config(distiller.optimizer),
         "metrics": repr([type(each).__name__ for each in distiller.metrics]),
@@ -102,6 +103,7 @@ def require_same(distiller, method, given):
         ),
     }
     validation_data = given.get("validation_data")
+    facts["validation_data"] = "none"
     if validation_data is not None:
         x_y_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
         facts["validation_data"] = _first_batch(
@@ -151,7 +153,9 @@ def _first_batch(data, batch_size, *, shuffle):
         )
     if isinstance(x, keras.utils.PyDataset):
         order = random.getstate() if shuffle else None
-        return f"{len(x)} batches, the first of hash {_hash([x[0], order])}"
+        return (
+            f"{x.num_batches} batches, the first of hash {_hash([x[0], order])}"
+        )
     if is_distributed(x):
         return f"each worker's own data, {x.element_spec}"
     if not keras_private.has_data_adapters():

@@ -2,14 +2,12 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import kdtf
 from kdtf._training import replicas
-from tests import nets, processes, replica_scenarios
+from tests import processes, replica_scenarios
 
 TOLERANCE = 1e-6  # float32's rounding, of sums over other parts of a batch
 HALF = 0.01  # float16's
@@ -135,58 +133,3 @@ def test_without_an_entry_replicas_count_evenly(mirrored_strategy):
 def test_one_replica_is_the_whole():
     share, rows = replicas.part(tf.zeros([5, 4]))
     assert (float(share), float(rows)) == (1.0, 5.0)
-
-
-def test_statistics_of_an_empty_part_stay(mirrored_strategy):
-    """A row of zeros would move them, and no row would make them NaN."""
-    with mirrored_strategy.scope():
-        student = nets.deep(0)
-        distiller = kdtf.Distiller(student, nets.linear(7), temperature=2.0)
-        with pytest.warns(UserWarning, match="moving statistics"):
-            distiller.compile("sgd")
-    before = [v.numpy() for v in student.layers[1].non_trainable_variables]
-    distiller.fit(nets.inputs(1), batch_size=4, verbose=0)
-    local = mirrored_strategy.experimental_local_results
-    for variable, value in zip(
-        student.layers[1].non_trainable_variables, before, strict=True
-    ):
-        first, second = local(variable.value)
-        assert np.isfinite(first).all()
-        assert not np.array_equal(first, value)
-        np.testing.assert_array_equal(second, value)
-
-
-def test_a_subclass_reports_metrics(mirrored_strategy):
-    class Own(kdtf.Distiller):
-        def train_step(self, data):
-            return {**super().train_step(data), "mine": tf.constant(1.0)}
-
-    with mirrored_strategy.scope():
-        distiller = Own(nets.linear(0), nets.linear(7), temperature=2.0)
-        distiller.compile("sgd")
-    with pytest.raises(ValueError, match=r"`train_step`.*metrics.*'mine'"):
-        distiller.fit(nets.inputs(), nets.labels(), verbose=0)
-
-
-def test_results_are_over_all_replicas(mirrored_strategy):
-    """Also those that callbacks get after every batch."""
-    seen = []
-    x, y = nets.inputs(6), nets.labels(6)
-    with mirrored_strategy.scope():
-        distiller = kdtf.Distiller(
-            nets.linear(0), nets.linear(7), temperature=2.0
-        )
-        distiller.compile(keras.optimizers.SGD(0.0), metrics=["accuracy"])
-    distiller.fit(
-        x,
-        y,
-        batch_size=6,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_train_batch_end=lambda batch, logs: seen.append(logs)
-            )
-        ],
-    )
-    right = np.argmax(distiller.student(x), -1) == y
-    assert float(seen[0]["accuracy"]) == pytest.approx(right.mean())
