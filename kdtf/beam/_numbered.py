@@ -93,7 +93,7 @@ class WriteNumberedSoftTargets(beam.PTransform):
             "shards": shards,
             "head": head,
         }
-        _shared.require_arguments(teacher, batch_size, self._options)
+        _shared.require_arguments(directory, teacher, batch_size, self._options)
         if examples is not None:
             checks.require_count("examples", examples)
         self._directory = directory
@@ -230,12 +230,7 @@ class _Label(beam.DoFn):
             return
         options = self._options
         name = inference.identify(self._teacher, options["fingerprint"])
-        if name != plan.identity.teacher:
-            raise ValueError(
-                "`teacher` must load the same teacher in every worker. "
-                f"Received: teacher {plan.identity.teacher} in the first one, "
-                f"{name} in another"
-            )
+        _shared.require_same(plan.identity, {"teacher": name})
         self._infer = inference.function(
             self._teacher,
             plan.fields,

@@ -16,7 +16,8 @@ def numbered(pair):
     if not (isinstance(pair, tuple) and len(pair) == 2):
         raise refusal(None, f"a {type(pair).__name__}, which is no pair")
     number, example = pair
-    if not isinstance(number, int | np.integer) or isinstance(number, bool):
+    is_int = isinstance(number, int | np.integer) and type(number) is not bool
+    if not is_int or number < 0:
         raise refusal(None, f"the number {number!r}")
     # A list is several inputs, as in Keras, and not x, y and sample weight.
     is_list = isinstance(example, list)

@@ -91,7 +91,7 @@ class WriteSoftTargets(beam.PTransform):
             "shards": shards,
             "head": head,
         }
-        _shared.require_arguments(teacher, batch_size, options)
+        _shared.require_arguments(directory, teacher, batch_size, options)
         if not sources.is_function(dataset):
             raise ValueError(
                 "`dataset` must be a function (first, last) that returns a "
@@ -118,7 +118,8 @@ class WriteSoftTargets(beam.PTransform):
             plan
             | "List shards" >> beam.FlatMap(_shared.shards_of)
             | "Spread shards" >> beam.Reshuffle()
-            | "Write shards" >> beam.ParDo(_Write(self._plan))
+            | "Write shards"
+            >> beam.ParDo(_Write(self._plan), beam.pvalue.AsSingleton(plan))
         )
         return plan | "Commit" >> beam.ParDo(
             _shared.Commit(), beam.pvalue.AsList(summaries)
@@ -149,7 +150,11 @@ class _Write(beam.DoFn):
     def setup(self) -> None:
         self._plan = self._shared_plan.get()
 
-    def process(self, shard: tuple[int, int]) -> Iterator[shard_files.Summary]:
+    def process(
+        self, shard: tuple[int, int], first: writer.Plan
+    ) -> Iterator[shard_files.Summary]:
+        own = self._plan.identity.content()
+        _shared.require_same(first.identity, own)
         with data_errors.in_plain_words("dataset"):
             summary, written = _shared.write_shard(
                 self._plan, *shard, _shared.counter("batches").inc

@@ -9,7 +9,9 @@ import apache_beam as beam
 import keras
 from apache_beam.utils.shared import Shared
 
+from kdtf import _disk
 from kdtf.soft_targets import checks, shards, writer
+from kdtf.soft_targets import format as store_format
 
 
 class OncePerProcess:
@@ -36,14 +38,18 @@ class _Holder:
         self.held = held
 
 
-def require_arguments(teacher: Any, batch_size: Any, options: dict) -> None:
+def require_arguments(
+    directory: Any, teacher: Any, batch_size: Any, options: dict
+) -> None:
     """Raises ValueError if an argument cannot be right, before anything runs.
 
     Args:
+      directory: path.
       teacher: function that loads one.
       batch_size: int.
       options: dict, the other options of `SoftTargets.write`.
     """
+    _disk.local(directory, "directory")
     if not _is_loader(teacher):
         raise ValueError(
             "`teacher` must be a function without arguments that loads the "
@@ -106,6 +112,22 @@ def write_shard(
     )
     counter("shards_written" if is_new else "shards_found").inc()
     return summary, is_new
+
+
+def require_same(first: store_format.Identity, own: dict[str, Any]) -> None:
+    """Raises ValueError if a worker has not what the first one planned with.
+
+    Args:
+      first: `Identity` that it planned.
+      own: dict from some fields of it to what they are on this worker.
+    """
+    for name, value in own.items():
+        before = getattr(first, name)
+        if value != before:
+            raise ValueError(
+                "`teacher` and `dataset` must be the same on every worker. "
+                f"Received: {name} {before} on the first and {value} on another"
+            )
 
 
 class Commit(beam.DoFn):
