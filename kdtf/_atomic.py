@@ -14,6 +14,7 @@ import glob
 import os
 import pathlib
 import shutil
+import time
 import uuid
 
 SCRATCH = ".scratch"  # how the names end
@@ -105,17 +106,15 @@ def require_writable(path):
 def remove_scratch(directory):
     """Removes what killed runs left in a folder, on whichever machine.
 
-    Only when nothing in it needs to be written any more: a run of another
-    machine may be alive, and fails then.
+    Only when nothing in it needs to be written any more: where the locks of a
+    shared disk do not reach from machine to machine, a run that is alive may
+    lose its scratch file, and finds that its file is there already.
 
     Args:
       directory: `pathlib.Path` of a folder of the library's own.
     """
     for folder in directory.glob(f"*{SCRATCH}"):
-        if _machine() in folder.name:
-            _remove_if_stale(folder)
-        elif (folder / _MARKER).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
+        _remove_if_stale(folder, patience=0)
 
 
 def _real(path):
@@ -127,13 +126,10 @@ def _real(path):
 def _scratch(path):
     """Yields a free path, in a scratch folder that is removed at the end.
 
-    That folder is next to `path`, and locked while it is in use. Those of this
-    machine's killed runs are not, and are removed. Of other machines, on a disk
-    that is shared, no lock is believed: their folders are left.
+    That folder is next to `path`, and locked while it is in use. Those of
+    killed runs are not, and are removed.
     """
-    for folder in path.parent.glob(
-        f"{glob.escape(path.name)}.{_machine()}-*{SCRATCH}"
-    ):
+    for folder in path.parent.glob(f"{glob.escape(path.name)}.*{SCRATCH}"):
         _remove_if_stale(folder)
     name = f"{path.name}.{_machine()}-{uuid.uuid4().hex[:12]}{SCRATCH}"
     folder = path.with_name(name)
@@ -151,11 +147,19 @@ def _scratch(path):
         os.close(lock)
 
 
-def _remove_if_stale(folder):
-    """Removes a scratch folder of this machine that no process holds."""
-    if not (folder / _MARKER).is_file():
-        return
+def _remove_if_stale(folder, patience=24 * 3600):
+    """Removes a scratch folder that nobody writes any more.
+
+    That a lock is free proves it for this machine alone, since it started. Of
+    others, which may share the disk but not its locks, a folder is stale when
+    nothing was written to it for `patience` seconds.
+    """
     with contextlib.suppress(OSError):  # the other process has removed it
+        is_near = f".{_machine()}-" in folder.name
+        if not (folder / _MARKER).is_file():
+            return
+        if not is_near and _age(folder) < patience:
+            return
         lock = os.open(folder, os.O_RDONLY)
         try:
             # Refused, an OSError too, where a process is writing there.
@@ -163,6 +167,12 @@ def _remove_if_stale(folder):
             shutil.rmtree(folder)
         finally:
             os.close(lock)
+
+
+def _age(folder):
+    """Seconds since something in a folder was written."""
+    written = [path.stat().st_mtime for path in (folder, *folder.iterdir())]
+    return time.time() - max(written)
 
 
 @functools.cache

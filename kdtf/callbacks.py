@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pathlib
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -55,8 +54,11 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
             to the next. As in Keras, a run that goes on begins its epoch anew,
             with the weights of the backup: only "epoch" resumes bit for bit.
           delete_checkpoint: whether the backup is deleted when `fit` ends.
+
+        Raises:
+          ValueError: if `backup_dir` is no path on a disk, such as "gs://...".
         """
-        self._directory = pathlib.Path(backup_dir)
+        self._directory = _disk.local(backup_dir, "backup_dir")
         self._kept = self._directory / _KEPT
         self._writing = self._directory / _WRITING
         super().__init__(

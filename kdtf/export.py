@@ -56,8 +56,9 @@ def export_student(
         records no input dtype, the SavedModel takes float32. Of a
         `kdtf.Ensemble` the combined logits at T = 1 are served, on the input of
         its first member.
-      directory: path of the folder to write; its parents are created. A
-        symbolic link stays, and what it points to is written.
+      directory: path of the folder to write, on a local or mounted disk; its
+        parents are created. A symbolic link stays, and what it points to is
+        written.
       class_names: one string per class, or None; for a sigmoid head two, for no
         and yes.
       head: "softmax" or "sigmoid"; None for that of the Distiller or ensemble,
@@ -68,9 +69,9 @@ def export_student(
     Raises:
       ValueError: if the student is not a built `keras.Model`, ends in a softmax
         or sigmoid, has one class or another head, `class_names` is not one
-        string per class, or `directory` exists (unless it is a
-        SavedModel and `overwrite` is True), cannot be written, or the disk is
-        full.
+        string per class, or `directory` is no path on a disk, exists (unless it
+        is a SavedModel and `overwrite` is True), cannot be written, or the disk
+        is full.
 
     Example:
       >>> student = keras.Sequential(
@@ -87,7 +88,7 @@ def export_student(
     student = distiller_or_student
     if isinstance(student, Distiller):
         student = student.student
-    directory = pathlib.Path(directory)
+    directory = _disk.local(directory, "directory")
     specs = _input_specs(student)
     _models.check_logits(student, "distiller_or_student", kind)
     count = kind.count_of_classes(_models.class_count(student))

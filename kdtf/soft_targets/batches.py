@@ -103,6 +103,7 @@ class Ranges:
         self.count = math.ceil(number / batch_size)
         self._function, self._augment = function, augment
         self._number, self._size = number, batch_size
+        self._signature = None  # of all ranges, as the first one has it
 
     def start(self):
         """As many of the first batches as `examples.start` reads."""
@@ -132,4 +133,14 @@ class Ranges:
     def _batches(self, first, end):
         last = min(end * self._size, self._number)
         found = sources.of_range(self._function, first * self._size, last)
-        return found.batch(self._size)
+        batches = found.batch(self._size)
+        signature = examples.signature(batches)
+        self._signature = self._signature or signature
+        if signature != self._signature:
+            raise ValueError(
+                "`dataset` must be a function (first, last) that returns "
+                "examples of the same dtypes and shapes for every range. "
+                f"Received: {self._signature} at first, {signature} of "
+                f"({first * self._size}, {last})"
+            )
+        return batches

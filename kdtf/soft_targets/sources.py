@@ -1,12 +1,14 @@
 """The data that `write` and `join` take, as a `tf.data.Dataset`."""
 
+import inspect
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 _TAKEN = (
-    "a tf.data.Dataset, a keras.utils.PyDataset, or arrays x, (x, y) or "
-    "(x, y, sample_weight)"
+    "a tf.data.Dataset, a keras.utils.PyDataset, arrays x, (x, y) or "
+    "(x, y, sample_weight), or a function of a range of examples"
 )
 _DEFAULT_BATCH = 32  # Keras's
 
@@ -67,14 +69,19 @@ def of_range(function, first, last):
       That data set, which fails if it turns out to have another length.
 
     Raises:
-      ValueError: if it is no data set, or tells another length.
+      ValueError: if it is no such function, or the data set tells another
+        length.
     """
-    found = function(first, last)
-    if not isinstance(found, tf.data.Dataset):
+    received = None
+    if not _takes_two(function):
+        received = "which does not take two arguments"
+    elif not isinstance(found := function(first, last), tf.data.Dataset):
+        received = f"which returned {_kind(found)}"
+    if received:
         raise ValueError(
             "`dataset` must be a function (first, last) that returns a "
             "tf.data.Dataset of the single examples first to last - 1. "
-            f"Received: {function!r}, which returned {_kind(found)}"
+            f"Received: {function!r}, {received}"
         )
     length = int(found.cardinality())
     if length not in (tf.data.UNKNOWN_CARDINALITY, last - first):
@@ -86,6 +93,16 @@ def of_range(function, first, last):
             f"set of {'infinitely many' if endless else length}"
         )
     return found.apply(tf.data.experimental.assert_cardinality(last - first))
+
+
+def _takes_two(function):
+    try:
+        inspect.signature(function).bind(0, 1)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # a built-in one, which does not tell
+    return True
 
 
 def _is_batched_already(data):

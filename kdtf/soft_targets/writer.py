@@ -312,23 +312,27 @@ def _give_back(plan, is_new):
 def _all_summaries(plan, summaries):
     """The `Summary`s of each view's shards; None if a shard is missing."""
     identity, known = plan.identity, {s.name: s for s in summaries}
-    if identity.batches is None:
-        names = sorted(known)
-    else:
-        names = [identity.shard(*shard) for shard in plan.shards()]
+    views = [_names(identity, view, known) for view in range(identity.views)]
     # A listing: network disks tell for a while that a file is still missing.
     there = os.listdir(plan.directory) if plan.directory.exists() else []
-    if not set(names) <= set(there):
+    if not set(itertools.chain(*views)) <= set(there):
         return None
-    count = len(names) // identity.views
     return [
         [
             known.get(name)
             or shard_files.look_at(plan.directory / name, identity, view, index)
-            for index, name in enumerate(names[view * count :][:count])
+            for index, name in enumerate(names)
         ]
-        for view in range(identity.views)
+        for view, names in enumerate(views)
     ]
+
+
+def _names(identity, view, known):
+    """The names of a view's shards: of `known`, if their number is not."""
+    if identity.batches is not None:
+        return [identity.shard(view, i) for i in range(identity.shards)]
+    names = (identity.shard(view, i) for i in range(len(known)))
+    return [name for name in names if name in known]
 
 
 def _manifest(plan, views):

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from kdtf import _atomic
+from kdtf import _atomic, _disk
 from kdtf.specialists._structures import as_tuples
 
 _MANIFEST = "manifest.json"
@@ -42,7 +42,8 @@ def write_examples(
       dataset: finite `tf.data.Dataset` of single examples `(x, y)`: x a tensor,
         or several in tuples and dicts, each of one known shape, or a scalar
         string, such as an encoded image; y a scalar integer from 0, the class.
-      directory: path of the folder to be made; nothing may be there.
+      directory: path of the folder to be made, on a local or mounted disk;
+        nothing may be there.
 
     Returns:
       `(x, y)`, as `read_examples` returns.
@@ -57,7 +58,7 @@ def write_examples(
       ...     (x, y), classes=[0, 2], batch_size=4, seed=0
       ... )
     """
-    path = pathlib.Path(directory)
+    path = _disk.local(directory, "directory")
     _require_examples(dataset)
     if os.path.lexists(path):
         raise ValueError(
@@ -103,7 +104,7 @@ def read_examples(directory: str | os.PathLike) -> tuple[Any, np.ndarray]:
       >>> x.shape, y.shape
       ((8, 4), (8,))
     """
-    path = pathlib.Path(directory)
+    path = _disk.local(directory, "directory")
     try:
         content = json.loads((path / _MANIFEST).read_bytes())
         if content["format"] != _FORMAT:

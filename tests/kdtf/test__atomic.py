@@ -1,10 +1,14 @@
 """kdtf._atomic: whole or not at all."""
 
+import contextlib
+import errno
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -69,6 +73,83 @@ def test_what_a_killed_run_left_is_cleared(tmp_path):
         (scratch / "whole.txt").write_text("whole")
     assert os.listdir(path) == ["whole.txt"]
     assert os.listdir(tmp_path) == ["folder"]
+
+
+@contextlib.contextmanager
+def left_by_another_machine(path, monkeypatch):
+    """A scratch folder for `path`, whose lock this machine does not see."""
+    flock = fcntl.flock
+    with monkeypatch.context() as patch:
+        patch.setattr(_atomic, "_machine", lambda: "fedcba98")
+        patch.setattr(fcntl, "flock", lambda *_: None)
+        writing = _atomic.whole_file(path)
+        scratch = writing.__enter__()
+        patch.setattr(fcntl, "flock", flock)
+    scratch.write_text("half")
+    yield scratch
+    with contextlib.suppress(RuntimeError):
+        writing.__exit__(RuntimeError, RuntimeError(), None)
+
+
+def test_what_another_machine_writes_is_left_alone(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    with left_by_another_machine(path, monkeypatch) as scratch:
+        _atomic.write_whole(path, "mine")
+        assert scratch.read_text() == "half"
+        # Nobody has written to it for more than a day.
+        for part in (scratch, scratch.parent, *scratch.parent.iterdir()):
+            os.utime(part, (0, time.time() - 25 * 3600))
+        _atomic.write_whole(path, "mine again")
+        assert os.listdir(tmp_path) == ["file"]
+
+
+def test_all_scratch_is_removed_but_what_is_in_use(tmp_path, monkeypatch):
+    with (
+        left_by_another_machine(tmp_path / "a", monkeypatch),
+        _atomic.whole_file(tmp_path / "b") as here,
+    ):
+        (tmp_path / "thesis.scratch").mkdir()
+        _atomic.remove_scratch(tmp_path)
+        assert {p.name for p in tmp_path.iterdir()} == {
+            here.parent.name,
+            "thesis.scratch",
+        }
+        here.write_text("b")
+    assert (tmp_path / "b").read_text() == "b"
+
+
+@pytest.mark.parametrize("links", (True, False))
+def test_the_first_of_two_stays(tmp_path, monkeypatch, links):
+    def refused(*_):
+        raise PermissionError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    path = tmp_path / "file"
+    with _atomic.whole_file(path, replace=False) as late:
+        late.write_text("late")
+        _atomic.write_whole(path, "early", replace=False)
+    assert path.read_text() == "early"
+    assert os.listdir(tmp_path) == ["file"]
+    assert path.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("there", (True, False))
+def test_a_scratch_file_that_was_taken_away(tmp_path, there):
+    path = tmp_path / "file"
+
+    def write():
+        with _atomic.whole_file(path, replace=False) as scratch:
+            shutil.rmtree(scratch.parent)
+            if there:
+                path.write_text("another's")
+
+    if there:
+        write()
+        assert path.read_text() == "another's"
+    else:
+        with pytest.raises(FileNotFoundError):
+            write()
 
 
 def test_what_another_process_is_writing_is_left_alone(tmp_path):

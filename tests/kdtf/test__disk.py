@@ -2,13 +2,60 @@
 
 import errno
 import os
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import kdtf
 from kdtf import _disk
-from tests import disks, nets
+from tests import disks, nets, stores
+
+
+@pytest.mark.parametrize("path", ("runs/a", "a:b", "1:/a", "/gs:/a", "c"))
+def test_paths_on_a_disk(path):
+    for given in (path, pathlib.Path(path)):
+        assert _disk.local(given, "directory") == pathlib.Path(path)
+
+
+DATA = stores.dataset(None)
+WITH_A_PATH = {
+    "SoftTargets": ("directory", kdtf.SoftTargets),
+    "write": ("directory", stores.write),
+    "export_student": (
+        "directory",
+        lambda path: kdtf.export_student(nets.linear(), path),
+    ),
+    "BackupAndRestore": ("backup_dir", kdtf.callbacks.BackupAndRestore),
+    "write_examples": (
+        "directory",
+        lambda path: kdtf.specialists.write_examples(DATA, path),
+    ),
+    "read_examples": ("directory", kdtf.specialists.read_examples),
+}
+
+
+@pytest.mark.parametrize("name", WITH_A_PATH)
+@pytest.mark.parametrize(
+    "path",
+    (
+        "gs://bucket/x",
+        "s3://x",
+        pathlib.Path("hdfs://host/x"),
+        b"x",
+        3,
+        "",
+        None,
+    ),
+)
+def test_what_is_no_path_on_a_disk(tmp_path, monkeypatch, name, path):
+    monkeypatch.chdir(tmp_path)
+    argument, function = WITH_A_PATH[name]
+    rule = "a path" if path in (b"x", 3, "", None) else "a path on a local"
+    with pytest.raises(ValueError, match=f"^`{argument}` must be {rule}.*Rece"):
+        function(path)
+    assert not os.listdir(tmp_path)
 
 
 def test_weights_are_those_that_keras_writes(tmp_path):

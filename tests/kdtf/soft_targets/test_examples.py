@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kdtf.soft_targets import examples
+from kdtf.soft_targets import format as store_format
 from tests import nets, stores
 
 
@@ -54,6 +55,48 @@ def test_a_view_seeds_by_position_and_view():
     shown = examples.view(data.batch(3), 5, lambda x, seed: x + seed)
     rows = np.concatenate(list(shown.as_numpy_iterator()))
     np.testing.assert_array_equal(rows, [[i, 5] for i in range(7)])
+
+
+def test_a_view_of_a_part_seeds_by_the_position_in_the_whole():
+    data = tf.data.Dataset.from_tensor_slices(np.zeros((7, 2), np.int32))
+    for shown in (
+        examples.view(data.batch(3), 5, lambda x, seed: x + seed, skip=1),
+        examples.view(
+            data.skip(3).batch(3), 5, lambda x, seed: x + seed, first=3
+        ),
+    ):
+        rows = np.concatenate(list(shown.as_numpy_iterator()))
+        np.testing.assert_array_equal(rows, [[i, 5] for i in range(3, 7)])
+
+
+def test_examples_that_are_skipped_are_not_augmented():
+    seen = []
+
+    def augment(x, seed):
+        tf.py_function(lambda s: seen.append(int(s[0])), [seed], [])
+        return x
+
+    shown = examples.view(stores.dataset(4, 12), 0, augment, skip=2)
+    assert len(list(shown)) == 1
+    assert sorted(seen) == [8, 9, 10, 11]
+    assert len(list(examples.view(stores.dataset(4, 12), 0, None, skip=2))) == 1
+
+
+def test_no_two_positions_and_views_share_a_seed():
+    """Also where a position does not fit into 32 bits."""
+    starts = [0, 2**31 - 2, 2**31, 2**32 - 2, 2**32, 3 * 2**32, 2**47 - 4]
+    found = {
+        (start + row, view): tuple(seed)
+        for start in starts
+        for view in (0, 1, 2, store_format.MAX_VIEWS - 1)
+        for row, seed in enumerate(
+            examples.seeds(tf.constant(start, tf.int64), 4, view).numpy()
+        )
+    }
+    # Six starts of 4 and two that overlap by 2, and 4 views.
+    assert len(set(found.values())) == len(found) == 4 * (7 * 4 - 2 * 2)
+    below = {place: seed for place, seed in found.items() if place[0] < 2**31}
+    assert all(place == seed for place, seed in below.items())
 
 
 def test_an_augmentation_may_change_shape_and_dtype():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -15,12 +16,25 @@ def test_it_is_read_as_it_was_written(tmp_path):
     options = {"top_k": 2, "temperature": 0.1}
     written = stores.write(tmp_path / "store", **options)._manifest
     assert written.identity.temperature == 0.1
-    manifest.write_identity(tmp_path, written.identity)
-    assert manifest.read_identity(tmp_path) == written.identity
-    manifest.write(tmp_path, written)
-    assert manifest.read(tmp_path) == written
-    names = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert names == {store_format.MANIFEST}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert manifest.read_identity(folder) is None
+    manifest.write_identity(folder, written.identity)
+    assert manifest.read_identity(folder) == written.identity
+    other = dataclasses.replace(written.identity, teacher="another")
+    manifest.write_identity(folder, other)  # too late
+    assert manifest.read_identity(folder) == written.identity
+    manifest.write(folder, written)
+    assert manifest.read(folder) == written
+    (folder / store_format.UNFINISHED).unlink()
+    assert manifest.read_identity(folder) == written.identity
+    assert os.listdir(folder) == [store_format.MANIFEST]
+
+
+def test_it_tells_which_examples_are_in_a_shard(tmp_path):
+    """22 in batches of 4: two batches in each of three shards."""
+    written = stores.write(tmp_path)._manifest
+    assert written.ranges(0) == [(0, 8), (8, 16), (16, 22)]
 
 
 def test_a_changed_manifest_is_damaged(tmp_path):
@@ -48,7 +62,8 @@ def test_other_versions_are_refused(tmp_path, version, name):
     path.unlink()
     path = tmp_path / getattr(store_format, name)
     path.write_text(json.dumps({**content, "version": version}))
-    with pytest.raises(ValueError, match=r"write them again.*newer kdtf"):
+    message = r"delete it and write them again.*newer kdtf"
+    with pytest.raises(ValueError, match=message):
         stores.write(tmp_path)
     if name == "MANIFEST":
         with pytest.raises(ValueError, match=f"of version {version}"):
@@ -57,7 +72,9 @@ def test_other_versions_are_refused(tmp_path, version, name):
 
 def rewritten(directory, change):
     """Changes a manifest, whose checksum is then right again."""
-    content = dataclasses.asdict(manifest.read(directory))
+    before = manifest.read(directory)
+    content = dataclasses.asdict(before)
+    content["identity"] = before.identity.content()
     change(content)
     (directory / store_format.MANIFEST).write_text(manifest._text(content))
 
@@ -116,6 +133,15 @@ CHANGES = {
     "files: a size alone": (
         lambda c: c["files"].update({min(c["files"]): 100})
     ),
+    "files: a negative count": (
+        lambda c: c["files"].update({min(c["files"]): [190, "a", -8]})
+    ),
+    "files: a count missing": (
+        lambda c: c["files"].update({min(c["files"]): [190, "a"]})
+    ),
+    "files: other counts": (
+        lambda c: c["files"].update({min(c["files"]): [190, "a", 7]})
+    ),
     "identity.teacher": of_identity(teacher=None),
     "identity.start": of_identity(start=1),
     "identity.examples": of_identity(examples="float32 [5]"),
@@ -158,7 +184,7 @@ def test_what_cannot_be_right_is_refused(tmp_path, change):
 )
 def test_so_it_is_of_an_unfinished_store(tmp_path, change):
     identity = stores.write(tmp_path)._manifest.identity
-    content = {**dataclasses.asdict(identity), **change}
+    content = {**identity.content(), **change}
     (tmp_path / store_format.MANIFEST).unlink()
     path = tmp_path / store_format.UNFINISHED
     path.write_text(manifest._text(content))

@@ -1,20 +1,20 @@
 """kdtf.soft_targets.shards: what is in one file, and that it is whole."""
 
 import hashlib
+import shutil
 
 import pytest
 import tensorflow as tf
 
-from kdtf import _disk
 from kdtf.soft_targets import shards
 from tests import stores
 
 
-def test_summaries_add_up():
-    first = shards.Summary(2, 8, [3, 4])
-    both = first + shards.Summary(1, 3, [3, 5])
-    assert both == shards.Summary(3, 11, [3, None])
-    assert both + first == shards.Summary(5, 19, [3, None])
+def test_axes_that_differ_are_open():
+    assert shards.common_entries([[3, 4], [3, 5]]) == [3, None]
+    assert shards.common_entries([[3, None], [3, 4]]) == [3, None]
+    assert shards.common_entries([[3, None], [3, None]]) == [3, None]
+    assert shards.common_entries(iter([[], []])) == []
 
 
 def test_a_shard_is_seen_when_it_is_whole(tmp_path):
@@ -23,10 +23,20 @@ def test_a_shard_is_seen_when_it_is_whole(tmp_path):
         put(b"a")
         assert not path.exists()
     assert list(tf.data.TFRecordDataset(str(path))) == [b"a"]
-    with pytest.raises(KeyError), shards.writing(path) as put:
+    with pytest.raises(KeyError), shards.writing(tmp_path / "other") as put:
         put(b"b")
         raise KeyError
-    assert list(tf.data.TFRecordDataset(str(path))) == [b"a"]
+    assert [p.name for p in tmp_path.iterdir()] == ["shard"]
+
+
+def test_of_two_writers_at_once_the_first_ones_stays(tmp_path):
+    path = tmp_path / "shard"
+    with shards.writing(path) as late:
+        late(b"late")
+        with shards.writing(path) as early:
+            early(b"early")
+        late(b"later")
+    assert list(tf.data.TFRecordDataset(str(path))) == [b"early"]
     assert [p.name for p in tmp_path.iterdir()] == ["shard"]
 
 
@@ -39,25 +49,32 @@ def test_an_os_error_of_the_caller_is_not_the_files(tmp_path):
 
 
 def test_a_shard_that_cannot_get_its_name(tmp_path):
-    path = tmp_path / "shard"
+    path = tmp_path / "folder" / "shard"
+    path.parent.mkdir()
     with (
-        pytest.raises(OSError, match=rf"not be written to {path}: .*director"),
+        pytest.raises(OSError, match=rf"not be written to {path}: No such"),
         shards.writing(path) as put,
     ):
         put(b"a")
-        path.mkdir()
+        shutil.rmtree(path.parent)
 
 
 def test_what_a_shard_holds(tmp_path):
     identity = stores.write(tmp_path)._manifest.identity
     path = tmp_path / identity.shard(0, 2)
     # The last of three: 8 + 8 + 6 examples in batches of 4.
-    assert shards.look_at(path, identity, 0, 2) == shards.Summary(2, 6, [])
+    content = path.read_bytes()
+    assert shards.look_at(path, identity, 0, 2) == shards.Summary(
+        name=path.name,
+        batches=2,
+        examples=6,
+        entries=[],
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
     for view, index in ((1, 2), (0, 1), (0, 3)):
         with pytest.raises(ValueError, match=r"shard00002.*not written there"):
             shards.look_at(path, identity, view, index)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert _disk.sha256(path) == digest
 
 
 def test_a_shard_holds_no_more_than_its_own_batches(tmp_path):
