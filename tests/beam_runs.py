@@ -11,9 +11,9 @@ from tests import nets, stores
 beam = pytest.importorskip("apache_beam")
 labelling = importlib.import_module("kdtf.beam")
 
-# DirectRunner's own, without a look for a newer one, and one that tries a
-# bundle four times.
-RUNNER = "--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+# DirectRunner first tries to download another runner, Prism: these two are what
+# it falls back to. The second one tries a bundle that fails four times.
+RUNNER = "--runner=FnApiRunner"
 RETRYING = "--runner=BundleBasedDirectRunner"
 TWO_PROCESSES = (
     RUNNER,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import apache_beam as beam
 import tensorflow as tf
+from apache_beam.transforms import window
 
 from kdtf.beam import _numbers, _shared
 from kdtf.soft_targets import checks, inference, writer
@@ -30,7 +31,7 @@ class WriteNumberedSoftTargets(beam.PTransform):
       >>> import apache_beam as beam
       >>> import kdtf.beam
       >>> teacher.save("teacher.keras")
-      >>> with beam.Pipeline() as pipeline:
+      >>> with beam.Pipeline("FnApiRunner") as pipeline:
       ...     written = (
       ...         pipeline
       ...         | beam.Create(list(enumerate(x))[::-1])
@@ -104,7 +105,7 @@ class WriteNumberedSoftTargets(beam.PTransform):
         """Returns a `PCollection` of the store's path, when it is finished."""
         numbered = (
             pairs
-            | "One window" >> beam.WindowInto(beam.window.GlobalWindows())
+            | "One window" >> beam.WindowInto(window.GlobalWindows())
             | "Number" >> beam.Map(_numbers.numbered)
         )
         job = self._planned(numbered)

@@ -27,7 +27,7 @@ class ReadNumberedTFRecords(beam.PTransform):
       >>> with tf.io.TFRecordWriter("rows.tfrecord") as file:
       ...     for row in x:
       ...         file.write(row.tobytes())
-      >>> with beam.Pipeline() as pipeline:
+      >>> with beam.Pipeline("FnApiRunner") as pipeline:
       ...     numbered = pipeline | kdtf.beam.ReadNumberedTFRecords(
       ...         "rows.tfrecord", lambda row: tf.io.decode_raw(row, "float32")
       ...     )

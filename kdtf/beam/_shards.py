@@ -26,7 +26,7 @@ class WriteSoftTargets(beam.PTransform):
       >>> rows = x  # or files, of which `dataset` reads a part
       >>> def dataset(first, last):
       ...     return tf.data.Dataset.from_tensor_slices(rows[first:last])
-      >>> with beam.Pipeline() as pipeline:
+      >>> with beam.Pipeline("FnApiRunner") as pipeline:
       ...     written = pipeline | kdtf.beam.WriteSoftTargets(
       ...         "targets",
       ...         lambda: keras.saving.load_model("teacher.keras"),

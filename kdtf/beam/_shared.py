@@ -57,8 +57,14 @@ def require_arguments(
             f"worker calls it once. Received: teacher={teacher!r}"
         )
     checks.require_count("batch_size", batch_size)
-    names = ("dtype", "top_k", "views", "augment", "shards")
-    checks.require_options(*(options[name] for name in names), batch_size)
+    checks.require_options(
+        options["dtype"],
+        options["top_k"],
+        options["views"],
+        options["augment"],
+        options["shards"],
+        batch_size,
+    )
 
 
 def _is_loader(teacher):
