@@ -214,6 +214,7 @@ class _Label(beam.DoFn):
         x = _numbers.in_order(
             pairs, expected, job.examples, plan.identity.examples
         )
+        x = tf.nest.map_structure(tf.convert_to_tensor, x)
         self._prepare(plan)
         index = (
             (batch + 1) * plan.identity.shards - 1

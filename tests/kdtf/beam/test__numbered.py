@@ -113,6 +113,35 @@ def test_inputs_in_a_list(tmp_path):
     )
 
 
+def test_logits_with_a_time_axis(tmp_path):
+    x = nets.inputs(30).reshape(10, 3, nets.FEATURES)
+
+    def teacher(x):
+        return nets.linear(3)(tf.reshape(x, [-1, nets.FEATURES]))
+
+    def load():
+        return lambda x: tf.reshape(teacher(x), [-1, 3, nets.CLASSES])
+
+    options = {"fingerprint": "linear"}
+    given = list(enumerate(x))[::-1]
+    write(tmp_path / "beam", given=given, teacher=load, **options)
+    data = tf.data.Dataset.from_tensor_slices(x).batch(4)
+    stores.write(tmp_path / "alone", load(), data, **options)
+    assert stores.contents(tmp_path / "beam") == stores.contents(
+        tmp_path / "alone"
+    )
+
+
+def test_logits_that_cannot_be_kept_are_named(tmp_path):
+    def spoiled(x):
+        bad = (x == nets.inputs(22)[13]).numpy().all(axis=-1)
+        return np.where(bad, np.nan, 0.0)[:, None] + np.zeros(4)
+
+    with pytest.raises(ValueError, match=r"`teacher`.*batch 3, row 1"):
+        write(tmp_path / "s", teacher=lambda: spoiled, fingerprint="spoiled")
+    assert not (tmp_path / "s").exists()
+
+
 def without(*numbers):
     return [pair for pair in pairs() if pair[0] not in numbers]
 
