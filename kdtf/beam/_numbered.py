@@ -22,7 +22,8 @@ class WriteNumberedSoftTargets(beam.PTransform):
     examples themselves may come in any order: they are grouped into batches by
     their numbers, each batch goes to any of the workers, which runs the teacher
     on it, and what the store has of it to the worker that writes its shard. The
-    bytes are those of `SoftTargets.write` on the same examples in that order.
+    bytes are those of `SoftTargets.write` on the same examples in that order,
+    if it is told how many there are.
 
     Numbers, and not the examples' own keys, since `SoftTargets.join` reads data
     and targets side by side, without any index.
@@ -68,14 +69,16 @@ class WriteNumberedSoftTargets(beam.PTransform):
           examples: int, the number of all examples; None to count them, if
             nothing can have been lost on the way.
           batch_size: int, what the teacher gets at once.
-          fingerprint: as the others, see `SoftTargets.write`.
-          dtype: str.
-          temperature: float.
-          top_k: int.
-          views: int.
-          augment: function.
-          shards: int, per view; what one holds must fit into a worker's memory.
-          head: str.
+          fingerprint: str that names a teacher without Keras weights; for this
+            and all that follows see `SoftTargets.write`.
+          dtype: "float16", "float32" or "bfloat16".
+          temperature: float, for an arithmetic ensemble and for `top_k`.
+          top_k: int, how many of the largest logits to keep; None for all.
+          views: int, number of augmented views of every example.
+          augment: stateless function (x, seed) of one example.
+          shards: int, number of files per view; what one of them holds must fit
+            into a worker's memory.
+          head: "softmax" or "sigmoid".
 
         Raises:
           ValueError: if an argument is invalid. While the pipeline runs (see

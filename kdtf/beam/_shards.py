@@ -17,7 +17,8 @@ class WriteSoftTargets(beam.PTransform):
     """Writes soft targets of a function of a range of examples.
 
     The workers share the shards of all views between them, so that there should
-    be several `shards` for each. The bytes are those of `SoftTargets.write`.
+    be several `shards` for each. The bytes are those of `SoftTargets.write` on
+    the same data.
 
     Example:
       >>> import apache_beam as beam
@@ -65,14 +66,15 @@ class WriteSoftTargets(beam.PTransform):
             examples first to last - 1.
           examples: int, number of all examples.
           batch_size: int, what the teacher gets at once.
-          fingerprint: as the others, see `SoftTargets.write`.
-          dtype: str.
-          temperature: float.
-          top_k: int.
-          views: int.
-          augment: function.
-          shards: int, per view.
-          head: str.
+          fingerprint: str that names a teacher without Keras weights; for this
+            and all that follows see `SoftTargets.write`.
+          dtype: "float16", "float32" or "bfloat16".
+          temperature: float, for an arithmetic ensemble and for `top_k`.
+          top_k: int, how many of the largest logits to keep; None for all.
+          views: int, number of augmented views of every example.
+          augment: stateless function (x, seed) of one example.
+          shards: int, number of files per view.
+          head: "softmax" or "sigmoid".
 
         Raises:
           ValueError: if an argument is invalid. While the pipeline runs also
