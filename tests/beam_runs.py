@@ -15,6 +15,11 @@ labelling = importlib.import_module("kdtf.beam")
 # it falls back to. The second one tries a bundle that fails four times.
 RUNNER = "--runner=FnApiRunner"
 RETRYING = "--runner=BundleBasedDirectRunner"
+TWO_THREADS = (
+    RUNNER,
+    "--direct_running_mode=multi_threading",
+    "--direct_num_workers=2",
+)
 TWO_PROCESSES = (
     RUNNER,
     "--direct_running_mode=multi_processing",

@@ -97,10 +97,10 @@ class WriteNumberedSoftTargets(beam.PTransform):
             "shards": shards,
             "head": head,
         }
-        _shared.require_arguments(directory, teacher, batch_size, self._options)
+        _shared.require_arguments(teacher, batch_size, self._options)
         if examples is not None:
             checks.require_count("examples", examples)
-        self._directory = directory
+        self._directory = _shared.absolute(directory)
         self._teacher = _shared.OncePerProcess(teacher)
         self._examples, self._batch_size = examples, batch_size
 

@@ -93,7 +93,8 @@ class WriteSoftTargets(beam.PTransform):
             "shards": shards,
             "head": head,
         }
-        _shared.require_arguments(directory, teacher, batch_size, options)
+        directory = _shared.absolute(directory)
+        _shared.require_arguments(teacher, batch_size, options)
         if not sources.is_function(dataset):
             raise ValueError(
                 "`dataset` must be a function (first, last) that returns a "

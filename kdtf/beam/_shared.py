@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -38,18 +39,23 @@ class _Holder:
         self.held = held
 
 
-def require_arguments(
-    directory: Any, teacher: Any, batch_size: Any, options: dict
-) -> None:
+def absolute(directory: Any) -> pathlib.Path:
+    """The store's path, for workers that may run in other folders.
+
+    Raises:
+      ValueError: if it is none on a disk.
+    """
+    return _disk.local(directory, "directory").absolute()
+
+
+def require_arguments(teacher: Any, batch_size: Any, options: dict) -> None:
     """Raises ValueError if an argument cannot be right, before anything runs.
 
     Args:
-      directory: path.
       teacher: function that loads one.
       batch_size: int.
       options: dict, the other options of `SoftTargets.write`.
     """
-    _disk.local(directory, "directory")
     if not _is_loader(teacher):
         raise ValueError(
             "`teacher` must be a function without arguments that loads the "

@@ -56,6 +56,14 @@ def test_bytes_are_those_of_write(tmp_path, options):
     }
 
 
+def test_threads_that_share_a_teacher(tmp_path):
+    write(tmp_path / "beam", *beam_runs.TWO_THREADS, **VIEWS)
+    stores.write(tmp_path / "alone", **VIEWS)
+    assert stores.contents(tmp_path / "beam") == stores.contents(
+        tmp_path / "alone"
+    )
+
+
 def test_more_examples_than_the_first_that_are_planned_with(tmp_path):
     data = stores.dataset(12, 150)
     given = pairs(150)

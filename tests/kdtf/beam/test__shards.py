@@ -51,6 +51,26 @@ def test_bytes_are_those_of_write(tmp_path, options):
     }
 
 
+def test_threads_that_share_a_teacher(tmp_path):
+    write(tmp_path / "beam", *beam_runs.TWO_THREADS, shards=6, **VIEWS)
+    stores.write(tmp_path / "alone", shards=6, **VIEWS)
+    assert stores.contents(tmp_path / "beam") == stores.contents(
+        tmp_path / "alone"
+    )
+
+
+def test_a_relative_path_is_that_of_the_process_that_starts(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    transform = beam_runs.labelling.WriteSoftTargets(
+        "store", beam_runs.linear, beam_runs.rows, **DATA
+    )
+    monkeypatch.chdir("/")
+    beam_runs.run(lambda pipeline: pipeline | transform)
+    assert len(kdtf.SoftTargets(tmp_path / "store")) == stores.EXAMPLES
+
+
 def test_a_finished_store_is_left_alone(tmp_path):
     stores.write(tmp_path)
     before = stores.contents(tmp_path)
