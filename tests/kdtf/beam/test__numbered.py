@@ -190,6 +190,34 @@ def test_wrong_numbers_are_named(tmp_path, given, options, received):
 
 
 @pytest.mark.parametrize(
+    ("change", "received"),
+    (
+        (lambda p: [(n, x) for n, x in p if n != 100], r"none .*\[100\]"),
+        (
+            lambda p: [(n, x) for n, x in p if n // 12 != 8],
+            r"none .*\[96, 97, 98, 99, 100\] and 7 more",
+        ),
+        (
+            lambda p: [(n, x) for n, x in p if n < 96],
+            r"none .*\[96, 97, 98, 99, 100\] and 49 more",
+        ),
+        (lambda p: [*p, (100, p[0][1])], r"more than once .*\[100\]"),
+        (lambda p: [*p, (10**6, p[0][1])], r"the numbers \[1000000\]"),
+    ),
+    ids=("one", "batch", "shard", "twice", "too large"),
+)
+def test_wrong_numbers_are_named_after_planning(tmp_path, change, received):
+    """Beyond the first 72 examples, with which the store is planned."""
+    # 13 batches of 12; the last of 3 shards begins with number 8 * 12.
+    options = {"batch_size": 12, "examples": 150}
+    message = f"must get pairs.* 0 to 149, .*{received}"
+    with pytest.raises(ValueError, match=message):
+        write(tmp_path / "beam", given=change(pairs(150)), **options)
+    with pytest.raises(ValueError, match="`directory` must hold"):
+        kdtf.SoftTargets(tmp_path / "beam")
+
+
+@pytest.mark.parametrize(
     ("x", "received"),
     (
         (nets.inputs(1)[0, :4], r"example 13 \['float32 \[4\]'\]"),

@@ -114,6 +114,7 @@ def test_a_run_that_failed_goes_on_when_it_is_repeated(tmp_path):
     found = sum(name.endswith(".tfrecord") for name in left)
     counters = write(tmp_path / "beam", data=data)
     assert counters["shards_written"] == 3 - found
+    assert counters["batches"] == 2 * (3 - found)
     assert counters.get("shards_found", 0) == found
     stores.write(tmp_path / "alone")
     assert stores.contents(tmp_path / "beam") == stores.contents(
