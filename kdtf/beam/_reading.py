@@ -1,6 +1,5 @@
 """TFRecord files as numbered examples."""
 
-import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -97,19 +96,16 @@ class _Read(beam.DoFn):
         parsed = tf.data.TFRecordDataset(path).map(
             self._parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
-        with _named_errors(path):
-            try:
-                for example in examples.prompt(parsed).as_numpy_iterator():
-                    yield number, example
-                    number += 1
-            except tf.errors.DataLossError:
-                raise
-            except tf.errors.OpError as error:
-                raise ValueError(
-                    "`parse` must make an example of every record. Received: "
-                    f"record {number - first} of {path}, at which it failed: "
-                    f"{_disk.reason(error)}"
-                ) from error
+        try:
+            for example in examples.prompt(parsed).as_numpy_iterator():
+                yield number, example
+                number += 1
+        except tf.errors.OpError as error:  # all could be read to be counted
+            raise ValueError(
+                "`parse` must make an example of every record. Received: "
+                f"record {number - first} of {path}, at which it failed: "
+                f"{_disk.reason(error)}"
+            ) from error
 
 
 def _matching(pattern: str) -> list[str]:
@@ -124,8 +120,14 @@ def _matching(pattern: str) -> list[str]:
 
 def _count(path):
     records = examples.prompt(tf.data.TFRecordDataset(path).batch(256))
-    with _named_errors(path):
+    try:
         return sum(len(some) for some in records)
+    except tf.errors.OpError as error:
+        raise ValueError(
+            "`file_pattern` must match uncompressed TFRecord files. Received: "
+            f"{path}, which is damaged, or something else "
+            f"({_disk.reason(error)})"
+        ) from error
 
 
 def _firsts(counts):
@@ -137,15 +139,3 @@ def _firsts(counts):
     paths, sizes = zip(*sorted(counts), strict=True)
     before = itertools.accumulate(sizes[:-1], initial=0)
     return dict(zip(paths, before, strict=True))
-
-
-@contextlib.contextmanager
-def _named_errors(path):
-    try:
-        yield
-    except tf.errors.OpError as error:
-        raise ValueError(
-            "`file_pattern` must match uncompressed TFRecord files. Received: "
-            f"{path}, which is damaged, or something else "
-            f"({_disk.reason(error)})"
-        ) from error
