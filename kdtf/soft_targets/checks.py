@@ -85,30 +85,30 @@ def require_range(data, number, known):
     alone(number - 1)
 
 
-def require_share(shard_index, shard_count, identity):
+def require_share(shard_index, shard_count, batches, shards):
     """Raises ValueError if there is no such share of a store's shards.
 
     Args:
       shard_index: int, or None.
       shard_count: int, or None.
-      identity: `Identity` of the store.
+      batches: int, of a view; None if it is not known.
+      shards: int, how many there may be, of all views.
     """
     if shard_index is None and shard_count is None:
         return
-    if identity.batches is None:
+    if batches is None:
         raise ValueError(
             "`dataset` must tell its length, for `shard_index` and "
             "`shard_count`, which say who writes what: if you know it, "
             "dataset.apply(tf.data.experimental.assert_cardinality(batches)). "
             "Received: a data set of unknown length"
         )
-    shards = identity.shards * identity.views
     if type(shard_count) is not int or not 1 <= shard_count <= shards:
         raise ValueError(
             "`shard_count` must be a positive integer, at most the number of "
             f"shards of all views, {shards}, or a process would have nothing "
-            "to write: give more `shards` (there is at most one for each "
-            f"batch), or start fewer. Received: shard_count={shard_count!r}"
+            "to write: give more `shards`, or start fewer processes. "
+            f"Received: shard_count={shard_count!r}"
         )
     if type(shard_index) is not int or not 0 <= shard_index < shard_count:
         raise ValueError(

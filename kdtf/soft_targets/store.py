@@ -204,7 +204,8 @@ class SoftTargets:
           shard_index: int from 0, which share of the shards to write: those
             whose number, counted over all views, is `shard_index` modulo
             `shard_count`. None, for both, to write all.
-          shard_count: int, the number of shares, at most that of the shards.
+          shard_count: int, the number of shares, at most `shards` times
+            `views`. (If there are fewer batches, some shares are empty.)
 
         Returns:
           The `SoftTargets`; or None, where shares are written, if shards of

@@ -201,7 +201,8 @@ def write(
     """See `kdtf.SoftTargets.write`; returns whether the store is finished."""
     planned = plan(directory, teacher, data, **options)
     identity = planned.identity
-    checks.require_share(shard_index, shard_count, identity)
+    shards = options["shards"] * options["views"]
+    checks.require_share(shard_index, shard_count, identity.batches, shards)
     if planned.is_finished:
         return commit(planned)
     if identity.batches is None:
