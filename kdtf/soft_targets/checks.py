@@ -19,7 +19,7 @@ def require_options(dtype, top_k, views, augment, shards, batch_size):
         if count is not None:
             counts[name] = count
     for name, count in counts.items():
-        _require_count(name, count)
+        require_count(name, count)
     if views > store_format.MAX_VIEWS:
         raise ValueError(
             f"`views` must be at most {store_format.MAX_VIEWS}. "
@@ -46,7 +46,7 @@ def require_sizes(number, batch_size):
                 "of a range of examples (first, last), which cannot tell it. "
                 f"Received: {name}=None"
             )
-        _require_count(name, value)
+        require_count(name, value)
 
 
 def require_no_number(number):
@@ -211,7 +211,7 @@ def require_store_or_empty(directory):
         )
 
 
-def _require_count(name, value):
+def require_count(name, value):
     if type(value) is not int or value < 1:
         raise ValueError(
             f"`{name}` must be a positive integer. Received: {name}={value!r}"

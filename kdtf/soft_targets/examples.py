@@ -96,7 +96,7 @@ def view(dataset, index, augment, *, first=0, skip=0):
 
     def show(position, element):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(element)
-        x = _each(augment, x, seeds(position, _size(x), index))
+        x = augmented(augment, x, seeds(position, _size(x), index))
         return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
 
     placed = dataset.scan(tf.cast(first, tf.int64), count)
@@ -204,7 +204,7 @@ def _size(x):
     return tf.shape(tf.nest.flatten(x)[0])[0]
 
 
-def _each(augment, x, seeds):
+def augmented(augment, x, seeds):
     """`augment` of every example of a batch."""
     one = tf.nest.map_structure(
         lambda t: tf.TensorSpec(t.shape[1:], t.dtype), (x, seeds)
