@@ -37,6 +37,9 @@ TRAINERS = [
     "tqdm>=4.66",
 ]
 
+# Labelling on Apache Beam, kdtf.beam.
+BEAM = ["apache-beam>=2.77"]
+
 setup(
     name="kdtf",
     version=version(),
@@ -49,10 +52,12 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=LIBRARY,
     extras_require={
+        "beam": BEAM,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
         "trainers": TRAINERS,
         "dev": [
+            *BEAM,
             *TRAINERS,
             "import-linter>=2.5",
             "mypy>=1.18.1",
