@@ -78,7 +78,7 @@ def assert_trains_alike(monkeypatch, make, *data, eager=True, **fit):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "steps"),
-    ((4, 3), (5, 2), (5, 20)),
+    ((5, 2), (5, 20)),
 )
 def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
     """With a net that has a state, and draws random numbers."""
