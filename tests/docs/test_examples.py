@@ -75,6 +75,8 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
     assert found
     for line, code in found:
         if RUN_ELSEWHERE not in code:
+            # That a block runs, two epochs show as well as twenty.
+            code = re.sub(r"\bepochs=\d\d+", "epochs=2", code)
             # The page's own line numbers in a traceback.
             exec(compile("\n" * line + code, page, "exec"), names)
 

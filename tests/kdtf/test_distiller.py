@@ -268,14 +268,19 @@ def weights_after(student, teacher, *, compiled=None, optimizer=None, **fit):
     return nets.values(student)
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """The weights of the deep student as it trains by default."""
+    return weights_after(nets.deep(0), nets.deep(7))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", (2, 3))
-def test_steps_per_execution_changes_nothing(steps):
-    one = weights_after(nets.deep(0), nets.deep(7))
+def test_steps_per_execution_changes_nothing(steps, plain):
     many = weights_after(
         nets.deep(0), nets.deep(7), compiled={"steps_per_execution": steps}
     )
-    for a, b in zip(one, many, strict=True):
+    for a, b in zip(plain, many, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
@@ -290,8 +295,7 @@ def test_eager_graph_and_xla_train_alike():
 
 
 @pytest.mark.slow
-def test_on_a_gpu_the_loss_is_compiled_and_trains_alike(monkeypatch):
-    plain = weights_after(nets.deep(0), nets.deep(7))
+def test_on_a_gpu_the_loss_is_compiled_and_trains_alike(monkeypatch, plain):
     calls, compiled = [], objective._compiled_entry_losses
 
     def recorded(*arguments):

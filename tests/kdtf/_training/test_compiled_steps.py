@@ -69,7 +69,6 @@ def slow(*values):
     ("kind", "jit_compile", "steps"),
     (
         slow("python", "auto", 1),
-        slow("table", True, 1),
         slow("lambda", "auto", 3),
         slow("table", True, 3),
     ),

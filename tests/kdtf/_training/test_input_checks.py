@@ -154,7 +154,7 @@ def test_labels_in_arrays_are_checked_once_before_anything(way, student, label):
 def test_good_arrays_pass_in_any_form(labels):
     y = np.resize(labels(), (12, *labels().shape[1:]))
     distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
-    distiller.compile("sgd")
+    distiller.compile("sgd", run_eagerly=True)  # no trace for every form
     forms = [y, tf.constant(y), y.astype(np.float64), y.astype(np.uint8)]
     if y.ndim == 1:
         forms += [y[:, None]]
@@ -233,7 +233,7 @@ def test_labels_of_minus_one_and_one(recwarn, labels, head, warned):
     distiller = kdtf.Distiller(
         nets.linear(), nets.linear(7), temperature=2.0, head=head
     )
-    distiller.compile("sgd")
+    distiller.compile("sgd", run_eagerly=True)
     distiller.fit(nets.inputs(), y, verbose=0)
     found = [w for w in recwarn if "-1 and 1" in str(w.message)]
     assert bool(found) is warned

@@ -55,8 +55,8 @@ def forbid_keras_own_loop(monkeypatch):
     )
 
 
-def assert_trains_alike(monkeypatch, make, *data, **fit):
-    """One program an execution against Keras's own loop."""
+def assert_trains_alike(monkeypatch, make, *data, eager=True, **fit):
+    """One program an execution against Keras's own loop, eager or compiled."""
     together = make()
     assert multi_step.applies(together)
     with monkeypatch.context() as patch:
@@ -64,7 +64,9 @@ def assert_trains_alike(monkeypatch, make, *data, **fit):
         ours = train(together, *data, **fit)
     with monkeypatch.context() as patch:
         patch.setattr(multi_step, "applies", lambda distiller: False)
-        theirs = train(make(), *data, **fit)
+        alone = make()
+        alone.run_eagerly, alone.jit_compile = eager, not eager
+        theirs = train(alone, *data, **fit)
     for a, b in zip(ours[0], theirs[0], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     assert set(ours[1]) == set(theirs[1])
@@ -76,7 +78,7 @@ def assert_trains_alike(monkeypatch, make, *data, **fit):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "steps"),
-    ((4, 3), (5, 2), (5, 20)),
+    ((5, 2), (5, 20)),
 )
 def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
     """With a net that has a state, and draws random numbers."""
@@ -90,6 +92,7 @@ def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
         x,
         y,
         batch_size=batch_size,
+        eager=False,  # which draws other random numbers
     )
 
 

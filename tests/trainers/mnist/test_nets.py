@@ -54,12 +54,18 @@ def kill_in_epoch(monkeypatch, epoch):
     monkeypatch.setattr(training, "ProgressBar", Killing)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The arm, trained without a break."""
+    directory = tmp_path_factory.mktemp("whole")
+    return nets.train(ARM, data(), 0, directory, checkpoint_every=2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("killed_in", (1, 3, 5))
 def test_killed_and_resumed_ends_with_the_same_weights(
-    tmp_path, monkeypatch, killed_in
+    tmp_path, monkeypatch, killed_in, whole
 ):
-    whole = nets.train(ARM, data(), 0, tmp_path / "whole", checkpoint_every=2)
     directory = tmp_path / "killed"
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_in_epoch(patch, killed_in)

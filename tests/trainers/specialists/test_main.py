@@ -1,6 +1,7 @@
 """trainers.specialists as its users run it."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests import processes
 from tests import specialist_runs as runs
 from trainers.core.settings import describe
 from trainers.data import glyphs
@@ -27,23 +29,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 TINY = ("--tiny", "--seeds=1")
 
 
-def command(*arguments):
-    return [
-        *(sys.executable, "-m", "trainers.specialists"),
-        *map(str, arguments),
-    ]
-
-
-def run(*arguments):
-    return subprocess.run(
-        command(*arguments), cwd=ROOT, capture_output=True, text=True
-    )
+run = functools.partial(processes.run, "trainers.specialists")
 
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("runs") / "tiny run"
-    result = run(*TINY, f"--run_dir={run_dir}")
+    command = [sys.executable, "-m", "trainers.specialists", *TINY]
+    result = subprocess.run(
+        [*command, f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     return run_dir, result
 
@@ -110,18 +108,14 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     run_dir = tmp_path / "killed"
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for pattern in ("seed0/generalist-*/*", "*/checkpoints/*", "random-*/*"):
-        process = subprocess.Popen(
-            command(*arguments),
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = processes.start("trainers.specialists", *arguments)
         deadline = time.monotonic() + 300
         while not has(run_dir, pattern) and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random.random())
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
         assert not (run_dir / "metrics.json").exists()
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
