@@ -267,7 +267,10 @@ class MetricResults:
     def _compute(self):
         variables = [metric.variables for metric in self._metrics]
         together = list(itertools.chain.from_iterable(variables))
-        summed = iter(self._strategy.run(_sums, args=(together,)))
+        local = self._strategy.experimental_local_results
+        summed = iter(
+            [local(v)[0] for v in self._strategy.run(_sums, args=(together,))]
+        )
         return [
             metric.stateless_result([next(summed) for _ in own])
             for metric, own in zip(self._metrics, variables, strict=True)

@@ -73,25 +73,41 @@ def require_same(distiller, method, given):
         },
         "steps_per_execution": repr(distiller.steps_per_execution),
         "optimizer": _config(distiller.optimizer),
-        "metrics": repr([metric.name for metric in distiller.metrics]),
+        "metrics": repr([type(each).__name__ for each in distiller.metrics]),
         "hyperparameters": repr(distiller._hyperparameters.values()),
         "student": _digest(distiller.student.trainable_variables),
         "variables of the optimizer": _digest(distiller.optimizer.variables),
-        "x": _first_batch([given.get(name) for name in _DATA[:3]], given),
+        "x": _first_batch(
+            [given.get(name) for name in _DATA[:3]],
+            given.get("batch_size"),
+            shuffle=given.get("shuffle", method == "fit"),
+        ),
     }
     validation_data = given.get("validation_data")
     if validation_data is not None:
         x_y_weight = keras.utils.unpack_x_y_sample_weight(validation_data)
         facts["validation_data"] = _first_batch(
-            x_y_weight, {**given, "shuffle": False}
+            x_y_weight, given.get("batch_size"), shuffle=False
         )
     _workers.require_same(distiller.distribute_strategy, facts)
 
 
 def _config(optimizer):
-    """What an optimizer was built with, without what is no JSON."""
+    """What an optimizer was built with, but for names that Keras counts up."""
     config = {"class": type(optimizer).__name__, **optimizer.get_config()}
-    return json.dumps(config, default=lambda part: type(part).__name__)
+    return json.dumps(
+        _without_names(config), default=lambda part: type(part).__name__
+    )
+
+
+def _without_names(config):
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: _without_names(part)
+        for name, part in config.items()
+        if name != "name"
+    }
 
 
 def _digest(variables):
@@ -100,12 +116,13 @@ def _digest(variables):
     return digest.hexdigest()[:12]
 
 
-def _first_batch(data, given):
+def _first_batch(data, batch_size, *, shuffle):
     """Text that tells the shapes, the length and the first batch of data.
 
     Args:
-      data: tuple of x, y and sample_weight.
-      given: dict of the other arguments of the method.
+      data: list of x, y and sample_weight.
+      batch_size: int or None.
+      shuffle: whether Keras is to shuffle arrays.
     """
     x = data[0]
     if isinstance(x, types.GeneratorType):
@@ -115,18 +132,16 @@ def _first_batch(data, given):
             "tf.data.Dataset.from_generator. Received: a generator"
         )
     if isinstance(x, keras.utils.PyDataset):
-        order = random.getstate() if given.get("shuffle", True) else None
-        return f"{len(x)} {_hash([x[0], order])}"
+        order = random.getstate() if shuffle else None
+        return f"{len(x)} batches, the first of hash {_hash([x[0], order])}"
     if not keras_private.has_data_adapters() or is_distributed(x):
         return "not compared"
     dataset = keras_private.get_data_adapter(
-        *data,
-        batch_size=given.get("batch_size"),
-        shuffle=given.get("shuffle", True),
+        *data, batch_size=batch_size, shuffle=shuffle
     ).get_tf_dataset()
-    [batch] = [*dataset.take(1)] or [None]
-    spec = (dataset.element_spec, int(dataset.cardinality()))
-    return f"{spec} {_hash(batch)}"
+    first = _hash(list(dataset.take(1)))
+    spec, count = dataset.element_spec, int(dataset.cardinality())
+    return f"{count} batches of {spec}, the first of hash {first}"
 
 
 def _hash(structure):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import kdtf
-from trainers.core import results, training
+from trainers.core import results, strategies, training
 from trainers.mnist import batches
 from trainers.mnist.dropout import Dropout
 
@@ -139,7 +139,8 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
       A `results.Result`.
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
-    net = build_net(arm, inputs, data.classes, seed)
+    with strategies.scope():
+        net = build_net(arm, inputs, data.classes, seed)
     return results.of(
         net,
         directory,
