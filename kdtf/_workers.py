@@ -119,7 +119,9 @@ def _gather(strategy):
     """Function from a worker's row of numbers to those of all replicas."""
 
     def on_replica(row):
-        return tf.distribute.get_replica_context().all_gather(row, axis=0)
+        context = tf.distribute.get_replica_context()
+        # An argument has no device of its own, by which they find each other.
+        return context.all_gather(tf.identity(row), axis=0)
 
     @tf.function(autograph=False)
     def gather(row):

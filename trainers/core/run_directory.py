@@ -69,7 +69,7 @@ def open_run_directory(run_dir, settings):
 def _require_of_chief(run_dir):
     if not (run_dir / _FLAGS_FILE).exists():
         raise ValueError(
-            "--run_dir must be on a disk that all workers share, where worker 0 "
+            "--run_dir must be on a disk that all workers share, as worker 0 "
             f"has made it. Received: --run_dir={run_dir}, without {_FLAGS_FILE}"
         )
 

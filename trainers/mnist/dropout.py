@@ -41,7 +41,7 @@ def _own_words(like, seed):
 # Compiled, whatever calls it: TensorFlow has threefry for XLA alone.
 @tf.function(jit_compile=True)
 def _random_words(like, seed, parts):
-    """uint32 in the shape of `like`, `parts` as many rows, from two integers."""
+    """uint32 in the shape of `like`, with `parts` as many rows."""
     shape = tf.shape(like)
     return tf.random.stateless_uniform(
         tf.concat([shape[:1] * parts, shape[1:]], 0) if parts > 1 else shape,
