@@ -49,7 +49,8 @@ def main(arguments):
     ]
 
     def end(number, frame):
-        _signal(workers, number)
+        _kill(workers)
+        sys.exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
@@ -80,22 +81,21 @@ def configs(count):
 def _end_of(workers):
     """Waits for all; where one fails, not longer than `_PATIENCE`."""
     failed, deadline = 0, float("inf")
-    while any(worker.poll() is None for worker in workers):
-        codes = [worker.returncode for worker in workers]
+    while None in (codes := [worker.poll() for worker in workers]):
         if not failed and any(codes):
             failed = next(code for code in codes if code)
             deadline = time.monotonic() + _PATIENCE
         if time.monotonic() > deadline:
-            _signal(workers, signal.SIGKILL)
+            _kill(workers)
         time.sleep(0.1)
-    failed = failed or next((w.returncode for w in workers if w.returncode), 0)
+    failed = failed or next((code for code in codes if code), 0)
     return failed if failed >= 0 else 128 - failed  # a signal, as shells say
 
 
-def _signal(workers, number):
+def _kill(workers):
+    """Ends all; a run may be killed at any moment."""
     for worker in workers:
-        if worker.poll() is None:
-            worker.send_signal(number)
+        worker.kill()
 
 
 if __name__ == "__main__":

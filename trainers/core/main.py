@@ -1,12 +1,11 @@
 """What the scripts of all trainers share: flags, and the course of a run."""
 
 import contextlib
-import sys
 
 import tensorflow as tf
 from absl import app, flags, logging
 
-from kdtf import _disk, _workers
+from kdtf import _disk
 from trainers.core import sections, strategies
 from trainers.core import settings as settings_module
 from trainers.core.errors import FlagsError
@@ -94,9 +93,11 @@ def run(argv, open_run, experiments, provenance):
     names = [values.experiment]
     if values.experiment == "all":
         names = list(experiments)
-    try:
+    with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
+        strategies.start(values)
+    with strategies.ended_by_losses():
         with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
-            strategies.start(values)
+            strategies.require_same(values)
             opened = strategies.chief_first(lambda: open_run(values))
         with _usage_errors(values.run_dir, FlagsError):
             sections.measure(
@@ -106,8 +107,6 @@ def run(argv, open_run, experiments, provenance):
                 title=f"Distillation on {opened.settings.dataset}",
                 provenance=provenance,
             )
-    except _workers.WorkerLost as error:
-        sys.exit(str(error))
     if strategies.is_chief():
         sections.print_places(opened)
 
@@ -117,8 +116,6 @@ def _usage_errors(run_dir, refusals):
     """Makes usage errors of refusals, and of a full disk."""
     try:
         yield
-    except _workers.WorkerLost:
-        raise
     except refusals as error:
         raise app.UsageError(str(error)) from error
     except (OSError, tf.errors.OpError) as error:

@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import re
+import signal
+import sys
 
 import tensorflow as tf
 from absl import flags
@@ -24,6 +26,12 @@ _EXAMPLE = {
     "cluster": {"worker": ["host0:12345", "host1:12345"]},
     "task": {"type": "worker", "index": 0},
 }
+# After the unfinished line of a bar.
+_LOST = (
+    "\nA worker was lost: start all of them again, with the same command, and "
+    "they go on from the last checkpoint. The log of the lost one tells why it "
+    "ended."
+)
 _started: list = []  # the strategy of this process, if it has one
 
 
@@ -64,7 +72,9 @@ def start(values):
     elif values.strategy == "multi_worker":
         require_cluster(os.environ.get(_VARIABLE))
         _started[:] = [tf.distribute.MultiWorkerMirroredStrategy()]
-    _require_same(values)
+        # TensorFlow has taken it, and only notes that it came; but a run may be
+        # ended at any moment.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _require_fitting(values):
@@ -150,14 +160,40 @@ def _is_address(worker):
     return isinstance(worker, str) and re.fullmatch(r"\S+:\d+", worker)
 
 
-def _require_same(values):
-    """Raises unless all workers do the same; settings are compared later."""
+def require_same(values):
+    """Raises unless all workers do the same.
+
+    Settings are compared where the run directory is opened.
+
+    Args:
+      values: as that of `start`.
+
+    Raises:
+      ValueError: names the flag.
+    """
     names = ("experiment", "seeds", "checkpoint_every")
     if spans_workers():
-        with _workers.named_losses(*_started):
-            _workers.require_same(
-                *_started, {f"--{n}": str(getattr(values, n)) for n in names}
-            )
+        _workers.require_same(
+            *_started, {f"--{n}": str(getattr(values, n)) for n in names}
+        )
+
+
+@contextlib.contextmanager
+def ended_by_losses():
+    """Ends this process in one line where another worker is lost.
+
+    Not only in `fit`: also nets are built together, from the chief's weights.
+
+    Raises:
+      SystemExit: with the line.
+    """
+    try:
+        with contextlib.ExitStack() as stack:
+            if spans_workers():
+                stack.enter_context(_workers.named_losses(*_started))
+            yield
+    except _workers.WorkerLost:
+        sys.exit(_LOST)
 
 
 def spans_workers():
@@ -192,8 +228,7 @@ def on_chief(function):
 
     Raises:
       Exception: of the function, on the chief.
-      FlagsError: on the others, if it raised one there.
-      WorkerLost: if a worker was lost meanwhile.
+      FlagsError: on the others, of what it raised there.
     """
     if not spans_workers():
         return function()
@@ -204,8 +239,7 @@ def on_chief(function):
         except Exception as error:
             raised = error
     said = {"value": value, "error": None if raised is None else str(raised)}
-    with _workers.named_losses(*_started):
-        told = json.loads(_workers.from_chief(*_started, json.dumps(said)))
+    told = json.loads(_workers.from_chief(*_started, json.dumps(said)))
     if raised is not None:
         raise raised
     if told["error"] is not None:
