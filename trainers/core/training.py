@@ -1,7 +1,7 @@
 """How any arm is trained: from its newest checkpoint to its last epoch.
 
 An arm is a frozen dataclass of settings with defaults, one a net; its model is
-a `kdtf.Distiller`, or plain Keras.
+a `kdtf.Distiller`.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ def steps_per_execution(steps):
     return max(n for n in range(1, _LONGEST_EXECUTION + 1) if steps % n == 0)
 
 
-def compiled_distiller(net, arm, steps, **options):
+def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
     """A compiled Distiller without a teacher, as an arm describes it.
 
     Args:
@@ -45,13 +45,14 @@ def compiled_distiller(net, arm, steps, **options):
       arm: dataclass with `temperature`, `soft_weight` and `hard_weight`, and
         those of `compiled`.
       steps: int, batches per epoch.
+      kind: `kdtf.Distiller`, or a subclass.
       **options: of `compile`.
 
     Returns:
       `kdtf.Distiller` with its optimizer built.
     """
     with strategies.scope():
-        distiller = kdtf.Distiller(
+        distiller = kind(
             net,
             temperature=arm.temperature,
             soft_weight=arm.soft_weight,

@@ -1,8 +1,7 @@
 """One arm of an experiment: a net, its training, and the result.
 
 Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
-its weights files hold all that a resumed run needs. Only logit matching, which
-is no distillation at any temperature, is plain Keras with kdtf's loss.
+its weights files hold all that a resumed run needs.
 """
 
 import dataclasses
@@ -81,6 +80,17 @@ class Arm:
         return "-".join([*parts, training.digest(self)])
 
 
+class LogitMatching(kdtf.Distiller):
+    """Of the logits' distance, which is no divergence at any temperature."""
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Its mean over a batch."""
+        losses = kdtf.losses.logit_matching_loss(y_pred, y.teacher_logits)
+        return keras.ops.mean(losses)
+
+
 def build_net(arm, inputs, classes, seed):
     """A net of two hidden layers that returns logits.
 
@@ -152,7 +162,13 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
-    model = _compiled(arm, net, steps)
+    model = training.compiled_distiller(
+        net,
+        arm,
+        steps,
+        kind=LogitMatching if arm.match_logits else kdtf.Distiller,
+        jit_compile=True,  # faster, with this dropout
+    )
     eval_inputs = data.inputs(data.eval_images)
 
     def count_errors():
@@ -160,7 +176,7 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         return {"errors": int((predicted != data.eval_labels).sum())}
 
     def training_batches(first_step, last_step):
-        dataset = batches.training_batches(
+        return batches.training_batches(
             data.train_images,
             data.train_labels,
             soft_targets if arm.soft_weight else None,
@@ -171,9 +187,6 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
             first_step=first_step,
             last_step=last_step,
         )
-        if arm.match_logits:
-            dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
-        return dataset
 
     state = training.fit(
         model,
@@ -187,17 +200,6 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         shown=() if data.eval_name == "test" else ("errors",),
     )
     results.save(net, state, directory, eval_logits=predict(net, eval_inputs))
-
-
-def _compiled(arm, net, steps):
-    options = {"jit_compile": True}  # faster, with this dropout
-    if not arm.match_logits:
-        return training.compiled_distiller(net, arm, steps, **options)
-
-    def loss(teacher_logits, logits):
-        return kdtf.losses.logit_matching_loss(logits, teacher_logits)
-
-    return training.compiled(net, arm, steps, loss=loss, **options)
 
 
 def predict(net, inputs):

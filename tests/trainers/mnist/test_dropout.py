@@ -39,6 +39,23 @@ def test_every_call_draws_anew_and_a_seed_gives_the_same_draws():
     assert 0.4 < np.mean(first == second) < 0.6
 
 
+def test_replicas_drop_together_what_one_device_would(mirrored_strategy):
+    alone = dropout.Dropout(0.5, seed=7)
+    with mirrored_strategy.scope():
+        layer = dropout.Dropout(0.5, seed=7)
+
+    @tf.function
+    def parts():
+        return mirrored_strategy.run(
+            lambda: layer(tf.ones((10, 30)), training=True)
+        )
+
+    for _ in range(2):
+        found = mirrored_strategy.experimental_local_results(parts())
+        whole = alone(tf.ones((20, 30)), training=True)
+        np.testing.assert_array_equal(tf.concat(found, 0), whole)
+
+
 def test_nothing_is_dropped_in_inference_nor_at_rate_0():
     x = tf.ones((2, 3))
     np.testing.assert_array_equal(dropout.Dropout(0.5)(x), x)
