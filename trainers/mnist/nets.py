@@ -124,7 +124,9 @@ def build_net(arm, inputs, classes, seed):
 
     def dropout(rate):
         seed = next(seeds)
-        return [Dropout(rate, seed=seed)] if rate else []
+        if not rate:
+            return []
+        return [Dropout(rate, seed=seed, batch_size=arm.batch_size)]
 
     layers = [keras.Input((inputs,)), *dropout(arm.input_dropout)]
     for _ in range(2):

@@ -283,6 +283,20 @@ def test_one_of_two_killed_at_any_moment_they_end_alike(together, tmp_path):
 
 
 @pytest.mark.slow
+def test_sigterm_ends_a_worker_at_once(tmp_path):
+    """TensorFlow would go on, and a scheduler wait until it kills it."""
+    run_dir = tmp_path / "run"
+    workers = start_workers(tmp_path, *TINY, f"--run_dir={run_dir}")
+    deadline = time.monotonic() + BOUND
+    while not progress(run_dir) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers[0].terminate()
+    for worker in workers:
+        worker.join(BOUND)
+    assert [worker.exitcode for worker in workers] == [-signal.SIGTERM, 1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "other, message",
     (
