@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os
 import pathlib
 import random
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 from tests import processes
 from trainers.core import local_workers, strategies
+from trainers.core.errors import FlagsError
 
 TINY = (
     "--dataset=digits",
@@ -127,6 +129,43 @@ def start_workers(folder, *arguments, others=()):
         )
         for i, text in enumerate(local_workers.configs(2))
     ]
+
+
+def decide(text, answers):
+    """What a worker does: it sends what it is told by worker 0."""
+    os.environ["TF_CONFIG"] = text
+    own = json.loads(text)["task"]["index"]
+    strategies.start(
+        types.SimpleNamespace(strategy="multi_worker", cpu_replicas=None)
+    )
+    told = [strategies.on_chief(lambda: [own, "ä" * 500]), own]
+    told.append(strategies.chief_first(lambda: own))
+    try:
+        strategies.on_chief(lambda: 1 // own)
+    except (FlagsError, ZeroDivisionError) as error:
+        told.append(f"{type(error).__name__}: {error}")
+    told.append(strategies.on_chief(lambda: None))
+    answers.send(told)
+
+
+@pytest.mark.slow
+def test_worker_0_decides_for_all():
+    answers = []
+    for text in local_workers.configs(2):
+        ours, theirs = processes.CONTEXT.Pipe(duplex=False)
+        processes.CONTEXT.Process(target=decide, args=(text, theirs)).start()
+        theirs.close()
+        answers.append(ours)
+    said = "integer division or modulo by zero"
+    for own, error in enumerate(
+        (
+            f"ZeroDivisionError: {said}",
+            f"FlagsError: Worker 0 has ended: {said}",
+        )
+    ):
+        assert answers[own].poll(BOUND)
+        told = answers[own].recv()
+        assert told == [[0, "ä" * 500], own, own, error, None]
 
 
 def results_of(run_dir):
