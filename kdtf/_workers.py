@@ -7,16 +7,24 @@ collectives: so all of them compare what they are about to do.
 """
 
 import contextlib
+import functools
 import hashlib
 
 import numpy as np
 import tensorflow as tf
 
-# How many facts can be compared at once: all workers must send as many numbers,
-# also those that are about to do something else.
-_MOST_FACTS = 32
+# Of a message: all workers must send as many, also those that are about to do
+# something else.
+_MOST_NUMBERS = 32
+# Of a text in each of the numbers, and in a message, which has its length, too.
+_BYTES = 7
+_MOST_BYTES = _BYTES * (_MOST_NUMBERS - 1)
 # What TensorFlow says on those that are left, whatever the kind of its error.
 _LOST = ("Collective ops is aborted", "unhealthy", "Socket closed")
+
+
+class WorkerLost(RuntimeError):
+    """Another worker has ended, and with it the training of all."""
 
 
 def spans(strategy):
@@ -61,7 +69,6 @@ def require_same(strategy, facts, advice=_ADVICE):
     names = ["arguments", *facts]
     values = [" ".join(facts), *facts.values()]
     own = [_digest(value) for value in values]
-    own += [0] * (_MOST_FACTS - len(own))
     found = _gathered(strategy, own)
     for i, (name, value) in enumerate(zip(names, values, strict=True)):
         column = found[:, i]
@@ -76,24 +83,57 @@ def require_same(strategy, facts, advice=_ADVICE):
         )
 
 
+def from_chief(strategy, text):
+    """The chief's text, on every worker.
+
+    Args:
+      strategy: one that `spans` workers; all of them must call this.
+      text: str; that of another worker than the chief is not looked at.
+    """
+    unsent = text.encode() if is_chief(strategy) else b""
+    received = b""
+    while True:
+        part = unsent[:_MOST_BYTES].ljust(_MOST_BYTES, b"\0")
+        numbers = [
+            int.from_bytes(part[i : i + _BYTES])
+            for i in range(0, _MOST_BYTES, _BYTES)
+        ]
+        # Of the others all are 0.
+        found = _gathered(strategy, [len(unsent), *numbers]).max(axis=0)
+        left, *numbers = found.tolist()
+        part = b"".join(number.to_bytes(_BYTES) for number in numbers)
+        received += part[:left]
+        if left <= _MOST_BYTES:
+            return received.decode()
+        unsent = unsent[_MOST_BYTES:]
+
+
 def _digest(text):
     """63 bits of a text."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 def _gathered(strategy, numbers):
-    """The numbers of all replicas: int64 `[replicas, numbers]`."""
+    """The numbers of all replicas: int64 `[replicas, _MOST_NUMBERS]`."""
+    numbers = [*numbers, *[0] * (_MOST_NUMBERS - len(numbers))]
+    found = _gather(strategy)(tf.constant([numbers], tf.int64))
+    return strategy.experimental_local_results(found)[0].numpy()
 
-    def on_replica():
+
+@functools.lru_cache(maxsize=1)
+def _gather(strategy):
+    """Function from a worker's row of numbers to those of all replicas."""
+
+    def on_replica(row):
         context = tf.distribute.get_replica_context()
-        return context.all_gather(tf.constant([numbers], tf.int64), axis=0)
+        # An argument has no device of its own, by which they find each other.
+        return context.all_gather(tf.identity(row), axis=0)
 
     @tf.function(autograph=False)
-    def gather():
-        return strategy.run(on_replica)
+    def gather(row):
+        return strategy.run(on_replica, args=(row,))
 
-    found = gather()
-    return strategy.experimental_local_results(found)[0].numpy()
+    return gather
 
 
 @contextlib.contextmanager
@@ -101,14 +141,14 @@ def named_losses(strategy):
     """Says so where another worker is lost, which ends a run for all.
 
     Raises:
-      RuntimeError: from TensorFlow's error.
+      WorkerLost: from TensorFlow's error.
     """
     try:
         yield
     except tf.errors.OpError as error:
         if not spans(strategy) or not any(w in error.message for w in _LOST):
             raise
-        raise RuntimeError(
+        raise WorkerLost(
             "A worker was lost: start all of them again, with the same "
             "command. With kdtf.callbacks.BackupAndRestore they go on from "
             "the last backup. The log of the lost one tells why it ended; "

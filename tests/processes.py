@@ -37,7 +37,9 @@ CONTEXT.set_forkserver_preload(
 )
 
 
-def start(module, *arguments, output=os.devnull, errors=os.devnull):
+def start(
+    module, *arguments, output=os.devnull, errors=os.devnull, environment=()
+):
     """Starts `python -m MODULE ARGUMENTS` in the root of the repository.
 
     Args:
@@ -45,12 +47,15 @@ def start(module, *arguments, output=os.devnull, errors=os.devnull):
       *arguments: of the command line; `str` is taken of each.
       output: path of a file for what it prints.
       errors: the same for its errors.
+      environment: dict of environment variables beside those that there are.
 
     Returns:
       `multiprocessing.Process`, with `kill`, `join` and `exitcode`.
     """
     command = [module, *map(str, arguments)]
-    process = CONTEXT.Process(target=_run, args=(command, output, errors))
+    process = CONTEXT.Process(
+        target=_run, args=(command, output, errors, dict(environment))
+    )
     process.start()
     return process
 
@@ -78,8 +83,9 @@ def run(module, *arguments):
         )
 
 
-def _run(command, output, errors):
+def _run(command, output, errors, environment):
     """What the fork does."""
+    os.environ.update(environment)
     for stream, path in ((sys.stdout, output), (sys.stderr, errors)):
         with open(path, "w") as file:
             os.dup2(file.fileno(), stream.fileno())

@@ -143,7 +143,7 @@ def test_a_lost_worker_is_named_and_all_resume(tmp_path, victim):
         worker.join(60)
         assert worker.exitcode is not None
     said = (tmp_path / f"killed-{1 - victim}").read_text()
-    assert said.startswith("RuntimeError: A worker was lost: start all of them")
+    assert said.startswith("WorkerLost: A worker was lost: start all of them")
     assert not list(tmp_path.glob("weights-*"))
 
     for worker in start(tmp_path, ["killed"]):

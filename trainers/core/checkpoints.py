@@ -10,7 +10,7 @@ import time
 import keras
 
 from kdtf import _atomic, _disk
-from trainers.core import run_directory, seals
+from trainers.core import run_directory, seals, strategies
 from trainers.core.errors import FlagsError
 
 _WEIGHTS = "weights.weights.h5"
@@ -32,10 +32,10 @@ def restore(distiller, directory):
     Raises:
       FlagsError: if the checkpoint has changed since it was written.
     """
-    epochs = _epochs(directory)
-    if not epochs:
+    name = strategies.on_chief(lambda: _newest(directory))
+    if name is None:
         return {"epoch": 0, "seconds": 0.0, "curve": []}
-    newest = epochs[max(epochs)]
+    newest = directory / name
     with seals.opened(newest):
         distiller.load_weights(newest / _WEIGHTS)
         state = json.loads((newest / _STATE).read_text())
@@ -114,7 +114,8 @@ class Checkpoints(keras.callbacks.Callback):
             self._state["curve"].append(point)
             if self._keep_best:
                 self._keep_if_best(point)
-        if done % self._every == 0 and done < self._epochs:
+        is_time = done % self._every == 0 and done < self._epochs
+        if is_time and strategies.is_chief():
             self._save(done)
 
     def _require_finite(self, loss, epoch):
@@ -135,6 +136,8 @@ class Checkpoints(keras.callbacks.Callback):
         if best and point[self._keep_best] <= best[self._keep_best]:
             return
         self._state["best"] = point
+        if not strategies.is_chief():
+            return
         path = self._directory / _BEST
         with _atomic.whole_directory(path, replace=True) as scratch:
             _disk.write_weights(self.model.student, scratch / _WEIGHTS)
@@ -149,6 +152,12 @@ class Checkpoints(keras.callbacks.Callback):
             _disk.seal(scratch)
         for folder in older.values():
             shutil.rmtree(folder)
+
+
+def _newest(directory):
+    """The name of the newest complete checkpoint's folder, or None."""
+    epochs = _epochs(directory)
+    return epochs[max(epochs)].name if epochs else None
 
 
 def _epochs(directory):

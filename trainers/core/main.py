@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from kdtf import _disk
-from trainers.core import sections
+from trainers.core import sections, strategies
 from trainers.core import settings as settings_module
 from trainers.core.errors import FlagsError
 
@@ -44,6 +44,7 @@ def define_flags(experiments, settings_class, *, seeds, manual_dir):
         upper_bound=settings_module.MOST_EPOCHS,
     )
     flags.DEFINE_boolean("tiny", False, "small nets, few epochs: a smoke test")
+    strategies.define_flags()
     flags.mark_flag_as_required("run_dir")
     settings_module.define_flags(settings_class)
 
@@ -82,6 +83,7 @@ def run(argv, open_run, experiments, provenance):
 
     Raises:
       app.UsageError: if the flags, or what they name, cannot be right.
+      SystemExit: if another worker was lost.
     """
     if len(argv) > 1:
         raise app.UsageError(f"Flags only, please. Received: {argv[1:]}")
@@ -92,16 +94,21 @@ def run(argv, open_run, experiments, provenance):
     if values.experiment == "all":
         names = list(experiments)
     with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
-        opened = open_run(values)
-    with _usage_errors(values.run_dir, FlagsError):
-        sections.measure(
-            opened,
-            names,
-            experiments,
-            title=f"Distillation on {opened.settings.dataset}",
-            provenance=provenance,
-        )
-    sections.print_places(opened)
+        strategies.start(values)
+    with strategies.ended_by_losses():
+        with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
+            strategies.require_same(values)
+            opened = strategies.chief_first(lambda: open_run(values))
+        with _usage_errors(values.run_dir, FlagsError):
+            sections.measure(
+                opened,
+                names,
+                experiments,
+                title=f"Distillation on {opened.settings.dataset}",
+                provenance=provenance,
+            )
+    if strategies.is_chief():
+        sections.print_places(opened)
 
 
 @contextlib.contextmanager

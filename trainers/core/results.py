@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kdtf import _atomic, _disk
-from trainers.core import run_directory, seals, training
+from trainers.core import run_directory, seals, strategies, training
 from trainers.core.errors import FlagsError
 
 _RESULT = "result"
@@ -78,8 +78,9 @@ def of(net, directory, train):
     Raises:
       FlagsError: if what is stored has changed since.
     """
-    if not is_finished(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+    if not strategies.on_chief(lambda: is_finished(directory)):
+        if strategies.is_chief():
+            directory.mkdir(parents=True, exist_ok=True)
         train()
     return _load(net, directory)
 
@@ -90,7 +91,7 @@ def is_finished(directory):
 
 
 def save(net, state, directory, *, eval_logits=None):
-    """Stores the result of an arm, whole or not at all.
+    """Stores the result of an arm, whole or not at all; all workers call it.
 
     Args:
       net: the trained `keras.Model`.
@@ -98,12 +99,16 @@ def save(net, state, directory, *, eval_logits=None):
       directory: `pathlib.Path` of the arm and seed.
       eval_logits: array, see `Result`, or None.
     """
-    with _atomic.whole_directory(directory / _RESULT) as scratch:
-        _disk.write_weights(net, scratch / _WEIGHTS)
-        if eval_logits is not None:
-            np.save(scratch / _LOGITS, eval_logits)
-        run_directory.write_json(scratch / _STATE, state)
-        _disk.seal(scratch)
+
+    def write():
+        with _atomic.whole_directory(directory / _RESULT) as scratch:
+            _disk.write_weights(net, scratch / _WEIGHTS)
+            if eval_logits is not None:
+                np.save(scratch / _LOGITS, eval_logits)
+            run_directory.write_json(scratch / _STATE, state)
+            _disk.seal(scratch)
+
+    strategies.on_chief(write)
 
 
 def _load(net, directory):
@@ -123,6 +128,7 @@ def _load(net, directory):
             eval_logits=np.load(logits) if logits.exists() else None,
             stored=stored,
         )
-    if (directory / training.CHECKPOINTS).exists():
-        shutil.rmtree(directory / training.CHECKPOINTS)
+    checkpoints = directory / training.CHECKPOINTS
+    if strategies.is_chief() and checkpoints.exists():
+        shutil.rmtree(checkpoints)
     return result

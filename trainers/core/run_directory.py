@@ -10,6 +10,7 @@ from importlib import metadata
 
 import kdtf
 from kdtf import _atomic
+from trainers.core import strategies
 
 EXPORT = "export"  # where a run directory has its SavedModel
 
@@ -27,7 +28,8 @@ def write_json(path, value):
 def open_run_directory(run_dir, settings):
     """Makes a run directory, or resumes one that has the same settings.
 
-    It belongs to this process until that ends.
+    It belongs to this process until that ends, or to the first of several
+    workers: the others look at what that has made.
 
     Args:
       run_dir: path of the directory; made where it does not exist.
@@ -43,6 +45,10 @@ def open_run_directory(run_dir, settings):
     """
     run_dir = pathlib.Path(run_dir)
     lines = [f"--{name}={value}" for name, value in sorted(settings.items())]
+    if not strategies.is_chief():
+        _require_of_chief(run_dir)
+        require_same_flags("run_dir", run_dir, settings, all_of_them=True)
+        return run_dir
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         _lock(run_dir)
@@ -58,6 +64,14 @@ def open_run_directory(run_dir, settings):
             f"Received: --run_dir={run_dir} ({error.strerror})"
         ) from error
     return run_dir
+
+
+def _require_of_chief(run_dir):
+    if not (run_dir / _FLAGS_FILE).exists():
+        raise ValueError(
+            "--run_dir must be on a disk that all workers share, as worker 0 "
+            f"has made it. Received: --run_dir={run_dir}, without {_FLAGS_FILE}"
+        )
 
 
 def _lock(run_dir):
@@ -96,7 +110,8 @@ def leave_run_directory(run_dir):
     Args:
       run_dir: `pathlib.Path` of an opened run directory.
     """
-    if [p.name for p in run_dir.iterdir()] == [_FLAGS_FILE]:
+    found = [p.name for p in run_dir.iterdir()]
+    if found == [_FLAGS_FILE] and strategies.is_chief():
         (run_dir / _FLAGS_FILE).unlink()
 
 

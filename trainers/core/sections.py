@@ -5,9 +5,12 @@ of the report of those figures alone, so that a report can be made again.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
-from trainers.core import pages, run_directory, seals
+from trainers.core import pages, run_directory, seals, strategies
+
+_FIGURES = "metrics.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,15 +81,13 @@ def measure(run, names, experiments, *, title, provenance):
     Raises:
       FlagsError: if metrics.json has changed since it was written.
     """
-    path = run.directory / "metrics.json"
     measured = {}
-    if path.exists():
-        with seals.named(path, delete=path):
-            measured = seals.read_json(path)["experiments"]
-    for name in names:
-        experiment = experiments[name]
-        measured[name] = experiment.measure(run)
-        seals.write_json(path, {"experiments": measured})
+
+    def read():
+        measured.update(_measured_before(run.directory / _FIGURES))
+
+    def report(name):
+        seals.write_json(run.directory / _FIGURES, {"experiments": measured})
         sections = [
             pages.Section(
                 each.title,
@@ -99,8 +100,21 @@ def measure(run, names, experiments, *, title, provenance):
             if key in measured
         ]
         pages.write(run.directory, title, sections)
-        lines = [experiment.title, "", *experiment.lines(measured[name]), ""]
-        print("\n".join(lines), flush=True)
+        lines = experiments[name].lines(measured[name])
+        print("\n".join([experiments[name].title, "", *lines, ""]), flush=True)
+
+    strategies.on_chief(read)
+    for name in names:
+        measured[name] = experiments[name].measure(run)
+        strategies.on_chief(functools.partial(report, name))
+
+
+def _measured_before(path):
+    """Dict from experiment to its figures, those that a run has."""
+    if not path.exists():
+        return {}
+    with seals.named(path, delete=path):
+        return seals.read_json(path)["experiments"]
 
 
 def said_of_software(figures):
@@ -112,7 +126,7 @@ def said_of_software(figures):
 def print_places(run):
     """Tells where the results are."""
     print(f"Report:     {run.directory / 'report.html'}")
-    print(f"Figures:    {run.directory / 'metrics.json'}")
+    print(f"Figures:    {run.directory / _FIGURES}")
     export = run.directory / run_directory.EXPORT
     if export.exists():
         print(f"SavedModel: {export}")

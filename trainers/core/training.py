@@ -1,7 +1,7 @@
 """How any arm is trained: from its newest checkpoint to its last epoch.
 
 An arm is a frozen dataclass of settings with defaults, one a net; its model is
-a `kdtf.Distiller`, or plain Keras.
+a `kdtf.Distiller`.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import keras
 import tqdm
 
 import kdtf
-from trainers.core import checkpoints, workers
+from trainers.core import checkpoints, strategies, workers
 
 CHECKPOINTS = "checkpoints"  # in the directory of an arm and seed
 _LONGEST_EXECUTION = 25  # steps
@@ -37,25 +37,27 @@ def steps_per_execution(steps):
     return max(n for n in range(1, _LONGEST_EXECUTION + 1) if steps % n == 0)
 
 
-def compiled_distiller(net, arm, steps, **options):
+def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
     """A compiled Distiller without a teacher, as an arm describes it.
 
     Args:
-      net: `keras.Model`, the student.
+      net: `keras.Model`, the student, built in the `strategies.scope`.
       arm: dataclass with `temperature`, `soft_weight` and `hard_weight`, and
         those of `compiled`.
       steps: int, batches per epoch.
+      kind: `kdtf.Distiller`, or a subclass.
       **options: of `compile`.
 
     Returns:
       `kdtf.Distiller` with its optimizer built.
     """
-    distiller = kdtf.Distiller(
-        net,
-        temperature=arm.temperature,
-        soft_weight=arm.soft_weight,
-        hard_weight=arm.hard_weight,
-    )
+    with strategies.scope():
+        distiller = kind(
+            net,
+            temperature=arm.temperature,
+            soft_weight=arm.soft_weight,
+            hard_weight=arm.hard_weight,
+        )
     return compiled(distiller, arm, steps, **options)
 
 
@@ -74,12 +76,16 @@ def compiled(model, arm, steps, **options):
     schedule = keras.optimizers.schedules.CosineDecay(
         arm.learning_rate, decay_steps=steps * arm.epochs
     )
-    model.compile(
-        keras.optimizers.Adam(schedule),
-        steps_per_execution=steps_per_execution(steps),
-        **options,
-    )
-    model.optimizer.build(model.trainable_variables)
+    if strategies.has_replicas():
+        # What replicas send each other XLA cannot compile.
+        options["jit_compile"] = False
+    with strategies.scope():
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            steps_per_execution=steps_per_execution(steps),
+            **options,
+        )
+        model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -120,6 +126,23 @@ def fit(
     """
     folder = directory / CHECKPOINTS
     state = checkpoints.restore(model, folder)
+    callbacks = [
+        checkpoints.Checkpoints(
+            folder,
+            state,
+            every=checkpoint_every,
+            evaluate=evaluate,
+            epochs=epochs,
+            keep_best=keep_best,
+        ),
+        ProgressBar(title, state, shown),
+    ]
+    if strategies.is_chief():
+        callbacks.append(
+            keras.callbacks.TensorBoard(
+                directory / "tensorboard", write_graph=False
+            )
+        )
     model.fit(
         batches(state["epoch"] * steps, epochs * steps),
         steps_per_epoch=steps,
@@ -127,22 +150,10 @@ def fit(
         epochs=epochs,
         shuffle=False,  # the batches come shuffled
         verbose=0,
-        callbacks=[
-            checkpoints.Checkpoints(
-                folder,
-                state,
-                every=checkpoint_every,
-                evaluate=evaluate,
-                epochs=epochs,
-                keep_best=keep_best,
-            ),
-            ProgressBar(title, state, shown),
-            keras.callbacks.TensorBoard(
-                directory / "tensorboard", write_graph=False
-            ),
-        ],
+        callbacks=callbacks,
     )
     if keep_best:
+        strategies.on_chief(lambda: None)  # has written it
         checkpoints.restore_best(model, folder)
     return state
 

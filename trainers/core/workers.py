@@ -15,6 +15,7 @@ from multiprocessing import connection
 import tensorflow as tf
 import tqdm
 
+from trainers.core import strategies
 from trainers.core.errors import FlagsError
 
 _context = []  # a worker's
@@ -74,7 +75,8 @@ def _finish(futures, bar):
 
 def is_worker():
     """Whether this process is one of several: the main one shows the bar."""
-    return multiprocessing.parent_process() is not None
+    is_child = multiprocessing.parent_process() is not None
+    return is_child or not strategies.is_chief()
 
 
 def _start(threads, context):

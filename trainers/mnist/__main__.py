@@ -23,6 +23,12 @@ settings that are not flags of yours are those of `--dataset`:
             --teachers_from=results/mnist --seeds=3
         Students of the teachers of another run, here of the published one.
 
+    python -m trainers.core.local_workers trainers.mnist --dataset=digits \
+            --run_dir=runs/digits
+        Two workers train each net together, with the same figures. On several
+        machines --strategy=multi_worker does, on several GPUs
+        --strategy=mirrored.
+
     python -m trainers.mnist --dataset=digits --run_dir=runs/tiny --tiny
         Seconds: shows that all is installed; the figures mean nothing.
 

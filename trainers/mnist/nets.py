@@ -1,8 +1,7 @@
 """One arm of an experiment: a net, its training, and the result.
 
 Every arm is trained by a `kdtf.Distiller`, the ones without soft targets too:
-its weights files hold all that a resumed run needs. Only logit matching, which
-is no distillation at any temperature, is plain Keras with kdtf's loss.
+its weights files hold all that a resumed run needs.
 """
 
 import dataclasses
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 
 import kdtf
-from trainers.core import results, training
+from trainers.core import results, strategies, training
 from trainers.mnist import batches
 from trainers.mnist.dropout import Dropout
 
@@ -81,6 +80,17 @@ class Arm:
         return "-".join([*parts, training.digest(self)])
 
 
+class LogitMatching(kdtf.Distiller):
+    """Of the logits' distance, which is no divergence at any temperature."""
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Its mean over a batch."""
+        losses = kdtf.losses.logit_matching_loss(y_pred, y.teacher_logits)
+        return keras.ops.mean(losses)
+
+
 def build_net(arm, inputs, classes, seed):
     """A net of two hidden layers that returns logits.
 
@@ -114,7 +124,9 @@ def build_net(arm, inputs, classes, seed):
 
     def dropout(rate):
         seed = next(seeds)
-        return [Dropout(rate, seed=seed)] if rate else []
+        if not rate:
+            return []
+        return [Dropout(rate, seed=seed, batch_size=arm.batch_size)]
 
     layers = [keras.Input((inputs,)), *dropout(arm.input_dropout)]
     for _ in range(2):
@@ -139,7 +151,8 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
       A `results.Result`.
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
-    net = build_net(arm, inputs, data.classes, seed)
+    with strategies.scope():
+        net = build_net(arm, inputs, data.classes, seed)
     return results.of(
         net,
         directory,
@@ -151,7 +164,13 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
 
 def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
     steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
-    model = _compiled(arm, net, steps)
+    model = training.compiled_distiller(
+        net,
+        arm,
+        steps,
+        kind=LogitMatching if arm.match_logits else kdtf.Distiller,
+        jit_compile=True,  # faster, with this dropout
+    )
     eval_inputs = data.inputs(data.eval_images)
 
     def count_errors():
@@ -159,7 +178,7 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         return {"errors": int((predicted != data.eval_labels).sum())}
 
     def training_batches(first_step, last_step):
-        dataset = batches.training_batches(
+        return batches.training_batches(
             data.train_images,
             data.train_labels,
             soft_targets if arm.soft_weight else None,
@@ -170,9 +189,6 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
             first_step=first_step,
             last_step=last_step,
         )
-        if arm.match_logits:
-            dataset = dataset.map(lambda x, y: (x, y["teacher_logits"]))
-        return dataset
 
     state = training.fit(
         model,
@@ -186,17 +202,6 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         shown=() if data.eval_name == "test" else ("errors",),
     )
     results.save(net, state, directory, eval_logits=predict(net, eval_inputs))
-
-
-def _compiled(arm, net, steps):
-    options = {"jit_compile": True}  # faster, with this dropout
-    if not arm.match_logits:
-        return training.compiled_distiller(net, arm, steps, **options)
-
-    def loss(teacher_logits, logits):
-        return kdtf.losses.logit_matching_loss(logits, teacher_logits)
-
-    return training.compiled(net, arm, steps, loss=loss, **options)
 
 
 def predict(net, inputs):

@@ -10,7 +10,7 @@ import pathlib
 import tensorflow as tf
 
 import kdtf
-from trainers.core import results, seals
+from trainers.core import results, seals, strategies
 from trainers.core.errors import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import nets, recipes, transfer_set
@@ -71,7 +71,9 @@ class Run:
         """
         data, soft_targets = self.data, None
         directory = arm_directory(self.directory, arm, seed)
-        if arm.soft_weight and not results.is_finished(directory):
+        if arm.soft_weight and not strategies.on_chief(
+            lambda: results.is_finished(directory)
+        ):
             soft_targets = self.soft_targets(arm, seed)
         if cases is not None:
             data = dataclasses.replace(
@@ -117,13 +119,19 @@ class Run:
         if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
         name = _store_name(arm, seed)
-        stored = (self.teachers_from or self.directory) / name
-        if not transfer_set.is_stored(stored):
-            stored = self.directory / name
-            if not transfer_set.is_stored(stored):
-                net = self._teacher_net(arm, seed)
+        places = [self.teachers_from or self.directory, self.directory]
+        found = strategies.on_chief(
+            lambda: [transfer_set.is_stored(place / name) for place in places]
+        )
+        stored = places[0 if found[0] else 1] / name
+        if not any(found):
+            net = self._teacher_net(arm, seed)
+
+            def write():
                 with seals.store_refusals():
                     transfer_set.write(net, self.data, stored, **shown)
+
+            strategies.on_chief(write)
         with seals.named(stored, delete=stored):
             return transfer_set.read(self.data, stored, **shown)
 

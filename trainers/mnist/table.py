@@ -1,7 +1,13 @@
 """The paper's table: a teacher, a student on labels, a distilled student."""
 
 import kdtf
-from trainers.core import pages, plots, run_directory, statistics
+from trainers.core import (
+    pages,
+    plots,
+    run_directory,
+    statistics,
+    strategies,
+)
 from trainers.core.errors import FlagsError
 from trainers.mnist import columns, evaluation, figures, gallery, recipes
 
@@ -29,7 +35,8 @@ def measure(run):
         "student": run.students(arms["student"]),
         "distilled": run.students(arms["distilled"]),
     }
-    _export(results["distilled"][0].net, run)
+    distilled = results["distilled"][0].net
+    strategies.on_chief(lambda: _export(distilled, run))
     return {**evaluation.about(run), **summarise(results, arms, run.data)}
 
 

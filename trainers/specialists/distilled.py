@@ -10,7 +10,14 @@ import numpy as np
 import tqdm
 
 import kdtf
-from trainers.core import pages, plots, seals, statistics, workers
+from trainers.core import (
+    pages,
+    plots,
+    seals,
+    statistics,
+    strategies,
+    workers,
+)
 from trainers.specialists import batches, figures, groups, recipes, scores
 from trainers.specialists import table as table_module
 
@@ -141,21 +148,25 @@ def _store_path(run, seed):
 
 def _write_store(run, seed):
     teacher = groups.of_confused(run, seed)[0].ensemble()
-    bar = tqdm.tqdm(
-        desc=f"seed{seed} soft targets",
-        unit="batch",
-        delay=1,  # none where they are there
-        disable=workers.is_worker(),
-    )
-    with seals.store_refusals(), bar:
-        kdtf.SoftTargets.write(
-            _store_path(run, seed),
-            teacher,
-            _InOrder(run, bar),
-            top_k=_TOP_K,
-            temperature=1.0,
-            verbose=0,
+
+    def write():
+        bar = tqdm.tqdm(
+            desc=f"seed{seed} soft targets",
+            unit="batch",
+            delay=1,  # none where they are there
+            disable=workers.is_worker(),
         )
+        with seals.store_refusals(), bar:
+            kdtf.SoftTargets.write(
+                _store_path(run, seed),
+                teacher,
+                _InOrder(run, bar),
+                top_k=_TOP_K,
+                temperature=1.0,
+                verbose=0,
+            )
+
+    strategies.on_chief(write)
     return f"soft targets {seed}"
 
 

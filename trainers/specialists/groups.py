@@ -14,7 +14,7 @@ import tqdm
 from scipy import special
 
 from kdtf import specialists
-from trainers.core import seals, workers
+from trainers.core import seals, strategies, workers
 from trainers.core.errors import FlagsError
 from trainers.specialists import batches, nets, recipes, scores
 
@@ -114,10 +114,15 @@ def confused_sets(run, seed, generalist, count=None, size=None, cases=""):
     size = size or run.settings.size
     of = f"-{cases}" if cases else ""
     path = run.seed_directory(seed) / f"sets-{count}x{size}{of}.json"
-    if not path.exists():
+
+    def find():
+        if path.exists():
+            return
         sets, covered = _find_sets(run, seed, generalist, count, size, cases)
         stored = {"sets": [s.tolist() for s in sets], "covered": covered}
         seals.write_json(path, stored)
+
+    strategies.on_chief(find)
     with seals.named(path, delete=path):
         stored = seals.read_json(path)
     return [np.array(s) for s in stored["sets"]], stored["covered"]

@@ -10,7 +10,7 @@ import functools
 import keras
 import numpy as np
 
-from trainers.core import results, training
+from trainers.core import results, strategies, training
 
 PARTS = 30  # of the training of a big net: a point of its curve, a checkpoint
 _LEAST = 100  # steps of a part, in each of which some time is lost
@@ -159,7 +159,8 @@ def _distiller(arm, shape, outputs):
 
     Compiling its step takes longer than training a specialist.
     """
-    net = build_net(arm.units, shape[0], outputs, seed=0)
+    with strategies.scope():
+        net = build_net(arm.units, shape[0], outputs, seed=0)
     return training.compiled_distiller(net, arm, arm.steps, jit_compile="auto")
 
 

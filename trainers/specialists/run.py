@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 from kdtf import _atomic
-from trainers.core import seals, workers
+from trainers.core import seals, strategies, workers
 from trainers.data.images import SplitImages
 from trainers.specialists import batches, nets, recipes, scores
 from trainers.specialists.settings import Settings
@@ -156,14 +156,12 @@ class Run:
             self.seed_directory(seed) / f"{name}.npz"
             for seed in range(self.seeds)
         ]
-        missing = [
-            (measure, seed, path)
-            for seed, path in enumerate(paths)
-            if not path.exists()
-        ]
+        missing = strategies.on_chief(
+            lambda: [s for s, path in enumerate(paths) if not path.exists()]
+        )
         if missing:
             train(self)
-            self.do(_measure, missing)
+            self.do(_measure, [(measure, s, paths[s]) for s in missing])
         return [_load(path) for path in paths]
 
     def do(self, function, jobs):
@@ -186,7 +184,7 @@ def _measure(run, measure, seed, path):
     """Measures one seed, and stores the arrays whole."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **measure(run, seed))
-    _atomic.write_whole(path, buffer.getvalue())
+    strategies.on_chief(lambda: _atomic.write_whole(path, buffer.getvalue()))
     return f"{path.stem} {seed}"
 
 

@@ -7,6 +7,7 @@ training, ensembles, a wide net, and specialists of random classes.
 import numpy as np
 
 from kdtf import Ensemble
+from trainers.core import strategies
 from trainers.specialists import (
     figures,
     gallery,
@@ -43,7 +44,7 @@ def measure(run):
     """
     seeds = run.measured("table", measure_seed, train)
     group, _ = groups.of_confused(run, 0)
-    serving.export(run, group.ensemble())
+    strategies.on_chief(lambda: serving.export(run, group.ensemble()))
     return {
         **figures.about(run),
         "systems": figures.systems(seeds),

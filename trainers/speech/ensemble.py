@@ -1,6 +1,6 @@
 """An ensemble against one distilled net (paper, section 4)."""
 
-from trainers.core import run_directory, statistics
+from trainers.core import run_directory, statistics, strategies
 from trainers.speech import (
     ensemble_report,
     recipes,
@@ -38,11 +38,13 @@ def measure(run):
         for name in SYSTEMS
     }
     first = folds[0]
-    serving.export(
-        first.nets["distilled"][0],
-        first.fold.corpus,
-        run.directory / run_directory.EXPORT,
-        penalty=first.penalties["distilled"].get("connected, clean", 0.0),
+    strategies.on_chief(
+        lambda: serving.export(
+            first.nets["distilled"][0],
+            first.fold.corpus,
+            run.directory / run_directory.EXPORT,
+            penalty=first.penalties["distilled"].get("connected, clean", 0.0),
+        )
     )
     return {
         **about(run),

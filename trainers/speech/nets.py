@@ -10,7 +10,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from trainers.core import results, training
+from trainers.core import results, strategies, training
 from trainers.speech import frames as frames_module
 from trainers.speech import views
 
@@ -137,7 +137,8 @@ def train(
       A `results.Result`.
     """
     inputs = frames_module.WINDOW * corpus.training.values.shape[1]
-    net = build_net(arm, inputs, corpus.lexicon.num_states, seed)
+    with strategies.scope():
+        net = build_net(arm, inputs, corpus.lexicon.num_states, seed)
 
     def train_it():
         logits = soft_targets() if arm.soft_weight else None

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 import kdtf
-from trainers.core import results, seals, workers
+from trainers.core import results, seals, strategies, workers
 from trainers.speech import corpora, nets, recipes
 from trainers.speech.settings import Settings
 
@@ -108,12 +108,16 @@ class Fold:
             teacher, temperature = self.train(all_clips, seed).net, None
         dataset = nets.transfer_set_of(arm, self.corpus).in_order()
         path = self._store_directory(arm, seed)
-        # Of a damaged store, or of a teacher that was trained again since.
-        with seals.store_refusals():
-            store = kdtf.SoftTargets.write(
-                path, teacher, dataset, temperature=temperature
-            )
-        return store, dataset
+
+        def write():
+            # Of a damaged store, or of a teacher that was trained again since.
+            with seals.store_refusals():
+                kdtf.SoftTargets.write(
+                    path, teacher, dataset, temperature=temperature
+                )
+
+        strategies.on_chief(write)
+        return kdtf.SoftTargets(path), dataset
 
     def _store_directory(self, arm, seed):
         """Where a fold keeps an arm's soft targets, a `pathlib.Path`."""

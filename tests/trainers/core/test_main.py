@@ -22,6 +22,7 @@ def run(monkeypatch, tmp_path):
     values = type("Values", (), {"__getitem__": lambda self, name: verbosity})()
     values.experiment = "all"
     values.run_dir = tmp_path
+    values.strategy, values.cpu_replicas = "none", None
     monkeypatch.setattr(main.flags, "FLAGS", values)
     opened = types.SimpleNamespace(
         directory=tmp_path, settings=types.SimpleNamespace(dataset="digits")

@@ -39,6 +39,25 @@ def test_every_call_draws_anew_and_a_seed_gives_the_same_draws():
     assert 0.4 < np.mean(first == second) < 0.6
 
 
+@pytest.mark.parametrize("rows", (20, 15))
+def test_replicas_drop_together_what_one_device_would(mirrored_strategy, rows):
+    alone = dropout.Dropout(0.5, seed=7)
+    with mirrored_strategy.scope():
+        layer = dropout.Dropout(0.5, seed=7, batch_size=rows)
+    # A batch that a function made, as those of the trainer.
+    batches = tf.data.Dataset.range(2).map(lambda _: tf.ones((rows, 30)))
+
+    @tf.function
+    def parts(batch):
+        return mirrored_strategy.run(lambda x: layer(x, training=True), [batch])
+
+    for batch in mirrored_strategy.experimental_distribute_dataset(batches):
+        found = mirrored_strategy.experimental_local_results(parts(batch))
+        assert [len(part) for part in found] == [-(-rows // 2), rows // 2]
+        whole = alone(tf.ones((rows, 30)), training=True)
+        np.testing.assert_array_equal(tf.concat(found, 0), whole)
+
+
 def test_nothing_is_dropped_in_inference_nor_at_rate_0():
     x = tf.ones((2, 3))
     np.testing.assert_array_equal(dropout.Dropout(0.5)(x), x)

@@ -260,6 +260,8 @@ def test_help_teaches(tmp_path):
         "dropout",
         "Killed at any moment",
         "T, of",
+        "trainers.core.local_workers",
+        "TF_CONFIG",
     ):
         assert words in result.stdout
 

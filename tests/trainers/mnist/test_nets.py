@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import types
 
 import keras
 import numpy as np
@@ -163,3 +164,16 @@ def test_a_distilled_arm_learns_its_soft_targets(tmp_path):
     choices = choices.argmax(-1)
     assert (choices == confused.argmax(-1)).mean() > 0.9
     assert not (choices == 2).any()
+
+
+def test_logit_matching_is_the_distance_of_zero_meaned_logits():
+    rng = np.random.default_rng(0)
+    theirs, ours = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    student = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    distiller = nets.LogitMatching(student, temperature=4.0)
+    targets = types.SimpleNamespace(teacher_logits=theirs)
+    gap = (ours - theirs).astype(np.float64)
+    gap -= gap.mean(-1, keepdims=True)
+    loss = distiller.compute_loss(y=targets, y_pred=tf.constant(ours))
+    expected = (gap**2).sum(-1).mean() / 2
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
