@@ -22,8 +22,7 @@ PROCESSES ?= 2
 # Relative, and never through the scripts in $(VENV)/bin, so that a space in the
 # checkout's path does no harm.
 RUN = $(VENV)/bin/python -m
-# Python compiles the few modules that are imported when they are.
-PIP = $(RUN) pip --disable-pip-version-check install --quiet --no-compile
+PIP = $(RUN) pip --disable-pip-version-check install --quiet
 PYTEST = $(RUN) pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
 .PHONY: demo test quick quick-tests lint lowest wheel tables docs hooks clean
