@@ -25,6 +25,8 @@ from trainers.speech.settings import DEFAULTS, SMALL_DATA_EPOCHS, Settings
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 LEXICON = "no N OW\nsix S IH K S\ntwo T UW\n"
+# Where only the data matter.
+SHORT = ("--members=1", "--member_epochs=1", "--student_epochs=1")
 
 
 run = functools.partial(processes.run, "trainers.speech")
@@ -149,7 +151,7 @@ def test_few_clips_in_the_same_run(tiny, tiny_run):
 @pytest.mark.slow
 def test_every_speaker_is_left_out_in_turn(tiny, tmp_path):
     run_dir = tmp_path / "run"
-    result = run(*tiny, f"--run_dir={run_dir}", "--split=speakers")
+    result = run(*tiny, *SHORT, f"--run_dir={run_dir}", "--split=speakers")
     assert result.returncode == 0, result.stderr
     found = figures(run_dir)["ensemble"]
     assert list(found["folds"]) == ["speaker:voice0", "speaker:voice1"]
@@ -187,6 +189,7 @@ def test_a_data_set_of_tfds(tiny, commands, tmp_path):
     flags = [f for f in tiny if not f.startswith("--dataset")]
     result = run(
         *flags,
+        *SHORT,
         f"--dataset={tfds_words.NAME}",
         f"--data_dir={commands}",
         f"--run_dir={run_dir}",
