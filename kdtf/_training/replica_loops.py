@@ -4,6 +4,7 @@ In place of Keras's own loop, which cannot hold a batch of several replicas, and
 reports the mean of the replicas' results.
 """
 
+import functools
 import itertools
 
 import tensorflow as tf
@@ -49,11 +50,18 @@ def execution(distiller, step_function):
         )
         return done
 
+    run_given = run
     if not distiller.run_eagerly:
-        execute = tf.function(execute, autograph=False, reduce_retracing=True)
-        run_given = tf.function(run, autograph=False, reduce_retracing=True)
-    else:
-        run_given = run
+        execute, run_given = (
+            # As a partial, which has no code of its own: TensorFlow counts
+            # traces by it, and warns at the fifth Distiller of a process.
+            tf.function(
+                functools.partial(function),
+                autograph=False,
+                reduce_retracing=True,
+            )
+            for function in (execute, run)
+        )
 
     def function(iterator):
         if isinstance(iterator, _ITERATORS):
@@ -95,7 +103,9 @@ class MetricResults:
         self._strategy = distiller.distribute_strategy
         self._run = self._compute
         if not distiller.run_eagerly:
-            self._run = tf.function(self._compute, autograph=False)
+            self._run = tf.function(
+                functools.partial(self._compute), autograph=False
+            )
 
     def holds(self, distiller):
         """Whether they are those of a Distiller's present metrics."""
