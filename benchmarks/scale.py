@@ -3,8 +3,8 @@
     python -m benchmarks.scale
 
 Each process has a core of its own as long as there are cores; what is more is
-there to show what happens when they share. Twenty-five minutes on two cores,
-on which nothing else may run. docs/results/scale.md has the figures, and what
+there to show what happens when they share. Ten minutes on two cores, on
+which nothing else may run. docs/results/scale.md has the figures, and what
 they make of larger machines.
 """
 
@@ -65,9 +65,9 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("rounds", 5, "timings of each", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "timings of each", lower_bound=1)
     flags.DEFINE_integer("workers", 3, "the most processes", lower_bound=1)
-    flags.DEFINE_integer("steps", 200, "training steps a timing", lower_bound=1)
+    flags.DEFINE_integer("steps", 60, "training steps a timing", lower_bound=1)
     flags.DEFINE_integer(
         "examples", 20_000, "examples labelled and read", lower_bound=1000
     )
