@@ -3,6 +3,7 @@
 import collections
 import json
 
+from benchmarks import timing
 from trainers.mnist import figures, omitted
 
 _PAGES = "docs/results"
@@ -10,7 +11,7 @@ _GIVEN = "kdtf, given teacher logits"
 
 
 def lines(results):
-    """Bullets on MNIST, speech, specialists, speed and faults.
+    """Bullets on MNIST, speech, specialists, speed, scale and faults.
 
     Args:
       results: `pathlib.Path` of the folder of result files.
@@ -23,6 +24,7 @@ def lines(results):
         *_speech(results),
         *_specialists(results),
         *_speed(results),
+        *_scale(results),
         *_faults(results),
     ]
 
@@ -128,6 +130,18 @@ def _speed(results):
         f"- Against an eager PyTorch loop it takes "
         f"{ratios[large, peers['torch']]:.2f} and "
         f"{ratios[small, peers['torch']]:.2f} of the time.",
+    ]
+
+
+def _scale(results):
+    labelling = {
+        row["workers"]: row for row in _load(results, "scale.json")["labelling"]
+    }
+    found = timing.ratio(labelling[1]["seconds"], labelling[2]["seconds"])
+    return [
+        f"- **[Several processes](docs/results/scale.md)**: two, on a core "
+        f"each, label {found['median']:.2f} times as fast as one, and write "
+        "the same bytes; replicas and workers train as one process does.",
     ]
 
 

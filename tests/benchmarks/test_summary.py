@@ -10,13 +10,14 @@ RESULTS = pathlib.Path(__file__).resolve().parents[2] / "results"
 
 def test_every_result_begins_with_its_name():
     lines = summary.lines(RESULTS)
-    assert len(lines) == 13
+    assert len(lines) == 14
     assert [i for i, line in enumerate(lines) if "**[" in line] == [
         0,
         3,
         6,
         9,
         12,
+        13,
     ]
 
 
@@ -38,8 +39,12 @@ def test_figures_are_those_of_the_result_files():
     for name in ("generalist", "specialists, top 1"):
         each = systems[name]["accuracy"]["each"]
         assert f"{sum(each) / len(each):.1%}" in lines[6]
+    labelling = json.loads((RESULTS / "scale.json").read_text())["labelling"]
+    one, two, *_ = (row["seconds"] for row in labelling)
+    each = sorted(a / b for a, b in zip(one, two, strict=True))
+    assert f"label {each[len(each) // 2]:.2f} times" in lines[12]
     rows = json.loads((RESULTS / "faults/faults.json").read_text())["rows"]
     faults = sum(row["faults"] for row in rows)
     lost = sum(row["outcomes"]["lost"] for row in rows)
-    assert f"of {faults:,} kills" in lines[12]
-    assert f" {lost:,} passed unnoticed" in lines[12]
+    assert f"of {faults:,} kills" in lines[13]
+    assert f" {lost:,} passed unnoticed" in lines[13]
