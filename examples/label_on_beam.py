@@ -18,6 +18,7 @@ run the same on a cluster whose machines all see these paths.
 
 import argparse
 import pathlib
+import shlex
 import sys
 
 import apache_beam as beam
@@ -121,6 +122,9 @@ def main(arguments):
     parser.add_argument("--files", help="pattern of TFRecord files")
     parser.add_argument("--batch_size", type=int, default=256)
     flags, beam_flags = parser.parse_known_args(arguments)
+    # Beam starts the processes of this machine through a shell, and would wait
+    # for ever for those of a path with a space.
+    sys.executable = shlex.quote(sys.executable)
     folder = pathlib.Path(flags.directory)
     folder.mkdir(parents=True, exist_ok=True)
     teacher = flags.teacher or str(folder / "teacher.keras")

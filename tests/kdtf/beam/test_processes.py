@@ -1,5 +1,7 @@
 """Labelling in two processes of DirectRunner, one of which is killed."""
 
+import shlex
+import sys
 import tempfile
 
 import pytest
@@ -37,6 +39,8 @@ def require_resumed(tmp_path, monkeypatch, build):
     folder = tmp_path / "beam"
     # Beam leaves folders there if it fails.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # It gives this to a shell as it is.
+    monkeypatch.setattr(sys, "executable", shlex.quote(sys.executable))
     with pytest.raises(RuntimeError):
         beam_runs.run(build, *beam_runs.TWO_PROCESSES)
     assert (tmp_path / "killed").exists()
