@@ -12,13 +12,13 @@
 # Each first makes an environment with what it needs, in .venv. For another
 # Python:
 #     make quick PYTHON=python3.13 VENV=.venv-3.13
-# and tests in more or fewer processes than two:
+# and tests in more or fewer processes than three, some of which wait for others:
 #     make test PROCESSES=8
 
 PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?=
-PROCESSES ?= 2
+PROCESSES ?= 3
 # Relative, and never through the scripts in $(VENV)/bin, so that a space in the
 # checkout's path does no harm.
 RUN = $(VENV)/bin/python -m
