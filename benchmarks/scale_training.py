@@ -1,7 +1,5 @@
 """How fast workers train one student together; see `benchmarks.scale`."""
 
-import json
-import socket
 import time
 
 import keras
@@ -11,6 +9,7 @@ import tqdm
 
 import kdtf
 from benchmarks import scale_processes
+from trainers.core import local_workers
 
 ROWS = 256  # of each worker's part of a batch
 WIDTHS = {"784-64-10": 64, "784-800-800-10": 800}
@@ -57,18 +56,8 @@ def _seconds(student, workers, steps_per_execution, steps):
     """Until the last worker has trained."""
     environments = None
     if workers > 1:
-        cluster = _addresses(workers)
-        environments = [
-            {
-                "TF_CONFIG": json.dumps(
-                    {
-                        "cluster": {"worker": cluster},
-                        "task": {"type": "worker", "index": index},
-                    }
-                )
-            }
-            for index in range(workers)
-        ]
+        configs = local_workers.configs(workers)
+        environments = [{"TF_CONFIG": config} for config in configs]
     arguments = [student, workers, steps_per_execution, steps]
     return max(
         scale_processes.together(
@@ -122,13 +111,3 @@ def _batches(rows):
     logits = rng.normal(size=(rows, 10)).astype(np.float32)
     y = {"labels": rng.integers(0, 10, rows), "teacher_logits": logits}
     return tf.data.Dataset.from_tensors((x, y)).cache().repeat()
-
-
-def _addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("localhost", 0))
-    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses

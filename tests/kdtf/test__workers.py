@@ -75,6 +75,16 @@ def test_what_differs_is_named_on_all_workers(refusals, case):
         assert re.search(REFUSED[case].format(own), said, re.DOTALL), said
 
 
+def require_weights(folder, student):
+    """Both workers have ended with the weights of a student."""
+    for index in range(2):
+        found = np.load(folder / f"weights-{index}.npz")
+        for name, expected in zip(
+            found.files, nets.values(student), strict=True
+        ):
+            np.testing.assert_allclose(found[name], expected, atol=1e-6)
+
+
 def test_workers_may_read_their_own_data(tmp_path):
     for process in start(tmp_path, ["own_data"]):
         process.join(60)
@@ -82,12 +92,7 @@ def test_workers_may_read_their_own_data(tmp_path):
     one.compile(keras.optimizers.Adam(0.01))
     x, y = nets.inputs(worker_trials.ROWS), nets.labels(worker_trials.ROWS)
     one.fit(x, y, batch_size=worker_trials.ROWS, verbose=0)
-    for index in range(2):
-        found = np.load(tmp_path / f"weights-{index}.npz")
-        for name, expected in zip(
-            found.files, nets.values(one.student), strict=True
-        ):
-            np.testing.assert_allclose(found[name], expected, atol=1e-6)
+    require_weights(tmp_path, one.student)
 
 
 def test_workers_may_read_their_own_shards(tmp_path):
@@ -117,12 +122,7 @@ def test_workers_may_read_their_own_shards(tmp_path):
             one.train_on_batch(
                 *tf.nest.map_structure(lambda *t: np.concatenate(t), *cut)
             )
-    for index in range(2):
-        found = np.load(tmp_path / f"weights-{index}.npz")
-        for name, expected in zip(
-            found.files, nets.values(one.student), strict=True
-        ):
-            np.testing.assert_allclose(found[name], expected, atol=1e-6)
+    require_weights(tmp_path, one.student)
 
 
 def epoch_of(folder):
