@@ -6,6 +6,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [
@@ -65,10 +66,14 @@ def small_names():
         for page in sorted(PAGES)
     ],
 )
-def test_every_block_runs(page, tmp_path, monkeypatch):
+def test_every_block_runs(page, tmp_path, monkeypatch, mirrored_strategy):
     if page == "docs/guides/labelling_on_beam.md":
         pytest.importorskip("apache_beam")
     monkeypatch.chdir(tmp_path)
+    # A second one of a process would send under the keys of the first one.
+    monkeypatch.setattr(
+        tf.distribute, "MirroredStrategy", lambda: mirrored_strategy
+    )
     names = small_names()
     names["teacher"].save("teacher.keras")
     found = list(blocks(page))
