@@ -3,7 +3,7 @@
 Out of the box it makes a tiny teacher and four files of its own, and labels
 them in two processes of this machine, in about 20 seconds:
 
-    python examples/label_on_beam.py --directory=/tmp/label_on_beam
+    python examples/label_on_beam.py --directory=runs/label_on_beam
 
 Started again it finds the soft targets and returns at once. With your own
 teacher and data:

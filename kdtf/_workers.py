@@ -136,6 +136,11 @@ def _gather(strategy):
     return gather
 
 
+def _tells_of_a_loss(message):
+    # A mismatch aborts collectives, too, while all workers are there.
+    return any(w in message for w in _LOST) and "mismatch" not in message
+
+
 @contextlib.contextmanager
 def named_losses(strategy):
     """Says so where another worker is lost, which ends a run for all.
@@ -146,7 +151,7 @@ def named_losses(strategy):
     try:
         yield
     except tf.errors.OpError as error:
-        if not spans(strategy) or not any(w in error.message for w in _LOST):
+        if not (spans(strategy) and _tells_of_a_loss(error.message)):
             raise
         raise WorkerLost(
             "A worker was lost: start all of them again, with the same "

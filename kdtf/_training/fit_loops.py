@@ -182,7 +182,7 @@ class FitLoops(keras.Model):
             super().make_train_function(force=True)
         function = self.train_function
         if replicas.trains_on_several(self):
-            function = replica_loops.execution(self, self.train_step)
+            function = replica_loops.Execution(self, self.train_step)
         elif self._trains_in_one_program():
             function = multi_step.train_function(self, function)
         self.train_function = self._at_its_temperature(function)
@@ -197,7 +197,7 @@ class FitLoops(keras.Model):
             super().make_test_function(force=True)
         function = self.test_function
         if replicas.trains_on_several(self):
-            function = replica_loops.execution(self, self.test_step)
+            function = replica_loops.Execution(self, self.test_step)
         self.test_function = self._at_its_temperature(function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):

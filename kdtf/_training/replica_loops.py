@@ -14,67 +14,66 @@ from kdtf import _keras_private as keras_private
 _ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
 
 
-def execution(distiller, step_function):
-    """What Keras calls once per execution, on several replicas.
+class Execution:
+    """What Keras calls once per execution: up to K steps on all replicas."""
 
-    Args:
-      distiller: a compiled `Distiller`.
-      step_function: its `train_step` or `test_step`.
+    def __init__(self, distiller, step_function):
+        """Of a compiled `Distiller` and its `train_step` or `test_step`."""
+        self._distiller, self._step = distiller, step_function
+        self._names = []  # of a step's logs, when it has been traced
+        self._execute, self._run_one = self._run_many, self._run
+        if not distiller.run_eagerly:
+            self._execute = _graph(self._run_many)
+            self._run_one = _graph(self._run)
 
-    Returns:
-      Function from an iterator to the logs of its last step; it raises
-      StopIteration if there is no batch.
-    """
-    names = []
+    def __call__(self, iterator):
+        """Runs steps on an iterator's batches; returns the logs of the last.
 
-    def run(batch):
-        names[:] = distiller.distribute_strategy.run(
-            step_function, args=(keras_private.without_optionals(batch),)
-        )
-        return tf.constant(1)
+        Raises:
+          StopIteration: if there is no batch.
+        """
+        steps = self._distiller.steps_per_execution
+        if isinstance(iterator, _ITERATORS):
+            if not int(self._execute(iterator)):
+                raise StopIteration
+        else:  # of `train_on_batch`
+            for batch in itertools.islice(iterator, steps):
+                self._run_one(batch)
+        return _results(self._distiller, self._names)
 
-    def run_next(iterator, done):
-        batch = iterator.get_next_as_optional()
-        there_is_one = batch.has_value()
-        ran = tf.cond(
-            there_is_one, lambda: run(batch.get_value()), lambda: tf.constant(0)
-        )
-        return done + ran, there_is_one
-
-    def execute(iterator):
+    def _run_many(self, iterator):
         """Runs up to K steps; returns how many there were batches for."""
+        steps = self._distiller.steps_per_execution
         done, _ = tf.while_loop(
-            lambda done, more: more & (done < distiller.steps_per_execution),
-            lambda done, _: run_next(iterator, done),
+            lambda done, more: more & (done < steps),
+            lambda done, _: self._run_next(iterator, done),
             [tf.constant(0), tf.constant(True)],
         )
         return done
 
-    run_given = run
-    if not distiller.run_eagerly:
-        execute, run_given = (
-            # As a partial, which has no code of its own: TensorFlow counts
-            # traces by it, and warns at the fifth Distiller of a process.
-            tf.function(
-                functools.partial(function),
-                autograph=False,
-                reduce_retracing=True,
-            )
-            for function in (execute, run)
+    def _run_next(self, iterator, done):
+        batch = iterator.get_next_as_optional()
+        there_is_one = batch.has_value()
+        ran = tf.cond(
+            there_is_one,
+            lambda: self._run(batch.get_value()),
+            lambda: tf.constant(0),
         )
+        return done + ran, there_is_one
 
-    def function(iterator):
-        if isinstance(iterator, _ITERATORS):
-            if not int(execute(iterator)):
-                raise StopIteration
-        else:  # of `train_on_batch`
-            for batch in itertools.islice(
-                iterator, distiller.steps_per_execution
-            ):
-                run_given(batch)
-        return _results(distiller, names)
+    def _run(self, batch):
+        batch = keras_private.without_optionals(batch)
+        strategy = self._distiller.distribute_strategy
+        self._names[:] = strategy.run(self._step, args=(batch,))
+        return tf.constant(1)
 
-    return function
+
+def _graph(function):
+    # As a partial, which has no code of its own: TensorFlow counts traces by
+    # it, and warns at the fifth Distiller of a process.
+    return tf.function(
+        functools.partial(function), autograph=False, reduce_retracing=True
+    )
 
 
 def _results(distiller, names):
@@ -103,9 +102,7 @@ class MetricResults:
         self._strategy = distiller.distribute_strategy
         self._run = self._compute
         if not distiller.run_eagerly:
-            self._run = tf.function(
-                functools.partial(self._compute), autograph=False
-            )
+            self._run = _graph(self._compute)
 
     def holds(self, distiller):
         """Whether they are those of a Distiller's present metrics."""

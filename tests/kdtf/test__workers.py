@@ -165,3 +165,23 @@ def test_one_process_spans_nothing(mirrored_strategy):
     for strategy in (tf.distribute.get_strategy(), mirrored_strategy):
         assert not _workers.spans(strategy)
         assert _workers.is_chief(strategy)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_loss"),
+    (
+        ("Collective ops is aborted by: Socket closed", True),
+        ("Collective ops is aborted by: ... tasks are unhealthy", True),
+        ("Collective ops is aborted by: Shape mismatch in the coll", False),
+        ("Matrix size-incompatible", False),
+    ),
+)
+def test_only_losses_are_called_so(monkeypatch, message, is_loss):
+    monkeypatch.setattr(_workers, "spans", lambda strategy: True)
+    error = tf.errors.UnavailableError(None, None, message)
+    expected = _workers.WorkerLost if is_loss else tf.errors.UnavailableError
+    with (
+        pytest.raises(expected, match=re.escape(message)),
+        _workers.named_losses(None),
+    ):
+        raise error

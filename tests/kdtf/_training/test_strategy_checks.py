@@ -120,6 +120,10 @@ def test_names_outside_of_the_scope_are_made_inside(mirrored_strategy):
         )
     distiller.compile("adam", metrics=["accuracy"])
     distiller.fit(nets.inputs(), nets.labels(), verbose=0)
+    made = [*distiller.optimizer.variables, *distiller.metrics[1].variables]
+    assert len(made) > 4
+    in_scope = mirrored_strategy.extended.variable_created_in_scope
+    assert all(in_scope(variable.value) for variable in made)
 
 
 def test_statistics_of_each_replica_are_warned_of(mirrored_strategy):
