@@ -186,24 +186,34 @@ def build_from_spec(build, iterator):
     Reason: Keras takes the mean of a first batch over the replicas, which fails
     where their parts differ in size or lie in several processes (keras issue
     20585), and draws the batch from the data. All that it needs is shapes and
-    dtypes.
+    dtypes; only where a rank is not known a batch must tell them.
 
     Args:
       build: function, Keras's own `_maybe_symbolic_build`.
-      iterator: Keras's iterator over epochs, or None.
+      iterator: Keras's iterator over epochs.
     """
     dataset = getattr(iterator, "_distributed_dataset", None)
     specs = getattr(dataset, "element_spec", None)
-    if specs is None:
-        build(iterator=iterator)
+    first = keras.tree.map_structure(_spec_of_first, specs)
+    leaves = [spec for spec in keras.tree.flatten(first) if spec is not None]
+    if leaves and all(spec.shape.rank is not None for spec in leaves):
+        build(data_batch=first)
         return
-    build(data_batch=keras.tree.map_structure(_spec_of_first, specs))
+    _, _, batches = next(iter(iterator))
+    build(data_batch=keras.tree.map_structure(_of_first, next(batches)))
 
 
 def _spec_of_first(spec):
     """The `tf.TensorSpec` of what the first replica sees; None for None."""
     spec = getattr(spec, "_value_specs", [spec])[0]
     return spec if isinstance(spec, tf.TensorSpec) else None
+
+
+def _of_first(value):
+    """What the first replica of this process sees of a batch."""
+    if isinstance(value, tf.distribute.DistributedValues):
+        return value.values[0]
+    return value
 
 
 def loss_tracker(model):

@@ -255,6 +255,14 @@ def _embeddings(scope):
     )
 
 
+def _labels_of_unknown_rank(scope):
+    def hidden(x, y, weights):
+        return x, tf.py_function(lambda labels: labels, [y], tf.int32), weights
+
+    batches = tf.data.Dataset.from_tensor_slices(data()).batch(BATCH)
+    return trained(scope, nets.deep(7), x=batches.map(hidden))
+
+
 def _eager(scope):
     return trained(
         scope, nets.deep(7), run_eagerly=True, batch_size=80, epochs=1
@@ -339,6 +347,7 @@ SCENARIOS = {
         _synchronized_statistics,
         _masked_frames,
         _embeddings,
+        _labels_of_unknown_rank,
         _eager,
         _stored_targets,
         _one_batch,

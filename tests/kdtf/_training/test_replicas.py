@@ -25,6 +25,7 @@ OF_WORKERS = (
 # process after one.
 QUICK = (
     "few_rows",
+    "labels_of_unknown_rank",
     "masked_frames",
     "one_batch",
     "one_norm_of_all_gradients",
