@@ -11,10 +11,10 @@ def trains_eagerly(monkeypatch):
 
     For tests of what is done with nets; others tell how they are trained.
     """
-    compiled = training.compiled
+    compiled = training.compiled_distiller
 
     def eager(*arguments, **options):
         options |= {"jit_compile": False, "run_eagerly": True}
         return compiled(*arguments, **options)
 
-    monkeypatch.setattr(training, "compiled", eager)
+    monkeypatch.setattr(training, "compiled_distiller", eager)

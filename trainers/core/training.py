@@ -40,38 +40,18 @@ def steps_per_execution(steps):
 def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
     """A compiled Distiller without a teacher, as an arm describes it.
 
+    Its optimizer is Adam, whose rate falls to 0 along a cosine.
+
     Args:
       net: `keras.Model`, the student, built in the `strategies.scope`.
-      arm: dataclass with `temperature`, `soft_weight` and `hard_weight`, and
-        those of `compiled`.
+      arm: dataclass with `temperature`, `soft_weight`, `hard_weight`,
+        `learning_rate` and `epochs`.
       steps: int, batches per epoch.
       kind: `kdtf.Distiller`, or a subclass.
       **options: of `compile`.
 
     Returns:
       `kdtf.Distiller` with its optimizer built.
-    """
-    with strategies.scope():
-        distiller = kind(
-            net,
-            temperature=arm.temperature,
-            soft_weight=arm.soft_weight,
-            hard_weight=arm.hard_weight,
-        )
-    return compiled(distiller, arm, steps, **options)
-
-
-def compiled(model, arm, steps, **options):
-    """A model with Adam, whose rate falls to 0 along a cosine.
-
-    Args:
-      model: `keras.Model`.
-      arm: dataclass with `learning_rate` and `epochs`.
-      steps: int, batches per epoch.
-      **options: of `compile`.
-
-    Returns:
-      The model, with its optimizer built.
     """
     schedule = keras.optimizers.schedules.CosineDecay(
         arm.learning_rate, decay_steps=steps * arm.epochs
@@ -80,13 +60,19 @@ def compiled(model, arm, steps, **options):
         # What replicas send each other XLA cannot compile.
         options["jit_compile"] = False
     with strategies.scope():
-        model.compile(
+        distiller = kind(
+            net,
+            temperature=arm.temperature,
+            soft_weight=arm.soft_weight,
+            hard_weight=arm.hard_weight,
+        )
+        distiller.compile(
             keras.optimizers.Adam(schedule),
             steps_per_execution=steps_per_execution(steps),
             **options,
         )
-        model.optimizer.build(model.trainable_variables)
-    return model
+        distiller.optimizer.build(distiller.trainable_variables)
+    return distiller
 
 
 def fit(
