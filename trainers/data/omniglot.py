@@ -1,5 +1,6 @@
 """Omniglot through TensorFlow Datasets: many handwritten characters."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def load(data_dir: str | None = None, *, characters: int = 1000) -> ImageData:
       RuntimeError: if the data are not prepared and cannot be; the message
         names the flag that helps.
     """
-    images = _by_character(data_dir, characters)
+    images = _by_character(data_dir, characters, SIZE)
     training, test = np.split(images, [_TRAINING_DRAWERS], axis=1)
     return ImageData(
         *_flat(training), *_flat(test), classes=characters, white=255
@@ -39,7 +40,7 @@ def load(data_dir: str | None = None, *, characters: int = 1000) -> ImageData:
 
 
 def load_split(
-    data_dir: str | None = None, *, characters: int = 1623
+    data_dir: str | None = None, *, characters: int = 1623, size: int = SIZE
 ) -> SplitImages:
     """Loads characters by 20 drawers, of whom 13 train and 2 are held out.
 
@@ -48,18 +49,19 @@ def load_split(
         default.
       characters: int, how many of the 1,623 characters to take, in the order of
         their labels.
+      size: int, pixels of an image's height and width.
 
     Returns:
-      `SplitImages` with images of 28 x 28 pixels, in white on black. The test
-      cases are those of `load`, the training and held-out cases its training
-      cases; the image of a class is that of the first drawer.
+      `SplitImages` with images of size x size pixels, in white on black. The
+      test cases are those of `load`, the training and held-out cases its
+      training cases; the image of a class is that of the first drawer.
 
     Raises:
       ValueError: if `characters` is less than 1, or more than there are.
       RuntimeError: if the data are not prepared and cannot be; the message
         names the flags that help.
     """
-    images = _by_character(data_dir, characters)
+    images = _by_character(data_dir, characters, size)
     kept = _TRAINING_DRAWERS - _HELD_OUT_DRAWERS
     training, held_out, test = np.split(
         images, [kept, _TRAINING_DRAWERS], axis=1
@@ -75,9 +77,11 @@ def load_split(
     )
 
 
-def _by_character(data_dir: str | None, characters: int) -> np.ndarray:
-    """Returns `[characters, drawers, SIZE, SIZE]` uint8."""
-    images, labels = _all_cases(data_dir)
+def _by_character(
+    data_dir: str | None, characters: int, size: int
+) -> np.ndarray:
+    """Returns `[characters, drawers, size, size]` uint8."""
+    images, labels = _all_cases(data_dir, size)
     found = len(np.unique(labels))
     if not 0 < characters <= found:
         raise ValueError(
@@ -92,10 +96,12 @@ def _flat(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images of some drawers as cases, and their labels."""
     characters, drawers = images.shape[:2]
     labels = np.repeat(np.arange(characters, dtype=np.int32), drawers)
-    return images.reshape(-1, SIZE, SIZE), labels
+    return images.reshape(-1, *images.shape[2:]), labels
 
 
-def _all_cases(data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
+def _all_cases(
+    data_dir: str | None, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images and labels of both of TFDS's splits.
 
     They divide the characters, not the drawers, so a test on drawers needs
@@ -111,7 +117,9 @@ def _all_cases(data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
     images, labels = [], []
     for split in ("train", "test"):
         dataset = builder.as_dataset(split=split, shuffle_files=False).map(
-            _small, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            functools.partial(_small, size=size),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         for image, label in dataset.batch(1000).as_numpy_iterator():
             images.append(image)
@@ -119,10 +127,10 @@ def _all_cases(data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(images), np.concatenate(labels)
 
 
-def _small(case: dict[str, Any]) -> tuple[Any, Any]:
-    """Returns the 28 x 28 image of a case, in white on black, and its label."""
+def _small(case: dict[str, Any], *, size: int) -> tuple[Any, Any]:
+    """Returns the small image of a case, in white on black, and its label."""
     ink = 255.0 - tf.cast(case["image"][..., :1], tf.float32)
-    small = tf.image.resize(ink, (SIZE, SIZE), "area")[..., 0]
+    small = tf.image.resize(ink, (size, size), "area")[..., 0]
     # Averaging makes thin strokes grey; this makes them bright again.
     bright = tf.minimum(2.0 * small, 255.0)
     return tf.cast(tf.round(bright), tf.uint8), case["label"]

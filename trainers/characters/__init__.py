@@ -1,0 +1,1 @@
+"""A convolutional student on real images: Omniglot's characters."""

@@ -1,0 +1,121 @@
+"""How the settings of both students were chosen: on held-out drawings.
+
+Six settings of each kind, around what a run's flags say of the rest. Test
+drawings are not looked at.
+"""
+
+import dataclasses
+import itertools
+
+from trainers.characters import figures
+from trainers.characters import run as runs
+from trainers.core import pages
+
+TITLE = "The choice of settings"
+_AUGMENTATIONS = (0.3, 0.5)  # of the student on labels
+_REGULARISERS = ((0.0, 0.0), (0.1, 0.0), (0.0, 1e-5))  # dropout, L2
+_TEMPERATURES = (1.0, 2.0, 4.0)
+_SOFT_WEIGHTS = (0.5, 0.9)
+
+
+def arms_of(settings):
+    """Dict from kind to the list of `nets.Arm`s that were compared."""
+    labels, distilled = runs.labels(settings), runs.distilled(settings)
+    return {
+        "labels": [
+            dataclasses.replace(
+                labels, augmentation=augmentation, dropout=dropout, l2=l2
+            )
+            for augmentation, (dropout, l2) in itertools.product(
+                _AUGMENTATIONS, _REGULARISERS
+            )
+        ],
+        "distilled": [
+            dataclasses.replace(
+                distilled,
+                temperature=temperature,
+                soft_weight=weight,
+                hard_weight=1.0 - weight,
+            )
+            for temperature, weight in itertools.product(
+                _TEMPERATURES, _SOFT_WEIGHTS
+            )
+        ],
+    }
+
+
+def measure(run):
+    """Trains what is missing.
+
+    Args:
+      run: `run.Run`.
+
+    Returns:
+      Dict, as `metrics.json` holds it.
+    """
+    return {
+        **run.about("held-out"),
+        "arms": [
+            {"kind": kind, **_said_of(arm), "accuracy": _held_out(run, arm)}
+            for kind, arms in arms_of(run.settings).items()
+            for arm in arms
+        ],
+    }
+
+
+def _said_of(arm):
+    names = ("augmentation", "dropout", "l2", "temperature", "soft_weight")
+    return {name: getattr(arm, name) for name in names}
+
+
+def _held_out(run, arm):
+    return figures.over_seeds(
+        [r.curve[-1]["held_out_accuracy"] for r in run.train(arm)]
+    )
+
+
+def table(metrics):
+    """The settings that were compared, those of each kind together."""
+    head = ("learns from", "augmentation", "dropout", "L2", "T", "soft weight")
+    rows = []
+    for arm in metrics["arms"]:
+        is_best = arm is best(metrics, arm["kind"])
+        accuracy = f"{arm['accuracy']['mean']:.1%}"
+        soft = arm["kind"] == "distilled"
+        rows.append(
+            (
+                "labels and soft targets" if soft else "labels",
+                f"{arm['augmentation']:g}",
+                f"{arm['dropout']:g}",
+                f"{arm['l2']:g}",
+                f"{arm['temperature']:g}" if soft else "",
+                f"{arm['soft_weight']:g}" if soft else "",
+                f"**{accuracy}**" if is_best else accuracy,
+            )
+        )
+    return pages.Table((*head, "held-out accuracy"), rows)
+
+
+def best(metrics, kind):
+    """The figures of the first of the best arms of a kind."""
+    arms = [arm for arm in metrics["arms"] if arm["kind"] == kind]
+    return max(arms, key=lambda arm: arm["accuracy"]["mean"])
+
+
+def findings(metrics):
+    """What the figures say, as a list of sentences."""
+    of = {kind: best(metrics, kind) for kind in ("labels", "distilled")}
+    return [
+        f"Best on labels: augmentation {of['labels']['augmentation']:g}, "
+        f"dropout {of['labels']['dropout']:g}, L2 {of['labels']['l2']:g}; "
+        f"distilled: T = {of['distilled']['temperature']:g}, soft weight "
+        f"{of['distilled']['soft_weight']:g}; by the accuracy on "
+        f"{metrics['cases']:,} held-out drawings, {metrics['seeds']} "
+        f"seed{'s' if metrics['seeds'] > 1 else ''}."
+    ]
+
+
+def details(metrics, data):
+    """Nothing but the table."""
+    del metrics, data
+    return ()
