@@ -113,3 +113,11 @@ def test_data_that_are_not_there(tmp_path, monkeypatch):
     expected = "Omniglot could not be prepared. Give --data_dir=FOLDER"
     with pytest.raises(RuntimeError, match=expected):
         omniglot.load_split(str(tmp_path))
+
+
+def test_images_of_any_size(monkeypatch):
+    use(monkeypatch)
+    data = omniglot.load_split("there", characters=2, size=14)
+    assert data.test_images.shape == (10, 14, 14)
+    shades = [2 * (20 * k + d) for k in range(2) for d in range(15, 20)]
+    np.testing.assert_array_equal(data.test_images[:, 3, 4], shades)
