@@ -30,6 +30,7 @@ CONTEXT.set_forkserver_preload(
         "tests.replica_scenarios",
         "tests.slow_writer",
         "tests.store_reader",
+        "trainers.characters.experiments",
         "trainers.mnist.experiments",
         "trainers.specialists.experiments",
         "trainers.speech.experiments",

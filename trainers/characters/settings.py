@@ -45,8 +45,8 @@ class Settings:
         "epochs of the teacher",
         high=MOST_EPOCHS,
         tiny=2,
-        omniglot=50,
-        glyphs=50,
+        omniglot=100,
+        glyphs=100,
     )
     student_epochs: int = setting(
         "epochs of every student",

@@ -110,7 +110,10 @@ def cut(averages, drawn, size):
     """
     angle, scale, shear, left, up = tf.unstack(drawn)
     scale = 2 * (1 + _SCALE * scale)
-    cosine, sine = scale * tf.cos(_ROTATION * angle), scale * tf.sin(angle * _ROTATION)
+    cosine, sine = (
+        scale * tf.cos(_ROTATION * angle),
+        scale * tf.sin(angle * _ROTATION),
+    )
     shear = _SHEAR * shear
     # Where in the image the pixel [y, x] of a view is, about both centres.
     xx, xy = cosine, shear * cosine - sine

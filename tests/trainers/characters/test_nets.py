@@ -5,39 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tests.character_runs import CLASSES, DATA, SETTINGS, SIZE, make_run
 from trainers.characters import nets, views
 from trainers.characters import run as runs
-from trainers.characters.settings import DEFAULTS
-from trainers.core import settings as core_settings
-from trainers.data.images import SplitImages
-
-CLASSES, SIZE = 3, 8
-SETTINGS = dataclasses.replace(
-    DEFAULTS["omniglot"],
-    **core_settings.tiny(type(DEFAULTS["omniglot"]))
-    | {"classes": CLASSES, "batch_size": 4, "teacher_epochs": 1},
-)
-
-
-def drawings(seed, cases):
-    """A square of each class's own size, and noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(cases, dtype=np.int32) % CLASSES
-    images = rng.integers(0, 60, (cases, 2 * SIZE, 2 * SIZE), np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        image[3 : 6 + 3 * label, 3 : 6 + 3 * label] = 255
-    return images, labels
-
-
-DATA = SplitImages(
-    *drawings(0, 12),
-    *drawings(1, 6),
-    *drawings(2, 9),
-    classes=CLASSES,
-    white=255,
-    class_names=("a", "b", "c"),
-    class_images=np.zeros((CLASSES, 2 * SIZE, 2 * SIZE), np.uint8),
-)
 
 
 def test_multiply_adds():
@@ -78,8 +48,7 @@ class Killed(Exception):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("run")
-    return runs.Run(SETTINGS, DATA, directory, seeds=1, checkpoint_every=1)
+    return make_run(tmp_path_factory.mktemp("run"))
 
 
 def log_softmax(logits):
@@ -97,7 +66,9 @@ def test_a_student_learns_from_the_teacher_of_its_seed(run, monkeypatch):
         nets_logits = [nets.predict(n, x) for n in (teacher.net, model.student)]
         theirs, ours = (log_softmax(z.astype(float) / 3) for z in nets_logits)
         kl = (np.exp(theirs) * (theirs - ours)).sum(-1).mean()
-        found = model.evaluate(x, DATA.train_labels, verbose=0, return_dict=True)
+        found = model.evaluate(
+            x, DATA.train_labels, verbose=0, return_dict=True
+        )
         losses.append((found["soft_loss"], kl))
         return {"curve": [], "epoch": 1, "seconds": 0.0}
 

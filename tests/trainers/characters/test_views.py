@@ -91,7 +91,9 @@ def test_views_depend_on_seed_and_step_alone():
         np.testing.assert_array_equal(x, again)
         np.testing.assert_array_equal(y, labels)
     other = batches(0.7, seed=4)
-    assert any((x != z).any() for (x, _), (z, _) in zip(whole, other))
+    assert any(
+        (x != z).any() for (x, _), (z, _) in zip(whole, other, strict=True)
+    )
     # A case has other views in the next epoch.
     first, second = (
         {k: v for x, y in epoch for k, v in zip(y.tolist(), x, strict=True)}
