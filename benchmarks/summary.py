@@ -11,7 +11,7 @@ _GIVEN = "kdtf, given teacher logits"
 
 
 def lines(results):
-    """Bullets on MNIST, speech, specialists, speed, scale and faults.
+    """Bullets on what the trainers found, speed, scale and faults.
 
     Args:
       results: `pathlib.Path` of the folder of result files.
@@ -21,6 +21,7 @@ def lines(results):
     """
     return [
         *_mnist(results),
+        *_characters(results),
         *_speech(results),
         *_specialists(results),
         *_speed(results),
@@ -49,6 +50,23 @@ def _mnist(results):
         f"- A student that [never saw a 3]({_PAGES}/mnist_omitted_digits.md) "
         f"gets {ways['none']:.1%} of them right, and {ways['prior']:.1%} with "
         "a bias chosen without labels.",
+    ]
+
+
+def _characters(results):
+    path = "characters/metrics.json"
+    found = _load(results, path)["experiments"]["table"]
+    right = {
+        name: f"{arm['accuracy']['mean']:.1%}"
+        for name, arm in found["arms"].items()
+    }
+    return [
+        f"- **[Characters]({_PAGES}/characters.md)**: of {found['cases']:,} "
+        f"drawings of {found['classes']:,} characters by drawers it has not "
+        f"seen a convolutional teacher gets {right['teacher']} right, a small "
+        f"net on labels {right['labels']}, the same net with soft targets "
+        f"{right['distilled']}, {_share(found['gain_transferred'])} of the "
+        "advantage.",
     ]
 
 

@@ -23,6 +23,7 @@ from benchmarks import (
     summary,
 )
 from kdtf import _atomic
+from trainers.characters.experiments import EXPERIMENTS as CHARACTERS
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
 from trainers.speech.experiments import EXPERIMENTS as SPEECH
@@ -201,6 +202,10 @@ TABLES = {
             "specialists", name, SPECIALISTS[name]
         )
         for name in ("table", "soft_targets", "distilled")
+    },
+    **{
+        f"characters_{name}": _experiment("characters", name, experiment)
+        for name, experiment in CHARACTERS.items()
     },
     "speech_by_speaker": _experiment(
         "speech_by_speaker",

@@ -45,8 +45,8 @@ class Settings:
         "epochs of the teacher",
         high=MOST_EPOCHS,
         tiny=2,
-        omniglot=100,
-        glyphs=100,
+        omniglot=50,
+        glyphs=50,
     )
     student_epochs: int = setting(
         "epochs of every student",
@@ -56,7 +56,7 @@ class Settings:
         glyphs=40,
     )
     batch_size: int = setting(
-        "cases of a step", high=100_000, tiny=16, omniglot=100, glyphs=100
+        "cases of a step", high=100_000, tiny=16, omniglot=30, glyphs=30
     )
     teacher_learning_rate: float = setting(
         "Adam's for the teacher at the start; falls to 0 along a cosine",
@@ -67,8 +67,8 @@ class Settings:
     student_learning_rate: float = setting(
         "the same for every student",
         high=LARGEST_RATE,
-        omniglot=0.006,
-        glyphs=0.006,
+        omniglot=0.004,
+        glyphs=0.004,
     )
     augmentation: float = setting(
         "how far views of teacher and distilled student are turned, scaled, "
@@ -103,8 +103,8 @@ class Settings:
         "weight of the squared kernels in the loss of the student on labels",
         high=LARGEST_WEIGHT,
         low=0.0,
-        omniglot=0.0,
-        glyphs=0.0,
+        omniglot=1e-5,
+        glyphs=1e-5,
     )
     temperature: float = setting(
         "T of the distilled student", high=1000.0, omniglot=2.0, glyphs=2.0
