@@ -14,7 +14,7 @@ from trainers.core import pages
 TITLE = "The choice of settings"
 # Of the student on labels; each is varied by itself.
 _VARIED = (
-    *({"augmentation": a} for a in (0.3, 0.5, 0.7)),
+    *({"augmentation": a} for a in (0.5, 0.7, 1.0)),
     {"l2": 0.0},
     {"l2": 1e-4},
     {"dropout": 0.1},

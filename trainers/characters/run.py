@@ -71,16 +71,15 @@ def teacher(settings):
         settings.teacher_learning_rate,
         settings.teacher_epochs,
         settings.batch_size,
-        settings.augmentation,
-        dropout=settings.dropout,
+        settings.teacher_augmentation,
+        dropout=settings.teacher_dropout,
     )
 
 
 def labels(settings):
     """The narrow net on labels, regularised as suits it."""
     return dataclasses.replace(
-        _student(settings, "labels"),
-        augmentation=settings.labels_augmentation,
+        _student(settings, "labels", settings.labels_augmentation),
         dropout=settings.labels_dropout,
         l2=settings.labels_l2,
     )
@@ -89,7 +88,7 @@ def labels(settings):
 def distilled(settings):
     """The same net on labels and soft targets of the views that it sees."""
     return dataclasses.replace(
-        _student(settings, "distilled"),
+        _student(settings, "distilled", settings.distilled_augmentation),
         temperature=settings.temperature,
         soft_weight=settings.soft_weight,
         hard_weight=1.0 - settings.soft_weight,
@@ -97,12 +96,12 @@ def distilled(settings):
     )
 
 
-def _student(settings, name):
+def _student(settings, name, augmentation):
     return nets.Arm(
         name,
         settings.student_width,
         settings.student_learning_rate,
         settings.student_epochs,
         settings.batch_size,
-        settings.augmentation,
+        augmentation,
     )

@@ -70,9 +70,9 @@ class Settings:
         omniglot=0.004,
         glyphs=0.004,
     )
-    augmentation: float = setting(
-        "how far views of teacher and distilled student are turned, scaled, "
-        "slanted and moved; 1 for up to 17 degrees, 20 %, 0.3 and 2.5 pixels",
+    teacher_augmentation: float = setting(
+        "how far the teacher's views are turned, scaled, slanted and moved; 1 "
+        "for up to 17 degrees, 20 %, 0.3 and 2.5 pixels",
         high=3.0,
         low=0.0,
         omniglot=0.5,
@@ -82,10 +82,17 @@ class Settings:
         "the same for the student on labels",
         high=3.0,
         low=0.0,
-        omniglot=0.5,
-        glyphs=0.5,
+        omniglot=0.7,
+        glyphs=0.7,
     )
-    dropout: float = setting(
+    distilled_augmentation: float = setting(
+        "the same for what the distilled student sees, and its teacher with it",
+        high=3.0,
+        low=0.0,
+        omniglot=0.7,
+        glyphs=0.7,
+    )
+    teacher_dropout: float = setting(
         "share of the teacher's last channels that are dropped",
         high=0.9,
         low=0.0,
