@@ -81,7 +81,6 @@ def labels(settings):
     return dataclasses.replace(
         _student(settings, "labels", settings.labels_augmentation),
         dropout=settings.labels_dropout,
-        l2=settings.labels_l2,
     )
 
 
@@ -104,4 +103,5 @@ def _student(settings, name, augmentation):
         settings.student_epochs,
         settings.batch_size,
         augmentation,
+        l2=settings.student_l2,
     )

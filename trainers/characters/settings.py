@@ -106,12 +106,12 @@ class Settings:
         omniglot=0.0,
         glyphs=0.0,
     )
-    labels_l2: float = setting(
-        "weight of the squared kernels in the loss of the student on labels",
+    student_l2: float = setting(
+        "weight of the squared kernels in the loss of every student",
         high=LARGEST_WEIGHT,
         low=0.0,
-        omniglot=1e-5,
-        glyphs=1e-5,
+        omniglot=1e-4,
+        glyphs=1e-4,
     )
     temperature: float = setting(
         "T of the distilled student", high=1000.0, omniglot=2.0, glyphs=2.0
