@@ -77,11 +77,8 @@ def teacher(settings):
 
 
 def labels(settings):
-    """The narrow net on labels, regularised as suits it."""
-    return dataclasses.replace(
-        _student(settings, "labels", settings.labels_augmentation),
-        dropout=settings.labels_dropout,
-    )
+    """The narrow net on labels."""
+    return _student(settings, "labels", settings.labels_augmentation)
 
 
 def distilled(settings):

@@ -99,13 +99,6 @@ class Settings:
         omniglot=0.2,
         glyphs=0.2,
     )
-    labels_dropout: float = setting(
-        "the same for the student on labels",
-        high=0.9,
-        low=0.0,
-        omniglot=0.0,
-        glyphs=0.0,
-    )
     student_l2: float = setting(
         "weight of the squared kernels in the loss of every student",
         high=LARGEST_WEIGHT,
