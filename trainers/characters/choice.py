@@ -1,6 +1,7 @@
-"""How the settings of both students were chosen: on held-out drawings.
+"""How the settings of the students were chosen: on held-out drawings.
 
-What is not varied is as the flags say. Test drawings are not looked at.
+By trainings of a third of the epochs. What is not varied is as the flags say.
+Test drawings are not looked at.
 """
 
 import dataclasses
@@ -18,18 +19,21 @@ _LABELS = (  # augmentation and L2
     (0.7, 1e-4),
     (0.7, 5e-4),
 )
-_DISTILLED = (  # L2, T and soft weight
-    (0.0, 2.0, 0.9),
-    (1e-4, 1.0, 0.9),
-    (1e-4, 2.0, 0.9),
-    (1e-4, 4.0, 0.9),
-    (1e-4, 2.0, 0.5),
+_DISTILLED = (  # T and soft weight
+    (1.0, 0.9),
+    (2.0, 0.9),
+    (4.0, 0.9),
+    (8.0, 0.9),
+    (4.0, 0.5),
 )
 
 
 def arms_of(settings):
     """Dict from kind to the list of `nets.Arm`s that were compared."""
-    labels, distilled = runs.labels(settings), runs.distilled(settings)
+    labels, distilled = (
+        dataclasses.replace(of(settings), epochs=settings.choice_epochs)
+        for of in (runs.labels, runs.distilled)
+    )
     return {
         "labels": [
             dataclasses.replace(labels, augmentation=augmentation, l2=l2)
@@ -38,12 +42,11 @@ def arms_of(settings):
         "distilled": [
             dataclasses.replace(
                 distilled,
-                l2=l2,
                 temperature=temperature,
                 soft_weight=weight,
                 hard_weight=1.0 - weight,
             )
-            for l2, temperature, weight in _DISTILLED
+            for temperature, weight in _DISTILLED
         ],
     }
 
@@ -123,7 +126,7 @@ def findings(metrics):
     plural = "s" if metrics["seeds"] > 1 else ""
     return [
         f"Best on labels: augmentation {labels['augmentation']:g}, L2 "
-        f"{labels['l2']:g}; distilled: L2 {distilled['l2']:g}, T = "
+        f"{labels['l2']:g}; distilled: T = "
         f"{distilled['temperature']:g}, soft weight "
         f"{distilled['soft_weight']:g}; by the accuracy on "
         f"{metrics['cases']:,} held-out drawings, {metrics['seeds']} "

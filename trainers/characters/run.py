@@ -71,20 +71,21 @@ def teacher(settings):
         settings.teacher_learning_rate,
         settings.teacher_epochs,
         settings.batch_size,
-        settings.teacher_augmentation,
+        settings.augmentation,
         dropout=settings.teacher_dropout,
+        l2=settings.l2,
     )
 
 
 def labels(settings):
     """The narrow net on labels."""
-    return _student(settings, "labels", settings.labels_augmentation)
+    return _student(settings, "labels")
 
 
 def distilled(settings):
     """The same net on labels and soft targets of the views that it sees."""
     return dataclasses.replace(
-        _student(settings, "distilled", settings.distilled_augmentation),
+        _student(settings, "distilled"),
         temperature=settings.temperature,
         soft_weight=settings.soft_weight,
         hard_weight=1.0 - settings.soft_weight,
@@ -92,13 +93,13 @@ def distilled(settings):
     )
 
 
-def _student(settings, name, augmentation):
+def _student(settings, name):
     return nets.Arm(
         name,
         settings.student_width,
         settings.student_learning_rate,
         settings.student_epochs,
         settings.batch_size,
-        augmentation,
-        l2=settings.student_l2,
+        settings.augmentation,
+        l2=settings.l2,
     )

@@ -45,13 +45,20 @@ class Settings:
         "epochs of the teacher",
         high=MOST_EPOCHS,
         tiny=2,
-        omniglot=50,
-        glyphs=50,
+        omniglot=100,
+        glyphs=100,
     )
     student_epochs: int = setting(
         "epochs of every student",
         high=MOST_EPOCHS,
         tiny=2,
+        omniglot=120,
+        glyphs=120,
+    )
+    choice_epochs: int = setting(
+        "epochs of every student of --experiment=choice",
+        high=MOST_EPOCHS,
+        tiny=1,
         omniglot=40,
         glyphs=40,
     )
@@ -70,23 +77,9 @@ class Settings:
         omniglot=0.004,
         glyphs=0.004,
     )
-    teacher_augmentation: float = setting(
-        "how far the teacher's views are turned, scaled, slanted and moved; 1 "
-        "for up to 17 degrees, 20 %, 0.3 and 2.5 pixels",
-        high=3.0,
-        low=0.0,
-        omniglot=0.5,
-        glyphs=0.5,
-    )
-    labels_augmentation: float = setting(
-        "the same for the student on labels",
-        high=3.0,
-        low=0.0,
-        omniglot=0.7,
-        glyphs=0.7,
-    )
-    distilled_augmentation: float = setting(
-        "the same for what the distilled student sees, and its teacher with it",
+    augmentation: float = setting(
+        "how far views are turned, scaled, slanted and moved; 1 for up to 17 "
+        "degrees, 20 %, 0.3 and 2.5 pixels",
         high=3.0,
         low=0.0,
         omniglot=0.7,
@@ -99,15 +92,15 @@ class Settings:
         omniglot=0.2,
         glyphs=0.2,
     )
-    student_l2: float = setting(
-        "weight of the squared kernels in the loss of every student",
+    l2: float = setting(
+        "weight of the squared kernels in the loss of every net",
         high=LARGEST_WEIGHT,
         low=0.0,
         omniglot=1e-4,
         glyphs=1e-4,
     )
     temperature: float = setting(
-        "T of the distilled student", high=1000.0, omniglot=2.0, glyphs=2.0
+        "T of the distilled student", high=1000.0, omniglot=4.0, glyphs=4.0
     )
     soft_weight: float = setting(
         "weight of its soft targets; labels have the rest",
