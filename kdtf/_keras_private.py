@@ -337,6 +337,15 @@ def metric_function(metric):
     return getattr(metric, "_fn", None)
 
 
+def arguments_of_loss(loss):
+    """The arguments of the function that a loss of Keras calls.
+
+    Reason: `get_config` of some, such as Huber's `delta`, leaves them out, so
+    that another loss would be loaded. Without the name that is so again.
+    """
+    return dict(getattr(loss, "_fn_kwargs", {}))
+
+
 def metrics_held_by(model):
     """The metrics that are attributes of a model, as those of any layer.
 

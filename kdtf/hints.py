@@ -141,6 +141,9 @@ class Hint:
             if not isinstance(config[part], str | None):
                 found = keras.saving.serialize_keras_object(config[part])
                 config[part] = found
+        if isinstance(self.loss, keras.losses.Loss):
+            lost = keras_private.arguments_of_loss(self.loss)
+            config["loss"]["config"] = {**lost, **config["loss"]["config"]}
         return config
 
     @classmethod

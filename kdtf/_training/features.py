@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import itertools
 from typing import Any, NamedTuple
 
 import keras
@@ -164,12 +165,12 @@ def _names_like(path, places):
         *(names[each] for each in difflib.get_close_matches(last, names, n=3)),
     ]
     if close:
-        return f"is it {_listed(list(dict.fromkeys(close)), ' or ')}?"
+        return f"similar ones are {_listed(list(dict.fromkeys(close)))}"
     return f"it has {_listed(paths)}"
 
 
-def _listed(names, joint=", "):
-    shown = joint.join(repr(name) for name in names[:_MOST_NAMES])
+def _listed(names):
+    shown = ", ".join(repr(name) for name in names[:_MOST_NAMES])
     more = len(names) - _MOST_NAMES
     return f"{shown} and {more} others" if more > 0 else shown
 
@@ -191,14 +192,12 @@ def _check_gradient(place, argument):
 
 def _symbolic_output(place, argument):
     """What a functional model tells of a part's output, or None."""
-    *outer, owner = place.around
-    calls = keras_private.outputs_within(owner, place.operation)
+    calls = keras_private.outputs_within(place.around[-1], place.operation)
     if calls is None:
         return None
     count = len(calls)
-    parts = [*outer[1:], owner]
-    for around, part in zip(outer, parts, strict=True):
-        count *= keras_private.uses_of(around, part)
+    for around, part in itertools.pairwise(place.around):
+        count *= len(keras_private.outputs_within(around, part) or [()])
     if count > 1:
         raise _called_often(place.path, argument, count)
     return calls[0]
@@ -256,17 +255,17 @@ def _the_one(outputs, path, argument, graph):
             f"Received: {argument}={path!r}, which did not run: another branch "
             "was taken, or it is within a function that TensorFlow keeps"
         )
-    if len(outputs) > 1:
-        raise _called_often(path, argument, len(outputs))
-    tensor = _one_tensor(outputs[0], path, argument)
-    if tf.is_symbolic_tensor(tensor) and tensor.graph is not graph:
+    leaves = filter(tf.is_symbolic_tensor, keras.tree.flatten(outputs))
+    if any(leaf.graph is not graph for leaf in leaves):
         raise ValueError(
             f"`{argument}` of a Hint must not run within a loop, a condition "
             "or a function of its own, such as the cell of a recurrent layer "
             "or the layer in a TimeDistributed: name the layer around it. "
             f"Received: {argument}={path!r}"
         )
-    return tensor
+    if len(outputs) > 1:
+        raise _called_often(path, argument, len(outputs))
+    return _one_tensor(outputs[0], path, argument)
 
 
 def _called_often(path, argument, count):
@@ -291,15 +290,13 @@ def _one_tensor(outputs, path, argument):
 
 def _feature(place, output, argument):
     tensor = _one_tensor(output, place.path, argument)
-    shape = getattr(tensor, "shape", None)
+    shape, dtype = (getattr(tensor, name, None) for name in ("shape", "dtype"))
     rank = None if shape is None else tf.TensorShape(shape).rank
-    dtype = keras.backend.standardize_dtype(tensor.dtype) if rank else "none"
-    if not rank or rank < 2 or not keras.backend.is_float_dtype(dtype):
+    dtype = None if dtype is None else keras.backend.standardize_dtype(dtype)
+    if (rank or 0) < 2 or not keras.backend.is_float_dtype(dtype):
         raise ValueError(
             f"`{argument}` of a Hint must give floating numbers of a shape "
             "[batch, ..., width] whose rank is known. Received: "
             f"{argument}={place.path!r}, which gives {dtype} of shape {shape}"
         )
-    return Feature(
-        argument, place.path, place.operation, tuple(shape), str(dtype)
-    )
+    return Feature(argument, place.path, place.operation, tuple(shape), dtype)
