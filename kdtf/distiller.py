@@ -12,8 +12,8 @@ from kdtf._training import (
     compiled_steps,
     hyperparameters,
     metric_routing,
-    outputs,
     strategy_checks,
+    student_outputs,
     teachers,
 )
 from kdtf._training.output import Output
@@ -45,6 +45,13 @@ class Distiller(SavedWithoutTeacher, Steps):
     `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
     that do not exclude each other, or one for yes or no; see `kdtf.losses`.
 
+    A student may return a dict or a list of such outputs. Their losses are
+    added; y, sample weights and class weights are dicts by output, of what is
+    said above for one (or lists in order; a key may be missing); temperature,
+    weights and head are values for all or dicts; and metrics are reported as
+    `<output>_soft_loss`. The outputs of a list have the names of the layers
+    that they come from, `student.output_names`.
+
     `fit` and `evaluate` report, as means weighted by the sample weights,
     `loss`; `soft_loss` (KL at T, without T^2); `hard_loss` (over labelled rows
     only); `agreement` (share of entries on which student and teacher choose
@@ -64,7 +71,8 @@ class Distiller(SavedWithoutTeacher, Steps):
     Attributes:
       student: the model that is trained; use it alone afterwards.
       temperature: scalar float32 variable T; `assign` another one between
-        epochs, nothing is traced again.
+        epochs, nothing is traced again. Of several outputs a dict of them, as
+        the following.
       soft_weight: scalar float32 variable, likewise.
       hard_weight: scalar float32 variable, likewise.
       head: "softmax" or "sigmoid".
@@ -92,12 +100,12 @@ class Distiller(SavedWithoutTeacher, Steps):
     def __init__(
         self,
         student: keras.Model,
-        teacher: Callable | None = None,
+        teacher: Callable | dict[str, Callable] | None = None,
         *,
-        temperature: float,
-        soft_weight: float = 0.9,
-        hard_weight: float = 0.1,
-        head: str = "softmax",
+        temperature: float | dict[str, float],
+        soft_weight: float | dict[str, float] = 0.9,
+        hard_weight: float | dict[str, float] = 0.1,
+        head: str | dict[str, str | None] = "softmax",
         check_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -110,13 +118,17 @@ class Distiller(SavedWithoutTeacher, Steps):
             any callable from x to logits that works on tensors
             (`kdtf.numpy_teacher` wraps others); it runs in inference mode,
             outside of programs that XLA compiles, and is not changed. None if
-            the data hold the teacher's logits.
-          temperature: Python float > 0.
+            the data hold the teacher's logits. For several outputs it returns
+            those that have soft targets, by the same names; or it is a dict
+            from output to a teacher of one.
+          temperature: Python float > 0, or a dict from output to such, as the
+            three below.
           soft_weight: Python float >= 0; 0 trains on the labels alone, and the
             teacher never runs, whatever is assigned later.
           hard_weight: Python float >= 0.
           head: "softmax" for classes that exclude each other, "sigmoid" for
-            labels that do not, or one label, yes or no.
+            labels that do not, or one label, yes or no. In a dict None stands
+            for an output that is not trained, such as an embedding.
           check_inputs: whether to check every batch (labels in range, teacher
             logits finite, no probabilities) and name batch and row in the
             error. Turns XLA off. Without it a label that is no class gives a
@@ -146,22 +158,24 @@ class Distiller(SavedWithoutTeacher, Steps):
             "hard_weight": hard_weight,
             "head": head,
         }
-        of_student = outputs.of(student, check_inputs=check_inputs, **settings)
-        of_student.check_student(student)
+        outputs = student_outputs.of(
+            student, check_inputs=check_inputs, **settings
+        )
+        outputs.check_student(student)
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
         self.student = student
-        self._student_outputs = of_student
+        self._student_outputs = outputs
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
         self._programs = compiled_steps.CompiledSteps()
         self._results: Any = None
         self._constructor_arguments = {
-            **outputs.plain(settings),
+            **student_outputs.plain(settings),
             "check_inputs": check_inputs,
         }
-        self._trackers = of_student.trackers()
+        self._trackers = outputs.trackers()
         self._reported: frozenset = frozenset()
         self.built = student.built
         strategy_checks.require_scope(self)
@@ -170,10 +184,13 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     @property
     def head(self) -> str | dict:
-        """What the logits stand for, "softmax" or "sigmoid"."""
+        """What the logits stand for, "softmax" or "sigmoid".
+
+        Of several outputs a dict, with None for those that are not trained.
+        """
         return self._student_outputs.head
 
-    def set_teacher(self, teacher: Callable | dict) -> None:
+    def set_teacher(self, teacher: Callable | dict[str, Callable]) -> None:
         """Gives a teacher to a Distiller, such as one that was loaded.
 
         Args:
@@ -250,7 +267,8 @@ class Distiller(SavedWithoutTeacher, Steps):
             absent; or y as in `fit`.
           y_pred: `[..., classes]`, the student's logits.
           sample_weight: `[...]` float32, the weights of the entries, class
-            weights and mask included; or None.
+            weights and mask included; or None. Of several outputs these three
+            are dicts by output.
           training: whether it is called by `fit`, and not by `evaluate`.
 
         Returns:
@@ -338,7 +356,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         optimizer: Any = "rmsprop",
         *,
         loss: None = None,
-        loss_weights: None = None,
+        loss_weights: dict[str, float] | None = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
         **kwargs: Any,
@@ -348,8 +366,10 @@ class Distiller(SavedWithoutTeacher, Steps):
         Args:
           optimizer: as in Keras.
           loss: must stay None.
-          loss_weights: must stay None.
-          metrics: as in Keras; they skip unlabelled rows.
+          loss_weights: None; or of several outputs a dict from output to the
+            weight of its loss in the sum, 1 where it has none.
+          metrics: as in Keras; they skip unlabelled rows. Of several outputs a
+            dict from output to its metrics.
           weighted_metrics: as in Keras; likewise.
           **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
             `auto_scale_loss`, as in Keras. `jit_compile` is False
