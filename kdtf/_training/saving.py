@@ -17,6 +17,10 @@ class SavedWithoutTeacher:
             "awaits_teacher": (
                 self._awaits_teacher or self._run_teacher is not None
             ),
+            "hints": [
+                keras.saving.serialize_keras_object(hint)
+                for hint in self._hint_terms.hints
+            ],
             **self._constructor_arguments,
         }
 
@@ -28,6 +32,10 @@ class SavedWithoutTeacher:
         config["student"] = keras.saving.deserialize_keras_object(
             config["student"]
         )
+        config["hints"] = [
+            keras.saving.deserialize_keras_object(hint)
+            for hint in config.get("hints", ())
+        ]
         distiller = cls(**config)
         distiller._awaits_teacher = awaits_teacher
         distiller._loads_whole = True  # the weights follow
@@ -76,13 +84,16 @@ class SavedWithoutTeacher:
             )
 
     def _own_state(self):
-        known = {id(v) for v in self.student.weights}
-        known |= {id(v) for v in self.student.metrics_variables}
-        seeds = [v for v in self.student.variables if id(v) not in known]
-        return [*self._student_outputs.setting_variables(), *seeds]
+        holders = [self.student, *self._hint_projections]
+        known = {id(v) for each in holders for v in each.weights}
+        known |= {id(v) for each in holders for v in each.metrics_variables}
+        variables = [v for each in holders for v in each.variables]
+        seeds = [v for v in variables if id(v) not in known]
+        own = self._student_outputs.setting_variables()
+        return [*own, *self._hint_terms.weights.values(), *seeds]
 
     def compile_from_config(self, config):
         """Compiles a loaded Distiller as the saved one was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
-            self.optimizer.build(self.trainable_variables)
+            self.optimizer.build(self._trained_weights())
