@@ -98,6 +98,13 @@ class HintTerms:
         """The trainable weights of the projections."""
         return [w for each in self.projections for w in each.trainable_weights]
 
+    def weight_values(self):
+        """Dict from a name for a hint's weight to its value, a Python float."""
+        return {
+            f"hint_weights[{name!r}]": hyperparameters.number(weight)
+            for name, weight in self.weights.items()
+        }
+
     def row_losses(self, student_features, teacher_features):
         """The losses of the rows of features, without the hints' weights.
 

@@ -58,7 +58,7 @@ class SavedWithoutTeacher:
                 f"A saved Distiller of this student has {len(state)} variables "
                 f"of its own. Received: a file with {len(store.keys())}"
             )
-        before = self._student_outputs.setting_values()
+        before = self._setting_values()
         for i, variable in enumerate(state):
             restore = getattr(variable, "restore", variable.assign)
             restore(store[str(i)])
@@ -68,7 +68,7 @@ class SavedWithoutTeacher:
 
     def _warn_of_changes(self, before):
         """Says which hyper-parameters a file of weights has brought back."""
-        after = self._student_outputs.setting_values()
+        after = self._setting_values()
         changes = [
             f"{name} from {before[name]:g} to {after[name]:g}"
             for name in after
@@ -82,6 +82,13 @@ class SavedWithoutTeacher:
                 "distiller.student.save_weights and load_weights.",
                 stacklevel=2,
             )
+
+    def _setting_values(self):
+        """Dict from name to Python float of what can be assigned."""
+        return {
+            **self._student_outputs.setting_values(),
+            **self._hint_terms.weight_values(),
+        }
 
     def _own_state(self):
         holders = [self.student, *self._hint_projections]

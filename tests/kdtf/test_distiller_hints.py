@@ -168,6 +168,35 @@ def test_a_loaded_distiller_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_weights_files_tell_that_they_change_a_hints_weight(tmp_path):
+    distiller, _ = distiller_of()
+    path = tmp_path / "distiller.weights.h5"
+    distiller.save_weights(path)
+    distiller.hint_weights["hidden_hint"].assign(0.25)
+    with pytest.warns(UserWarning, match=r"hidden_hint'\] from 0.25 to 0.5"):
+        distiller.load_weights(path)
+    with pytest.raises(ValueError, match=r"`hidden_hint` must be one number"):
+        distiller.hint_weights["hidden_hint"].assign(-1.0)
+
+
+def test_hints_beside_outputs_without_a_teacher():
+    """Of several outputs, of which none has soft targets."""
+    distiller = kdtf.Distiller(
+        two_outputs(0),
+        functional(6),
+        temperature=2.0,
+        soft_weight=0.0,
+        hints=[kdtf.Hint("hidden", "hidden")],
+    )
+    distiller.compile("sgd")
+    y = {"row": nets.labels(ROWS)}
+    with pytest.raises(ValueError, match="no labels for output 'steps'"):
+        distiller.fit(nets.inputs(ROWS), y, verbose=0)
+    y["steps"] = np.zeros((ROWS, 3), np.int32)
+    history = distiller.fit(nets.inputs(ROWS), y, verbose=0).history
+    assert "hidden_hint_loss" in history and "row_soft_loss" not in history
+
+
 def test_an_export_has_no_projection(tmp_path):
     distiller, _ = distiller_of()
     kdtf.export_student(distiller, tmp_path / "export")
