@@ -92,6 +92,33 @@ def test_compiled_metrics_are_those_given_to_compile():
     assert [metric.name for metric in found.metrics] == ["accuracy"]
 
 
+def test_metrics_tell_their_output_and_whether_they_are_weighted():
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    x = keras.Input((2,))
+    model = keras.Model(x, {"a": net(x), "b": keras.layers.Dense(3)(x)})
+    model.compile(
+        "sgd",
+        "mse",
+        metrics={"b": ["accuracy", "mae"]},
+        weighted_metrics={"a": ["mse"]},
+    )
+    model.evaluate(
+        np.zeros((2, 2)),
+        {"a": np.zeros((2, 3)), "b": np.zeros((2, 3))},
+        verbose=0,
+    )
+    found = keras_private.metrics_by_output(
+        keras_private.compiled_metrics(model)
+    )
+    assert [(of, each.name, weighted) for of, each, weighted in found] == [
+        ("b", "accuracy", False),
+        ("b", "mae", False),
+        ("a", "mse", True),
+    ]
+    with pytest.raises(RuntimeError, match=r"_flat_metrics.*no longer has"):
+        keras_private.metrics_by_output(object())
+
+
 @pytest.mark.parametrize("name", ("loss_tracker", "compiled_metrics"))
 def test_a_missing_attribute_is_named(name):
     with pytest.raises(RuntimeError, match=r"keras.Model._\w+.*no longer has"):
