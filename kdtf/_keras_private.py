@@ -128,6 +128,34 @@ def initial_epoch(model):
     return getattr(model, "_initial_epoch", None) or 0
 
 
+@contextlib.contextmanager
+def computing_in_float32(layers):
+    """Has layers compute in float32; afterwards they are as they were.
+
+    Reason: `layer.dtype_policy = ...` quantises a layer once more if its policy
+    is one of quantised layers, and writes into a policy map that it shares.
+
+    Args:
+      layers: list of built layers.
+
+    Raises:
+      RuntimeError: if Keras keeps the policy elsewhere.
+    """
+    name = "_dtype_policy"
+    own = [_attribute(layer, name, "keras.Layer") for layer in layers]
+    try:
+        for layer, policy in zip(layers, own, strict=True):
+            if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+                policy = policy[layer.path]
+            mode, is_quantized, _ = policy.name.rpartition("_from_")
+            of_float32 = f"{mode}_from_float32" if is_quantized else "float32"
+            setattr(layer, name, keras.dtype_policies.get(of_float32))
+        yield
+    finally:
+        for layer, policy in zip(layers, own, strict=True):
+            setattr(layer, name, policy)
+
+
 def uses_of(model, layer):
     """How often a layer, or operation, is called in a model.
 
