@@ -6,6 +6,7 @@ says so: nothing is dropped in silence.
 """
 
 import contextlib
+import copy
 import functools
 import itertools
 
@@ -132,14 +133,14 @@ def initial_epoch(model):
 def computing_in_float32(layers):
     """Has layers compute in float32; afterwards they are as they were.
 
-    Reason: `layer.dtype_policy = ...` quantises a layer once more if its policy
-    is one of quantised layers, and writes into a policy map that it shares.
+    Reason: no public policy computes in float32 from weights of half precision,
+    and `layer.dtype_policy = ...` writes into a policy map that layers share.
 
     Args:
       layers: list of built layers.
 
     Raises:
-      RuntimeError: if Keras keeps the policy elsewhere.
+      RuntimeError: if Keras keeps the policy, or its dtype, elsewhere.
     """
     name = "_dtype_policy"
     own = [_attribute(layer, name, "keras.Layer") for layer in layers]
@@ -147,9 +148,10 @@ def computing_in_float32(layers):
         for layer, policy in zip(layers, own, strict=True):
             if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
                 policy = policy[layer.path]
-            mode, is_quantized, _ = policy.name.rpartition("_from_")
-            of_float32 = f"{mode}_from_float32" if is_quantized else "float32"
-            setattr(layer, name, keras.dtype_policies.get(of_float32))
+            _attribute(policy, "_compute_dtype", "keras.DTypePolicy")
+            policy = copy.copy(policy)
+            policy._compute_dtype = "float32"
+            setattr(layer, name, policy)
         yield
     finally:
         for layer, policy in zip(layers, own, strict=True):

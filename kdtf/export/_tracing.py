@@ -73,20 +73,30 @@ def module_of(student: keras.Model, function: Any) -> tf.Module:
 
 
 @contextlib.contextmanager
-def unrolled(student: keras.Model) -> Iterator[None]:
-    """Has recurrent layers be a chain of steps, and not a loop."""
+def for_devices(student: keras.Model, *, unroll: bool) -> Iterator[None]:
+    """Has recurrent layers use what devices have.
+
+    Args:
+      student: a built `keras.Model`.
+      unroll: whether they are to be a chain of steps, and not a loop.
+    """
     layers = [
         layer
         for layer in keras_private.all_layers(student)
-        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+        if isinstance(layer, keras.layers.RNN)
     ]
+    own = [dict(vars(layer)) for layer in layers]
     for layer in layers:
-        layer.unroll = True
+        layer.unroll = layer.unroll or unroll
+        if hasattr(layer, "use_cudnn"):  # an operation of NVIDIA's GPUs alone
+            layer.use_cudnn = False
     try:
         yield
     finally:
-        for layer in layers:
-            layer.unroll = False
+        for layer, before in zip(layers, own, strict=True):
+            layer.unroll = before["unroll"]
+            if "use_cudnn" in before:
+                layer.use_cudnn = before["use_cudnn"]
 
 
 def _check_float32(student: keras.Model, program: Any) -> None:
