@@ -1,10 +1,11 @@
 """How close a converted student is to the student."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from kdtf.export import _conversion, _outputs
 from kdtf.export._samples import Example
@@ -31,14 +32,14 @@ def interpreter_class() -> Any:
 
 def compared(
     content: bytes,
-    serve: Callable[[Example], dict[str, Any]],
+    program: Any,
     examples: Sequence[Example],
 ) -> tuple[ByOutput, ByOutput]:
     """Runs both on all examples, one at a time.
 
     Args:
       content: a `.tflite`.
-      serve: the float student, from an example to what it serves.
+      program: concrete function, the float student.
       examples: at least one.
 
     Returns:
@@ -47,7 +48,7 @@ def compared(
       name of an output that has classes.
     """
     found = _run(content, examples)
-    expected = [serve(example) for example in examples]
+    expected = [program(**_tensors(example)) for example in examples]
     names = [
         key.removesuffix("probabilities").removesuffix("_")
         for key in sorted(expected[0])
@@ -66,6 +67,10 @@ def compared(
     if _outputs.ONE in names:
         return agreement[_outputs.ONE], difference[_outputs.ONE]
     return agreement, difference
+
+
+def _tensors(example: Example) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(array) for name, array in example.items()}
 
 
 def _run(content: bytes, examples: Sequence[Example]) -> list[dict[str, Any]]:

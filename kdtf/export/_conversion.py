@@ -32,7 +32,7 @@ def converted(
     Raises:
       ValueError: names the operations that LiteRT does not have.
     """
-    program = module.serve.get_concrete_function()
+    program = module.serve
     if quantize == "int8":
         _check_no_loops(program)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(

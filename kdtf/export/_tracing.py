@@ -14,7 +14,6 @@ import keras
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf.export import _inputs
 
 _HALVES = ("float16", "bfloat16")
 _TABLES = (
@@ -26,16 +25,16 @@ _TABLES = (
 
 
 def traced(serve: Callable[[Any], Any], specs: Any) -> Any:
-    """A `tf.function` of one signature, which has been traced."""
+    """A concrete function of `serve`, on inputs as `specs` tell."""
     function = tf.function(serve, input_signature=[specs], autograph=False)
-    function.get_concrete_function()
-    return function
+    # TensorFlow would trace the `tf.function` itself once more to save it.
+    return function.get_concrete_function()
 
 
 def traced_in_float32(
     student: keras.Model, serve: Callable[[Any], Any], specs: Any
 ) -> Any:
-    """As `traced`, with all that has half precision in float32.
+    """As `traced`, within `in_float32`.
 
     Args:
       student: the `keras.Model` that `serve` calls.
@@ -45,24 +44,31 @@ def traced_in_float32(
     Raises:
       ValueError: if code of the student asks for half precision.
     """
+    with in_float32(student) as switched:
+        program = traced(serve, specs)
+    if switched:
+        _check_float32(student, program)
+    return program
+
+
+@contextlib.contextmanager
+def in_float32(student: keras.Model) -> Iterator[list[keras.Layer]]:
+    """Has layers of half precision compute in float32, and yields them."""
     halves = [
         layer
         for layer in keras_private.all_layers(student)
         if layer.compute_dtype in _HALVES
     ]
     with keras_private.computing_in_float32(halves):
-        function = traced(serve, _inputs.in_float32(specs))
-    if halves:
-        _check_float32(student, function.get_concrete_function())
-    return function
+        yield halves
 
 
-def module_of(student: keras.Model, function: Any) -> tf.Module:
-    """What a SavedModel of a traced function must hold, each part once."""
+def module_of(student: keras.Model, program: Any) -> tf.Module:
+    """What a SavedModel of a concrete function must hold, each part once."""
     # `keras.export.ExportArchive` would write every variable twice.
     module = tf.Module()
-    module.serve = function
-    module.student_variables = function.get_concrete_function().variables
+    module.serve = program
+    module.student_variables = program.variables
     module.tables = [
         value
         for layer in keras_private.all_layers(student)

@@ -126,7 +126,7 @@ def export_litert(
     _check_quantize(quantize, representative_data)
     specs = _inputs.in_float32(_inputs.specs_of(student, batch_size=1))
     _check_inputs(specs)
-    _check_precision(student)
+    _check_layers(student)
     _outputs.check_ends(student, given)
     _check_path(path, overwrite)
     examples = []
@@ -150,17 +150,12 @@ def _converted(
     """A `.tflite` and its report, from checked arguments."""
     serve = _outputs.serving_function(student, head, class_names=None)
     with _tracing.for_devices(student, unroll=quantize == "int8"):
-        function = _tracing.traced_in_float32(student, serve, specs)
-    module = _tracing.module_of(student, function)
+        program = _tracing.traced_in_float32(student, serve, specs)
+    module = _tracing.module_of(student, program)
     content = _conversion.converted(module, quantize, examples)
     if not examples:
         return content, LiteRTReport(len(content))
-
-    def serve_one(example: _samples.Example) -> dict[str, Any]:
-        leaves = [example[spec.name] for spec in keras.tree.flatten(specs)]
-        return function(keras.tree.pack_sequence_as(specs, leaves))
-
-    agreement, difference = _agreement.compared(content, serve_one, examples)
+    agreement, difference = _agreement.compared(content, program, examples)
     return content, LiteRTReport(
         len(content), len(examples), agreement, difference
     )
@@ -200,19 +195,28 @@ def _check_inputs(specs: Any) -> None:
             )
 
 
-def _check_precision(student: keras.Model) -> None:
-    found = [
-        layer.name
-        for layer in keras_private.all_layers(student)
-        if layer.compute_dtype == "float64"
-    ]
-    if found:
-        raise ValueError(
-            "`distiller_or_student` must not compute in float64, for which "
-            "LiteRT has few operations: build it in float32 and copy the "
-            "weights with student.set_weights(...). Received: the float64 "
-            f"layers {found}"
-        )
+def _check_layers(student: keras.Model) -> None:
+    """Raises ValueError on layers that are not for devices."""
+    advice = {
+        "float64": "compute in float32: build it so, and copy the weights",
+        "quantized": "be exported before student.quantize(...): "
+        'quantize="int8" of kdtf.export_litert does that here',
+        "stateful": "keep no state between examples: build it with "
+        "stateful=False, and copy the weights",
+    }
+    for layer in keras_private.all_layers(student):
+        is_so = {
+            "float64": layer.compute_dtype == "float64",
+            "quantized": layer.quantization_mode is not None,
+            "stateful": getattr(layer, "stateful", False),
+        }
+        for kind, rule in advice.items():
+            if is_so[kind]:
+                raise ValueError(
+                    f"`distiller_or_student` must {rule}. "
+                    f"Received: {student.name!r} with the {kind} layer "
+                    f"{layer.name!r}"
+                )
 
 
 def _check_path(path: pathlib.Path, overwrite: bool) -> None:

@@ -1,5 +1,6 @@
 """The student alone, as a SavedModel that needs neither Keras nor kdtf."""
 
+import contextlib
 import os
 import pathlib
 from typing import Any
@@ -110,16 +111,21 @@ def export_student(
     _outputs.check_ends(student, given)
     _check_directory(directory, overwrite)
     serve = _outputs.serving_function(student, given, class_names)
+    precision: Any = contextlib.nullcontext()
     if dtype is None:
-        function = _tracing.traced(serve, specs)
+        program = _tracing.traced(serve, specs)
     else:
-        function = _tracing.traced_in_float32(student, serve, specs)
-    module = _tracing.module_of(student, function)
+        program = _tracing.traced_in_float32(
+            student, serve, _inputs.in_float32(specs)
+        )
+        precision = _tracing.in_float32(student)
+    module = _tracing.module_of(student, program)
     with (
+        precision,  # the gradients of custom functions are traced only here
         _files.named_failures(directory, "directory", "a SavedModel"),
         _atomic.whole_directory(directory, replace=overwrite) as scratch,
     ):
-        tf.saved_model.save(module, str(scratch), {_SIGNATURE: function})
+        tf.saved_model.save(module, str(scratch), {_SIGNATURE: program})
 
 
 def _check_dtype(dtype: Any) -> None:
