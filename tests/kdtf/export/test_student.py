@@ -12,15 +12,9 @@ import tensorflow as tf
 
 import kdtf
 from tests import disks, nets, reference
+from tests.exports import serve
 
 NAMES = ["a", "b", "c", "d"]
-
-
-def serve(directory, **inputs):
-    """The signature's outputs as arrays."""
-    loaded = tf.saved_model.load(str(directory))
-    signature = loaded.signatures["serving_default"]
-    return {k: v.numpy() for k, v in signature(**inputs).items()}
 
 
 @pytest.mark.parametrize("dropout", (0.0, 0.5))
@@ -132,6 +126,31 @@ def test_a_subclass_and_half_precision(tmp_path):
     served = serve(tmp_path / "export", x=x)
     assert served["logits"].dtype == np.float32
     np.testing.assert_array_equal(served["logits"], tf.cast(logits, "float32"))
+
+
+def test_a_fixed_batch_size(tmp_path):
+    student, x = nets.deep(), nets.inputs(3)
+    kdtf.export_student(student, tmp_path / "export", batch_size=3)
+    served = tf.saved_model.load(str(tmp_path / "export"))
+    signature = served.signatures["serving_default"]
+    assert signature.structured_input_signature[1]["x"].shape == (3, 5)
+    assert signature.structured_outputs["class"].shape == (3,)
+    logits = signature(x=tf.constant(x))["logits"]
+    np.testing.assert_allclose(logits, student(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", (0, -1, 2.0, True, "2"))
+def test_what_is_no_batch_size(tmp_path, batch_size):
+    with pytest.raises(ValueError, match=r"`batch_size` must be.*Received"):
+        kdtf.export_student(
+            nets.deep(), tmp_path / "export", batch_size=batch_size
+        )
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16", "", 32))
+def test_what_is_no_dtype_of_an_export(tmp_path, dtype):
+    with pytest.raises(ValueError, match=r"`dtype` must be.*Received"):
+        kdtf.export_student(nets.deep(), tmp_path / "export", dtype=dtype)
 
 
 def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
