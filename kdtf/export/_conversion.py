@@ -49,7 +49,7 @@ def converted(
         with quiet():
             return converter.convert()
     except Exception as error:  # of several kinds
-        raise _named(error) from error
+        raise _named(error, quantize) from error
 
 
 @contextlib.contextmanager
@@ -85,18 +85,21 @@ def _check_no_loops(program: Any) -> None:
         )
 
 
-def _named(error: Exception) -> ValueError:
+def _named(error: Exception, quantize: str | None) -> ValueError:
     """What the converter could not do, in a sentence."""
-    said = str(error)
-    names = {one or other for one, other in _OPERATION.findall(said)}
-    what = (
-        f"the operations {', '.join(sorted(names))}"
-        if names
-        else said.strip().partition("\n")[0]
-    )
+    said = str(error).strip()
+    found = {one or other for one, other in _OPERATION.findall(said)}
+    if found:
+        return ValueError(
+            "`distiller_or_student` must consist of operations that LiteRT has "
+            "built in: replace the layers that need others, or move them in "
+            "front of the student (text and look-ups of strings, say), or "
+            "serve it by kdtf.export_student. Received: the operations "
+            f"{', '.join(sorted(found))}"
+        )
     return ValueError(
-        "`distiller_or_student` must consist of operations that LiteRT has "
-        "built in: replace the layers that need others, or move them in front "
-        "of the student (text and look-ups of strings, say), or serve it by "
-        f"kdtf.export_student. Received: {what}"
+        "`distiller_or_student` must be a student that TensorFlow's converter "
+        "can convert: try another `quantize`, or None, or serve it by "
+        f"kdtf.export_student. Received: quantize={quantize!r}, for which the "
+        f"converter fails ({said.partition(chr(10))[0] or repr(error)})"
     )
