@@ -36,38 +36,18 @@ def key_of(name: str, what: str) -> str:
     return what if name == ONE else f"{name}_{what}"
 
 
-def by_name(student: keras.Model, outputs: Any) -> dict[str, Any]:
-    """A student's outputs by their names; its one output by `ONE`.
-
-    Args:
-      student: a `keras.Model`.
-      outputs: what it returned: one output, or a dict, list or tuple of them.
-    """
-    if isinstance(outputs, dict):
-        return dict(outputs)
-    if not isinstance(outputs, list | tuple):
-        return {ONE: outputs}
-    names = getattr(student, "output_names", None)
-    if names is None:  # a subclass
-        names = [f"output_{i}" for i in range(len(outputs))]
-    return dict(zip(names, outputs, strict=True))
-
-
 def check_ends(student: keras.Model, given: Heads) -> None:
     """Raises ValueError if an output tells that it cannot be logits."""
-    try:
-        declared = student.output
-    except AttributeError:  # a subclass, or a Sequential that was only called
-        declared = None
-    named = by_name(student, declared)
-    if ONE in named:
-        kind = heads_by_name(given, named)[ONE]
-        _models.check_logits(student, "distiller_or_student", kind)
+    names = _models.output_names(student)
+    if names is None:  # one, or a model that does not tell
+        if not isinstance(given, Mapping):
+            head = heads.of(given or "softmax")
+            _models.check_logits(student, "distiller_or_student", head)
         return
-    for name, head in heads_by_name(given, named).items():
-        end = keras.Model(student.inputs, named[name])
-        found = _models.last_activation(end) if head else None
-        if found is not None:
+    outputs = _models.outputs(student)
+    for name, head in heads_by_name(given, names).items():
+        found = head and _models.last_activation(student, outputs[name])
+        if found:
             raise ValueError(
                 "`distiller_or_student` must return logits, not "
                 f"probabilities: build the output {name!r} without its last "
@@ -122,7 +102,7 @@ def serving_function(
     """
 
     def serve(inputs: Any) -> dict[str, Tensor]:
-        outputs = by_name(student, student(inputs, training=False))
+        outputs = _by_name(student, student(inputs, training=False), given)
         of_outputs = heads_by_name(given, outputs)
         names = _class_names_by_name(class_names, of_outputs)
         served: dict[str, Tensor] = {}
@@ -137,6 +117,26 @@ def serving_function(
         return served
 
     return serve
+
+
+def _by_name(
+    student: keras.Model, outputs: Any, given: Heads
+) -> dict[str, Any]:
+    """What a student returned, by the names of its outputs; one by `ONE`."""
+    if isinstance(outputs, dict):
+        return dict(outputs)
+    if not isinstance(outputs, list | tuple):
+        return {ONE: outputs}
+    names = _models.output_names(student)
+    if names is None:  # a subclass, as a Distiller of it names its outputs
+        numbered = [f"output_{i}" for i in range(len(outputs))]
+        names = tuple(given) if isinstance(given, Mapping) else numbered
+    if len(names) != len(outputs):
+        raise ValueError(
+            "`head` must be one for all outputs, or a dict with one for each "
+            f"of the {len(outputs)} outputs, in order. Received: head={given!r}"
+        )
+    return dict(zip(names, outputs, strict=True))
 
 
 def _described(

@@ -43,9 +43,10 @@ def export_student(
 
     Of a student with several outputs they are `NAME_logits`,
     `NAME_probabilities`, ... for each output: its key in a dict, or its name
-    among `student.output_names` in a list (`output_0`, ... of a subclass of
-    `keras.Model`). An output whose head is None is returned as it is, as
-    `NAME`.
+    among `student.output_names` in a list. A subclass of `keras.Model` that
+    returns a list does not tell names: those of a dict `head` are taken in
+    order, else `output_0`, ... An output whose head is None is returned as it
+    is, as `NAME`.
 
     The key of an input is its key in a dict, or the name that its `keras.Input`
     was given (other characters than letters, digits and `_` become `_`). Inputs

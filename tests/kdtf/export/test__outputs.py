@@ -1,14 +1,11 @@
 """_outputs: what is served of students with several outputs."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf.export import _outputs
 from tests import nets, reference
 from tests.exports import serve
 
@@ -97,25 +94,37 @@ class Pair(keras.Model):
         return self.first(x), self.second(x)
 
 
-def test_a_subclass_has_numbered_outputs(tmp_path):
+@pytest.mark.parametrize(
+    ("head", "names"),
+    (
+        (None, ("output_0", "output_1")),
+        ({"b": "softmax", "a": "sigmoid"}, "ba"),
+    ),
+)
+def test_outputs_of_a_subclass(tmp_path, head, names):
     net, x = Pair(), nets.inputs()
     expected = net(x)
-    kdtf.export_student(net, tmp_path / "export")
+    kdtf.export_student(net, tmp_path / "export", head=head)
     served = serve(tmp_path / "export", x=x)
-    for i in range(2):
+    for name, z in zip(names, expected, strict=True):
         np.testing.assert_allclose(
-            served[f"output_{i}_logits"], expected[i], rtol=1e-5, atol=1e-6
+            served[f"{name}_logits"], z, rtol=1e-5, atol=1e-6
         )
+    with pytest.raises(ValueError, match=r"`head` must be.*2 outputs.*Rec"):
+        kdtf.export_student(net, tmp_path / "e", head={"a": "softmax"})
 
 
-def test_a_distillers_heads(monkeypatch):
-    """That of a Distiller with several outputs is a dict."""
-    model = types.SimpleNamespace(head=HEADS)
-    monkeypatch.setattr(_outputs, "Distiller", types.SimpleNamespace)
-    assert _outputs.head_of(model, None) == HEADS
-    assert _outputs.head_of(model, dict(HEADS)) == HEADS
+def test_a_distillers_heads_and_outputs(tmp_path):
+    net, x = student(), nets.inputs()
+    distiller = kdtf.Distiller(net, temperature=2.0, head=HEADS)
+    kdtf.export_student(distiller, tmp_path / "export", head=dict(HEADS))
+    served = serve(tmp_path / "export", x=x)
+    np.testing.assert_allclose(
+        served["traits_probabilities"], sigmoid(net(x)["traits"]), rtol=1e-5
+    )
+    np.testing.assert_allclose(served["hidden"], net(x)["hidden"], rtol=1e-5)
     with pytest.raises(ValueError, match=r"`head` must be None, or that of"):
-        _outputs.head_of(model, "softmax")
+        kdtf.export_student(distiller, tmp_path / "e", head="softmax")
 
 
 @pytest.mark.parametrize(
