@@ -1,6 +1,7 @@
 """export_litert: a .tflite that LiteRT runs with the student's outputs."""
 
 import os
+import subprocess
 import sys
 
 import keras
@@ -401,6 +402,31 @@ def test_a_file_that_litert_cannot_run(tmp_path):
             representative_data=normal(3),
         )
     assert os.listdir(tmp_path) == []
+
+
+RUN_ALONE = """
+import sys
+for name in ("tensorflow", "keras", "kdtf"):
+    sys.modules[name] = None
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter(sys.argv[1]).get_signature_runner()
+x = np.load(sys.argv[2])
+rows = [run(x=x[i:i+1])["logits"] for i in (0, 1)]
+np.save(sys.argv[3], np.concatenate(rows))
+"""
+
+
+def test_on_a_device_without_tensorflow(tmp_path):
+    student, x = nets.deep(), nets.inputs(2)
+    names = ("student.tflite", "x.npy", "logits.npy")
+    path, data, result = (tmp_path / name for name in names)
+    kdtf.export_litert(student, path)
+    np.save(data, x)
+    command = [sys.executable, "-c", RUN_ALONE, path, data, result]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(np.load(result), student(x), atol=1e-5)
 
 
 def test_without_the_interpreter(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """export_student: a SavedModel that needs TensorFlow alone."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -39,41 +40,66 @@ def test_the_four_outputs(tmp_path, dropout):
 
 
 LOAD_ALONE = """
-import sys
+import json, sys
 sys.modules["keras"] = sys.modules["kdtf"] = None
 import numpy as np
 import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-outputs = serve(x=tf.constant(np.load(sys.argv[2])))
-np.save(sys.argv[3], outputs["logits"].numpy())
+request = json.load(sys.stdin)
+outputs = serve(x=tf.constant(request["instances"]))
+rows = {key: value.numpy().tolist() for key, value in outputs.items()}
+rows["trait_class_name"] = [
+    name.decode() for [name] in rows["trait_class_name"]
+]
+answer = [dict(zip(rows, row)) for row in zip(*rows.values())]
+dtypes = {key: value.dtype.name for key, value in outputs.items()}
+print(json.dumps({"predictions": answer, "dtypes": dtypes}))
 """
 
 
 @pytest.mark.slow
-def test_loads_where_keras_and_kdtf_cannot_be_imported(tmp_path):
-    student, x = nets.deep(0), nets.inputs()
-    distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)
-    distiller.compile("adam")
-    distiller.fit(x, nets.labels(), verbose=0)
-    kdtf.export_student(distiller, tmp_path / "export")
-    np.save(tmp_path / "x.npy", x)
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            LOAD_ALONE,
-            *(str(tmp_path / n) for n in ("export", "x.npy", "logits.npy")),
-        ],
+def test_a_request_where_keras_and_kdtf_cannot_be_imported(tmp_path):
+    """As TensorFlow Serving answers it, by REST: a row for each example."""
+    x = keras.Input((5,))
+    hidden = keras.layers.Dense(3, "relu", dtype="mixed_bfloat16")(x)
+    outputs = {
+        "kind": keras.layers.Dense(4, dtype="mixed_bfloat16")(hidden),
+        "trait": keras.layers.Dense(1)(hidden),
+        "hidden": hidden,
+    }
+    heads = {"kind": "softmax", "trait": "sigmoid", "hidden": None}
+    distiller = kdtf.Distiller(
+        keras.Model(x, outputs), temperature=2.0, head=heads
+    )
+    kdtf.export_student(
+        distiller, tmp_path / "1", class_names={"trait": ["no", "yes"]}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_ALONE, str(tmp_path / "1")],
+        input=json.dumps({"instances": nets.inputs(3).tolist()}),
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(
-        np.load(tmp_path / "logits.npy"),
-        student(x, training=False),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    expected = serve(tmp_path / "1", x=nets.inputs(3))
+    assert answer["dtypes"] == {
+        "kind_logits": "float32",
+        "kind_probabilities": "float32",
+        "kind_class": "int64",
+        "trait_logits": "float32",
+        "trait_probabilities": "float32",
+        "trait_class": "int64",
+        "trait_class_name": "string",
+        "hidden": "float32",
+    }
+    assert len(answer["predictions"]) == 3
+    for i, row in enumerate(answer["predictions"]):
+        assert row.pop("trait_class_name") == (
+            "yes" if expected["trait_logits"][i, 0] > 0 else "no"
+        )
+        for key, value in row.items():
+            np.testing.assert_allclose(value, expected[key][i], rtol=1e-5)
 
 
 @pytest.mark.slow
