@@ -164,6 +164,36 @@ def test_an_optimizer_without_that_method_is_an_error():
         pass
 
 
+def test_layers_that_share_a_map_of_policies_compute_in_float32():
+    policies = keras.dtype_policies.DTypePolicyMap("mixed_bfloat16")
+    layers = [keras.layers.Dense(2, dtype=policies) for _ in range(2)]
+    layers.append(keras.layers.Dense(2, dtype="float16"))
+    x = np.ones((1, 3), "float32")
+    dtypes = [layer(x).dtype for layer in layers]
+    assert dtypes == [tf.bfloat16, tf.bfloat16, tf.float16]
+    with (
+        pytest.raises(KeyError),
+        keras_private.computing_in_float32(layers[1:]),
+    ):
+        assert [layer(x).dtype for layer in layers] == [
+            tf.bfloat16,
+            tf.float32,
+            tf.float32,
+        ]
+        assert layers[2].variable_dtype == "float16"
+        raise KeyError
+    assert [layer(x).dtype for layer in layers] == dtypes
+    assert len(layers[1].dtype_policy) == 0  # none of its own
+
+
+def test_a_layer_without_a_policy_is_an_error():
+    with (
+        pytest.raises(RuntimeError, match=r"Layer\._dtype_policy"),
+        keras_private.computing_in_float32([object()]),
+    ):
+        pass
+
+
 _KERAS_ALONE = """
 import keras, numpy as np, tensorflow as tf
 
