@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
+from kdtf import _models
 from kdtf._training import (
     compile_policy,
     compiled_steps,
@@ -255,7 +256,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""
-        return self.student(inputs, training=training)
+        return _models.call(self.student, inputs, training=training)
 
     def train_step(self, data: Any) -> dict:
         """One update of the student; returns the running metrics."""
