@@ -83,14 +83,16 @@ def all_layers(model):
     return list(_attribute(model, "_flatten_layers")())
 
 
-def operations_from_the_end(model):
-    """Yields the layers and operations that make a model's one output.
+def operations_from_the_end(model, output=None):
+    """Yields the layers and operations that make an output of a model.
 
     Reason: only the tensors of a functional model tell what made them.
 
     Args:
-      model: a `keras.Model`. Of one with several outputs, and of a subclass,
-        whose `call` is code, nothing is known.
+      model: a `keras.Model`. Of a subclass, whose `call` is code, nothing is
+        known.
+      output: the `keras.KerasTensor` of one of several outputs, or None for
+        the only one.
 
     Yields:
       Layers and operations, the last one first, as long as each has one input.
@@ -99,6 +101,7 @@ def operations_from_the_end(model):
         yield from reversed(model.layers)
         return
     outputs = getattr(model, "outputs", None) or []
+    outputs = outputs if output is None else [output]
     while len(outputs) == 1:
         history = getattr(outputs[0], "_keras_history", None)
         if history is None:
@@ -238,6 +241,35 @@ def compiled_metrics(model):
       RuntimeError: if this Keras has none.
     """
     return _attribute(model, "_compile_metrics")
+
+
+def metrics_by_output(compiled):
+    """The metrics given to `compile`, each with the output that it is of.
+
+    Reason: Keras resolves names, such as "accuracy", by output, and keeps what
+    it made to itself; metrics are fed one by one here.
+
+    Args:
+      compiled: Keras's collection, built.
+
+    Returns:
+      List of (name of the output or None, metric, whether it is weighted);
+      the name is None if there is one output.
+
+    Raises:
+      RuntimeError: if this Keras keeps them elsewhere.
+    """
+    kind = "keras.src.trainers.compile_utils.CompileMetrics"
+    return [
+        (each.output_name, metric, weighted)
+        for name, weighted in (
+            ("_flat_metrics", False),
+            ("_flat_weighted_metrics", True),
+        )
+        for each in _attribute(compiled, name, kind)
+        if each is not None
+        for metric in each.metrics
+    ]
 
 
 def metric_function(metric):

@@ -10,7 +10,7 @@ NAMES = ("temperature", "soft_weight", "hard_weight")
 
 
 class Hyperparameters:
-    """The three variables of a Distiller.
+    """The three variables of an output of a Distiller.
 
     An object of its own, which Keras does not look into: they are no weights of
     the model, so that callbacks that put back its best weights leave them as
@@ -45,7 +45,10 @@ class Hyperparameters:
 
 
 class Attribute:
-    """An attribute of a Distiller that is one of its `Hyperparameters`."""
+    """An attribute of a Distiller that is one of its `Hyperparameters`.
+
+    Of one with several outputs a dict of them by output.
+    """
 
     def __set_name__(self, owner, name):
         self._name = name
@@ -53,7 +56,7 @@ class Attribute:
     def __get__(self, distiller, owner=None):
         if distiller is None:
             return self
-        return getattr(distiller._hyperparameters, self._name)
+        return distiller._student_outputs.of_setting(self._name)
 
     def __set__(self, distiller, value):
         raise AttributeError(

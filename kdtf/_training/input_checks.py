@@ -21,8 +21,10 @@ class InputChecker:
     `reset`.
     """
 
-    def __init__(self, head):
+    def __init__(self, head, output=None):
+        """For an output of that head; its name is in the errors, if any."""
         self._head = head
+        self._of_output = "" if output is None else f" of output {output!r}"
         self._batches = collections.Counter()  # of each replica
 
     def reset(self):
@@ -50,7 +52,7 @@ class InputChecker:
 
         def check(replica, *arrays):
             found = dict(zip([*given, "student"], arrays, strict=True))
-            where = f" in batch {self._batches[int(replica)]}"
+            where = f"{self._of_output} in batch {self._batches[int(replica)]}"
             if several:
                 where += f" of replica {replica}"
             if "labels" in found:

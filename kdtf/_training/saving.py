@@ -15,7 +15,7 @@ class SavedWithoutTeacher:
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "student": keras.saving.serialize_keras_object(self.student),
             "awaits_teacher": (
-                self._awaits_teacher or self._teacher_logits is not None
+                self._awaits_teacher or self._run_teacher is not None
             ),
             **self._constructor_arguments,
         }
@@ -50,7 +50,7 @@ class SavedWithoutTeacher:
                 f"A saved Distiller of this student has {len(state)} variables "
                 f"of its own. Received: a file with {len(store.keys())}"
             )
-        before = self._hyperparameters.values()
+        before = self._student_outputs.setting_values()
         for i, variable in enumerate(state):
             restore = getattr(variable, "restore", variable.assign)
             restore(store[str(i)])
@@ -60,7 +60,7 @@ class SavedWithoutTeacher:
 
     def _warn_of_changes(self, before):
         """Says which hyper-parameters a file of weights has brought back."""
-        after = self._hyperparameters.values()
+        after = self._student_outputs.setting_values()
         changes = [
             f"{name} from {before[name]:g} to {after[name]:g}"
             for name in after
@@ -79,7 +79,7 @@ class SavedWithoutTeacher:
         known = {id(v) for v in self.student.weights}
         known |= {id(v) for v in self.student.metrics_variables}
         seeds = [v for v in self.student.variables if id(v) not in known]
-        return [*self._hyperparameters.variables(), *seeds]
+        return [*self._student_outputs.setting_variables(), *seeds]
 
     def compile_from_config(self, config):
         """Compiles a loaded Distiller as the saved one was."""
