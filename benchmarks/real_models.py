@@ -31,6 +31,7 @@ from benchmarks import (
     real_models_dense,
     real_models_images,
     real_models_processes,
+    real_models_residual,
     real_models_speech,
     real_models_text,
     timing,
@@ -42,6 +43,8 @@ ROWS = {
     "classifier": real_models_text.Classifier,
     "language_model": real_models_text.LanguageModel,
     "speech": real_models_speech.Speech,
+    "outputs": real_models_residual.Outputs,
+    "hints": real_models_residual.Hints,
     "forest": real_models_dense.Forest,
     "tuner": real_models_dense.Tuner,
 }

@@ -1,5 +1,6 @@
 """Whether a row's student trains, is exported, and is resumed as it was."""
 
+import dataclasses
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,9 @@ inputs = dict(np.load(sys.argv[2]))
 specs = serve.structured_input_signature[1]
 if len(specs) == 1:
     inputs = dict(zip(specs, inputs.values()))
-np.save(sys.argv[3], serve(**{name: inputs[name] for name in specs})["logits"])
+outputs = serve(**{name: inputs[name] for name in specs})
+outputs = {name: value.numpy() for name, value in outputs.items()}
+np.savez(sys.argv[3], **outputs)
 """
 
 
@@ -33,7 +36,8 @@ def check(row):
       Dict of "student_weights", "losses" (of each epoch), "export_difference"
       (largest, between the student's logits and those of the SavedModel in a
       process without Keras) and "resumed_difference" (largest, between the
-      weights after a further epoch with and without a save and a load). What
+      weights after a further epoch with and without a save and a load) and,
+      if the row asks for it, "litert". What
       raised an error is "raises TYPE: MESSAGE", and what needs it is missing.
     """
     found = {}
@@ -45,6 +49,9 @@ def check(row):
         found[step] = export_difference(row, distiller)
         step = "resumed_difference"
         found[step] = resumed_difference(row, distiller)
+        if row.litert:
+            step = "litert"
+            found[step] = litert(row, distiller)
     except Exception as error:
         found[step] = raised(error)
     return found
@@ -58,11 +65,13 @@ def raised(error):
 def export_difference(row, distiller):
     """The largest difference between a student's logits and its export's."""
     x = next(iter(row.batches()))[0]
-    own = distiller.student(x, training=False)
+    own = row.as_exported(distiller.student)(x, training=False)
+    if not isinstance(own, dict):
+        own = {"": own}
     arrays = x if isinstance(x, dict) else {"x": x}
     with tempfile.TemporaryDirectory(dir=row.folder) as folder:
         kdtf.export_student(distiller, f"{folder}/export")
-        inputs, outputs = f"{folder}/inputs.npz", f"{folder}/logits.npy"
+        inputs, outputs = f"{folder}/inputs.npz", f"{folder}/outputs.npz"
         np.savez(inputs, **{k: np.asarray(v) for k, v in arrays.items()})
         subprocess.run(
             [
@@ -76,8 +85,12 @@ def export_difference(row, distiller):
             check=True,
             capture_output=True,
         )
-        served = np.load(outputs)
-    return _largest([(keras.ops.cast(own, "float32"), served)])
+        with np.load(outputs) as arrays:
+            served = dict(arrays)
+    return _largest(
+        (logits, served[f"{name}_logits".removeprefix("_")])
+        for name, logits in own.items()
+    )
 
 
 def resumed_difference(row, distiller):
@@ -90,6 +103,19 @@ def resumed_difference(row, distiller):
         each.fit(row.data(), shuffle=False, verbose=0)
     students = distiller.student.weights, loaded.student.weights
     return _largest(zip(*students, strict=True))
+
+
+def litert(row, distiller):
+    """Dict of what `kdtf.export_litert` tells of a student in int8."""
+    x = row.data().map(lambda x, *_: x)
+    with tempfile.TemporaryDirectory(dir=row.folder) as folder:
+        report = kdtf.export_litert(
+            distiller,
+            f"{folder}/student.tflite",
+            quantize="int8",
+            representative_data=x,
+        )
+    return dataclasses.asdict(report)
 
 
 def _largest(pairs):

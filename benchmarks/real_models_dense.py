@@ -82,9 +82,7 @@ class Tuner(real_models_row.Row):
         data = digits.load()
         images = data.train_images.reshape(-1, 64).astype(np.float32) / 16
         self.save(x=images, y=data.train_labels)
-        teacher = _dense(256, 256)
-        real_models_row.train_teacher(teacher, self.batches(), 10)
-        teacher.save(self.folder / "teacher.keras")
+        self.train_teacher(_dense(256, 256), 10)
 
     def student(self):
         return _dense(32)

@@ -34,15 +34,17 @@ class Images(real_models_row.Row):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = 0.8  # there will be few steps
         batches = self.batches().take(56)
-        real_models_row.train_teacher(kdtf.logits_of(teacher), batches, 2)
-        teacher.save(self.folder / "teacher.keras")
+        self.train_teacher(kdtf.logits_of(teacher), 2, batches)
 
-    def teacher(self):
-        return kdtf.logits_of(super().teacher())
+    def as_exported(self, student):
+        # Without rounding to bfloat16 in between.
+        exported = self.student("float32")
+        exported.set_weights(student.get_weights())
+        return exported
 
-    def student(self):
+    def student(self, precision="mixed_bfloat16"):
         policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.config.set_dtype_policy(precision)
         try:
             net = keras.applications.MobileNetV3Small(
                 weights=None, input_shape=(SIZE, SIZE, 3), classes=10

@@ -6,13 +6,12 @@ import keras
 import numpy as np
 
 import kdtf
-from benchmarks import libraries, timing
+from benchmarks import timing
 
 KDTF = "kdtf"
 STORED = "kdtf, stored"
 PLAIN = "plain Keras"
 PEER = "`keras.distillation`"
-_LIBRARIES = {KDTF: libraries.KDTF, PEER: libraries.KERAS_BEST}
 
 
 class Row:
@@ -23,13 +22,15 @@ class Row:
 
     Attributes:
       title: str, which architectures.
-      what: str, what was run, in a sentence.
+      what: str, what was run.
       needs: tuple of the packages that it needs beside those of the trainers.
       ways: tuple of those who train the student.
       steps: int, the steps of a timing.
       temperature: float, T.
+      metrics: what `compile` is given.
       top_k: int or None, how many of a word's or case's logits are stored.
       fingerprint: str or None, of a teacher that is no Keras model.
+      litert: whether the student is also exported to LiteRT, in int8.
     """
 
     title = ""
@@ -38,8 +39,10 @@ class Row:
     ways: tuple = (KDTF, PLAIN, PEER)
     steps = 20
     temperature = 2.0
+    metrics: tuple | None = ("accuracy",)
     top_k: int | None = None
     fingerprint: str | None = None
+    litert = False
 
     def __init__(self, folder, **sources):
         """Uses the folder, and the files of data sets.
@@ -75,18 +78,37 @@ class Row:
             batches = self._store().join(batches)
         return timing.without_autotune(batches.repeat().take(self.steps))
 
+    def hints(self):
+        """The `kdtf.Hint`s."""
+        return []
+
+    def labels_loss(self):
+        """What plain Keras minimises, and `keras.distillation` on labels."""
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def peer_losses(self):
+        """What `keras.distillation` minimises on the teacher's outputs."""
+        return keras.distillation.LogitsDistillation(
+            self.temperature, keras.losses.KLDivergence()
+        )
+
+    def as_exported(self, student):
+        """A model that gives the logits that the export should give."""
+        return student
+
     def compiled(self, way):
         """A compiled model of one who trains; `fit` trains a new student."""
-        student, optimizer = self.student(), keras.optimizers.Adam(1e-3)
-        if way == PLAIN:
-            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-            student.compile(optimizer, loss=loss, metrics=["accuracy"])
-            return student
-        teacher = None if way == STORED else self.teacher()
-        library = _LIBRARIES.get(way, libraries.KDTF)
-        distiller = library.distiller(student, teacher, self.temperature)
-        library.compile(distiller, optimizer, metrics=["accuracy"])
-        return distiller
+        model = student = self.student()
+        losses = {"loss": self.labels_loss()}
+        if way == PEER:
+            model = keras.distillation.Distiller(
+                self.teacher(), student, self.peer_losses()
+            )
+        elif way != PLAIN:
+            model, losses = self._distiller(student, way), {}
+        metrics = self.metrics and list(self.metrics)
+        model.compile(keras.optimizers.Adam(1e-3), metrics=metrics, **losses)
+        return model
 
     def trainer(self, way):
         """A function that trains for `steps` further steps."""
@@ -99,6 +121,19 @@ class Row:
         history = distiller.fit(self.data(), epochs=3, shuffle=False, verbose=0)
         return distiller, history.history["loss"]
 
+    def train_teacher(self, model, epochs, batches=None):
+        """Trains a teacher on labels for a moment, and writes it.
+
+        Args:
+          model: `keras.Model` that returns logits.
+          epochs: int.
+          batches: `tf.data.Dataset`, or None for all of `batches`.
+        """
+        batches = self.batches() if batches is None else batches
+        model.compile(keras.optimizers.Adam(1e-3), self.labels_loss())
+        model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+        model.save(self.folder / "teacher.keras")
+
     def save(self, **arrays):
         """Writes the data of `load`."""
         np.savez(self.folder / "data.npz", **arrays)
@@ -108,10 +143,20 @@ class Row:
         with np.load(self.folder / "data.npz") as arrays:
             return dict(arrays)
 
+    def _distiller(self, student, way):
+        hints = self.hints()
+        return kdtf.Distiller(
+            student,
+            None if way == STORED else self.teacher(),
+            temperature=self.temperature,
+            soft_weight=0.5,
+            hard_weight=0.5,
+            **({"hints": hints} if hints else {}),
+        )
+
     def _store(self):
-        directory = self.folder / "soft_targets"
         return kdtf.SoftTargets.write(
-            directory,
+            self.folder / "soft_targets",
             self.teacher(),
             self.batches(),
             fingerprint=self.fingerprint,
@@ -119,10 +164,3 @@ class Row:
             temperature=self.temperature,
             verbose=0,
         )
-
-
-def train_teacher(model, data, epochs):
-    """Trains a teacher on labels for a moment; it returns logits."""
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(1e-3), loss, metrics=["accuracy"])
-    model.fit(data, epochs=epochs, shuffle=False, verbose=0)

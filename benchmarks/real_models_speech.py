@@ -18,6 +18,7 @@ class Speech(real_models_row.Row):
     title = "GRU to a smaller GRU"
     needs = ("ai_edge_litert",)
     temperature = 4.0
+    litert = True
 
     @property
     def what(self):
@@ -46,9 +47,7 @@ class Speech(real_models_row.Row):
         frames = [(f[:FRAMES] - mean) / deviation for f in frames]
         padded = [np.pad(f, [(0, FRAMES - len(f)), (0, 0)]) for f in frames]
         self.save(frames=np.stack(padded), labels=clips.labels[order])
-        model = _net(2, 96)
-        real_models_row.train_teacher(model, self.batches(), 8)
-        model.save(self.folder / "teacher.keras")
+        self.train_teacher(_net(2, 96), 8)
 
     def student(self):
         return _net(1, 32)

@@ -10,7 +10,6 @@ import re
 import sysconfig
 import zlib
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -83,15 +82,12 @@ class Classifier(real_models_row.Row):
         rows = [tokens(t, WORDS, LENGTH) for each in texts for t in each]
         order = np.random.default_rng(0).permutation(len(rows))
         self.save(tokens=np.stack(rows)[order], labels=labels[order])
-        model = self._bert()
-        real_models_row.train_teacher(model, self.batches(), 2)
-        model.save(self.folder / "teacher.keras")
-
-    def _bert(self):
         import keras_hub
 
         backbone = keras_hub.models.BertBackbone(WORDS, 4, 4, 128, 512)
-        return keras_hub.models.BertTextClassifier(backbone, len(PACKAGES))
+        self.train_teacher(
+            keras_hub.models.BertTextClassifier(backbone, len(PACKAGES)), 2
+        )
 
     def student(self):
         import keras_hub
@@ -143,9 +139,7 @@ class LanguageModel(real_models_row.Row):
         rows = [tokens(text, CLASSES, LENGTH + 1) for text in texts]
         order = np.random.default_rng(0).permutation(len(rows))
         self.save(tokens=np.stack(rows)[order])
-        model = _gpt2(4, 128)
-        real_models_row.train_teacher(model, self.batches(), 1)
-        model.save(self.folder / "teacher.keras")
+        self.train_teacher(_gpt2(4, 128), 1)
 
     def student(self):
         return _gpt2(2, 64)
