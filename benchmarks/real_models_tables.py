@@ -4,84 +4,135 @@ import json
 
 from benchmarks import real_models_row, speed_tables
 
-_SHOWN = (real_models_row.KDTF, real_models_row.PLAIN, real_models_row.PEER)
+_KDTF, _STORED = real_models_row.KDTF, real_models_row.STORED
+_SHOWN = (_KDTF, real_models_row.PLAIN, real_models_row.PEER)
+_TOLERANCE = 1e-4  # of logits and of weights
 
 
-def rows(results):
-    """What was distilled, whether all went well, time and memory."""
+def times(results):
+    """What was distilled, whether kdtf can, time and memory."""
     lines = speed_tables.header(
         "teacher to student",
-        "loss of three epochs",
-        "export differs by",
-        "resumed, differs by",
+        "kdtf trains, exports, resumes",
         *(f"ms a step, {way}" for way in _SHOWN),
         *(f"peak MiB, {way}" for way in _SHOWN),
     )
-    for each in _load(results)["rows"].values():
-        lines.append(_row(each, each["title"], _SHOWN))
-        if real_models_row.STORED in each["ways"]:
-            stored = (real_models_row.STORED, None, None)
-            lines.append(_row(each, f"{each['title']}, stored", stored))
+    for row in _rows(results):
+        lines.append(_line(row["title"], _verdict(row["checks"]), row, _SHOWN))
+        if _STORED in row["ways"]:
+            title = f"the same, from stored soft targets{row['stored']}"
+            lines.append(_line(title, "", row, (_STORED, None, None)))
+    return lines
+
+
+def checks(results):
+    """Losses, and the differences that exporting and resuming make."""
+    lines = speed_tables.header(
+        "teacher to student",
+        "loss of three epochs",
+        "logits of the export, largest difference",
+        "weights when resumed",
+        "LiteRT, int8",
+    )
+    for row in _rows(results):
+        found = row["checks"]
+        lines.append(
+            speed_tables.row(
+                row["title"],
+                _cell(found.get("losses"), _losses),
+                _cell(found.get("export_difference"), "{:.1g}".format),
+                _cell(found.get("resumed_difference"), "{:.1g}".format),
+                _cell(found.get("litert"), _litert),
+            )
+        )
     return lines
 
 
 def what(results):
-    """What was run in each row, and what went wrong."""
+    """What was run in each row, and what was raised."""
     figures = _load(results)
     lines = [
         f"Machine: {figures['machine']}; medians of {figures['rounds']} "
         "rounds.",
         "",
     ]
-    for each in figures["rows"].values():
-        weights = each["checks"].get("student_weights")
+    for row in figures["rows"].values():
+        weights = row["checks"].get("student_weights")
         student = f" ({weights:,} weights)" if weights else ""
-        lines.append(f"- **{each['title']}**{student}: {each['what']}.")
+        lines.append(f"- **{row['title']}**{student}: {row['what']}.")
+        found = {way: row["ways"][way].get("raises") for way in row["ways"]}
+        found |= {
+            f"kdtf's {name}": row["checks"][name] for name in row["checks"]
+        }
         lines += [
-            f"  {way} {found['raises']}"
-            for way, found in each["ways"].items()
-            if "raises" in found
+            f"  {name} {_in_a_line(text)}."
+            for name, text in found.items()
+            if isinstance(text, str)
         ]
     return lines
 
 
-def _row(each, title, ways):
-    """A line, without the checks where kdtf's first way is not shown."""
-    checks = each["checks"] if ways == _SHOWN else {}
-    found = [each["ways"].get(way) for way in ways]
+def _line(title, verdict, row, ways):
+    found = [row["ways"].get(way) for way in ways]
     return speed_tables.row(
         title,
-        _losses(checks.get("losses", [])),
-        _difference(checks.get("export_difference")),
-        _difference(checks.get("resumed_difference")),
-        *(_cell(way, "milliseconds", ",.1f") for way in found),
-        *(_cell(way, "peak_mib", ",.0f") for way in found),
+        verdict,
+        *(_figure(way, "milliseconds", "{:,.1f}") for way in found),
+        *(_figure(way, "peak_mib", "{:,.0f}") for way in found),
     )
 
 
-def _losses(losses):
-    if isinstance(losses, str):
-        return _kind(losses)
-    return ", ".join(f"{loss:.3g}" for loss in losses)
-
-
-def _difference(found):
-    if isinstance(found, str):
-        return _kind(found)
-    return "" if found is None else f"{found:.1g}"
-
-
-def _cell(found, figure, style):
+def _figure(found, name, style):
     if found is None:
         return ""
     if "raises" in found:
-        return _kind(found["raises"]) if figure == "milliseconds" else ""
-    return format(found[figure], style)
+        return _kind(found["raises"]) if name == "milliseconds" else ""
+    return style.format(found[name])
+
+
+def _verdict(found):
+    """Whether a student did all that it should, or what it did not."""
+    failed = [value for value in found.values() if isinstance(value, str)]
+    if failed:
+        return _kind(failed[0])
+    good = {
+        "trains": found["losses"][-1] < found["losses"][0],
+        "exports": found["export_difference"] < _TOLERANCE,
+        "resumes": found["resumed_difference"] < _TOLERANCE,
+    }
+    bad = [name for name, is_good in good.items() if not is_good]
+    return f"not: {', '.join(bad)}" if bad else "yes"
+
+
+def _cell(found, text):
+    """A figure, the kind of an error, or nothing."""
+    if found is None:
+        return ""
+    return _kind(found) if isinstance(found, str) else text(found)
+
+
+def _losses(losses):
+    return ", ".join(f"{loss:.3g}" for loss in losses)
+
+
+def _litert(found):
+    kilobytes = found["size"] / 1e3
+    return f"{kilobytes:,.0f} KB, agrees in {found['agreement']:.1%}"
 
 
 def _kind(raised):
     """An error without its message, which `what` shows."""
     return raised.partition(":")[0]
+
+
+def _in_a_line(text):
+    """The first sentence of a message, in one line of Markdown."""
+    first = " ".join(text.split()).replace("|", "/").rstrip(".")
+    return first if len(first) < 200 else first[:200] + " ..."
+
+
+def _rows(results):
+    return _load(results)["rows"].values()
 
 
 def _load(results):
