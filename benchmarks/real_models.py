@@ -73,7 +73,6 @@ def measure(row, rounds):
     return {
         "title": row.title,
         "what": row.what,
-        "stored": f" (top {row.top_k})" if row.top_k else "",
         "steps": row.steps,
         "ways": {
             way: _figures(process, row.steps, seconds.get(way))

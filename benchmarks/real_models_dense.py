@@ -19,7 +19,7 @@ class Forest(real_models_row.Row):
     what = (
         "scikit-learn's forest of 200 trees, `numpy_teacher` and "
         "`logits_from_probabilities`, to 64-64-2 units with normalisation; its "
-        "breast cancer table of 30 columns, batch 32; stored: all logits"
+        "breast cancer table of 30 columns, batch 32; all logits stored"
     )
     ways = (
         real_models_row.KDTF,
@@ -75,6 +75,12 @@ class Tuner(real_models_row.Row):
         "of compiling and of checkpoints"
     )
     needs = ("keras_tuner",)
+    ways = (
+        real_models_row.KDTF,
+        real_models_row.NO_XLA,
+        real_models_row.PLAIN,
+        real_models_row.PEER,
+    )
     steps = 3 * 2 * 28
     temperatures = (1.0, 4.0, 16.0)
 
@@ -116,7 +122,7 @@ class Tuner(real_models_row.Row):
             hypermodel,
             objective="val_accuracy",
             directory=self.folder,
-            project_name=way.strip("`"),
+            project_name=str(self.ways.index(way)),
             overwrite=True,
         )
         data = self.data()

@@ -30,9 +30,7 @@ class Images(real_models_row.Row):
         teacher = keras.applications.EfficientNetB0(
             weights=None, input_shape=(SIZE, SIZE, 3), classes=10
         )
-        for layer in teacher.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.8  # there will be few steps
+        _follow_quickly(teacher)
         batches = self.batches().take(56)
         self.train_teacher(kdtf.logits_of(teacher), 2, batches)
 
@@ -49,6 +47,7 @@ class Images(real_models_row.Row):
             net = keras.applications.MobileNetV3Small(
                 weights=None, input_shape=(SIZE, SIZE, 3), classes=10
             )
+            _follow_quickly(net)
             return keras.Sequential(
                 [
                     keras.Input((SIZE, SIZE, 3)),
@@ -67,6 +66,13 @@ class Images(real_models_row.Row):
         cases = (arrays["images"], arrays["labels"].astype(np.int32))
         data = tf.data.Dataset.from_tensor_slices(cases).repeat().enumerate()
         return data.map(_augmented).batch(16, drop_remainder=True)
+
+
+def _follow_quickly(net):
+    """Lets the means of batch normalisation follow within a few steps."""
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.8
 
 
 def _augmented(index, case):

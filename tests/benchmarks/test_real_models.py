@@ -188,10 +188,16 @@ def _figures(**changes):
     return {
         "title": "big to small",
         "what": "so many layers",
-        "stored": " (top 8)",
         "ways": {
-            "kdtf": {"milliseconds": 12.34, "peak_mib": 1234.5},
-            "kdtf, stored": {"milliseconds": 5.0, "peak_mib": 900.0},
+            "kdtf": {
+                "milliseconds": 12.34,
+                "peak_mib": 1234.5,
+                "imported_mib": 567.0,
+            },
+            "kdtf, from stored soft targets": {
+                "milliseconds": 5.0,
+                "peak_mib": 900.0,
+            },
             "plain Keras": {"milliseconds": 4.0, "peak_mib": 800.0},
             "`keras.distillation`": {"raises": "raises ValueError: a\n|b."},
         },
@@ -213,8 +219,7 @@ def test_the_tables(tmp_path):
     times = "12.3 | 4.0 | raises ValueError | 1,234 | 800 |  |"
     assert first == f"| big to small | yes | {times}"
     assert stored == (
-        "| the same, from stored soft targets (top 8) |  | 5.0 |  |  | 900 "
-        "|  |  |"
+        "| the same, from stored soft targets |  | 5.0 |  |  | 900 |  |  |"
     )
     assert second == f"| big to small | not: trains, resumes | {times}"
     assert third == f"| big to small | raises OSError | {times}"
@@ -227,7 +232,8 @@ def test_the_tables(tmp_path):
         "| big to small | 2.5, 1.25, 0.125 | raises OSError | 0 |  |"
     )
     lines = real_models_tables.what(tmp_path)
-    assert lines[0] == "Machine: M; medians of 5 rounds."
+    assert lines[0].startswith("Machine: M; medians of 5 rounds. A process")
+    assert lines[0].endswith("takes 567 MiB.")
     assert lines[2] == "- **big to small** (1,234 weights): so many layers."
     assert lines[3] == "  `keras.distillation` raises ValueError: a /b."
     assert lines[-1] == "  kdtf's export_difference raises OSError: full."
