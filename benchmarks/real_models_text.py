@@ -121,7 +121,7 @@ class LanguageModel(real_models_row.Row):
     what = (
         "KerasHub's causal language models, 4 layers of 128 to 2 of 64; the "
         f"next word of docstrings, {LENGTH} a row, padding masked and without "
-        "weight, batch 8; of the stored soft targets the top 32 logits of each word"
+        "weight, batch 8; the top 32 logits of each word stored"
     )
     needs = ("keras_hub",)
     ways = (
