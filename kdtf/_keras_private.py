@@ -111,6 +111,91 @@ def operations_from_the_end(model, output=None):
         outputs = node.input_tensors
 
 
+def maker_of(tensor):
+    """The layer or operation that gives a `keras.KerasTensor`, or None.
+
+    Reason: as of `operations_from_the_end`.
+    """
+    return getattr(getattr(tensor, "_keras_history", None), "operation", None)
+
+
+def parts_of(layer):
+    """The layers and operations that a layer, or a model, is made of.
+
+    Not those that are parts of its parts, nor `keras.layers.InputLayer`s,
+    which never run.
+
+    Reason: `layers` of a model leaves out operations of `keras.ops`, and other
+    layers do not tell what they hold.
+
+    Raises:
+      RuntimeError: if Keras hides them.
+    """
+    found = _attribute(layer, "_flatten_layers")(
+        include_self=False, recursive=False
+    )
+    found += getattr(_graph_of(layer), "operations", [])
+    by_id = {id(part): part for part in found}
+    return [
+        part
+        for part in by_id.values()
+        if not isinstance(part, keras.layers.InputLayer)
+    ]
+
+
+def outputs_within(layer, part):
+    """What a part of a functional model gives, for each call of it.
+
+    Reason: as of `uses_of`.
+
+    Returns:
+      List of lists of `keras.KerasTensor`; None if the model is not
+      functional, or calls the part nowhere that can be seen.
+    """
+    by_depth = getattr(_graph_of(layer), "_nodes_by_depth", None) or {}
+    nodes = itertools.chain.from_iterable(by_depth.values())
+    return [
+        list(node.outputs) for node in nodes if node.operation is part
+    ] or None
+
+
+def _graph_of(layer):
+    """What has the nodes of a functional model; a Sequential holds it."""
+    is_sequential = isinstance(layer, keras.Sequential)
+    return getattr(layer, "_functional", None) if is_sequential else layer
+
+
+def is_recomputed(layer):
+    """Whether the backward pass runs a layer's whole call once more.
+
+    What its parts give is then no part of what is differentiated.
+
+    Reason: a layer tells nobody that it was made in a `keras.RematScope`.
+    """
+    scope = getattr(layer, "_remat_mode", None)
+    if getattr(scope, "mode", None) == "list_of_layers":
+        return layer.name in scope.layer_names
+    return getattr(scope, "mode", None) in ("full", "larger_than")
+
+
+def method_that_runs(operation):
+    """The name of the method through which Keras runs an operation.
+
+    Reason: within a layer that is rematerialised nothing is differentiated, and
+    what `call` returns is not what the next layer gets; quantized layers run
+    another method.
+
+    Returns:
+      "call", "quantized_call", or "rematerialized_call", which returns the
+      function that is run.
+    """
+    if getattr(operation, "_remat_mode", None):
+        return "rematerialized_call"
+    if getattr(operation, "quantization_mode", None):
+        return "quantized_call"
+    return "call"
+
+
 def is_evaluated_by_fit(keywords):
     """Whether `evaluate` was called by `fit`, on its validation data.
 
@@ -282,6 +367,15 @@ def metric_function(metric):
       The function, or None if the metric has none, or Keras hides it.
     """
     return getattr(metric, "_fn", None)
+
+
+def arguments_of_loss(loss):
+    """The arguments of the function that a loss of Keras calls.
+
+    Reason: `get_config` of some, such as Huber's `delta`, leaves them out, so
+    that another loss would be loaded. Without the name that is so again.
+    """
+    return dict(getattr(loss, "_fn_kwargs", {}))
 
 
 def metrics_held_by(model):

@@ -22,7 +22,7 @@ class Hyperparameters:
         arguments.check_weights(soft_weight, hard_weight)
         values = (temperature, soft_weight, hard_weight)
         for name, value in zip(NAMES, values, strict=True):
-            setattr(self, name, _Scalar(value, name, self._check))
+            setattr(self, name, Scalar(value, name, self._check))
 
     def variables(self):
         """The variables, in the order of `NAMES`."""
@@ -66,8 +66,11 @@ class Attribute:
         )
 
 
-class _Scalar(keras.Variable):
-    """A float32 variable whose values are checked where they are known."""
+class Scalar(keras.Variable):
+    """A float32 variable whose values are checked where they are known.
+
+    `check` is called with the variable's name and the value, a Python float.
+    """
 
     def __init__(self, value, name, check):
         self._check = None  # not of the first value, while others are missing

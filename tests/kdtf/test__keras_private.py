@@ -176,3 +176,39 @@ def test_what_keras_cannot_do_with_several_replicas():
     command = [sys.executable, "-c", _KERAS_ALONE]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_parts_and_calls_of_models():
+    x = keras.Input((3,))
+    layer = keras.layers.Dense(3)
+    total = layer(layer(x)) + 1.0
+    model = keras.Model(x, total)
+    sequential = keras.Sequential([keras.Input((3,)), model])
+    parts = keras_private.parts_of(model)
+    assert parts == [layer, keras_private.maker_of(total)]
+    assert keras_private.parts_of(sequential) == [model]
+    assert len(keras_private.outputs_within(model, layer)) == 2
+    [[output]] = keras_private.outputs_within(sequential, model)
+    assert output.shape == (None, 3)
+    assert keras_private.outputs_within(sequential, layer) is None
+    assert keras_private.outputs_within(keras.layers.GRU(2), layer) is None
+    assert keras_private.maker_of(tf.zeros(2)) is None
+
+
+def test_parts_that_cannot_be_told_are_an_error(monkeypatch):
+    monkeypatch.delattr(keras.Layer, "_flatten_layers")
+    with pytest.raises(RuntimeError, match=r"_flatten_layers.*no longer has"):
+        keras_private.parts_of(keras.layers.GRU(2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    (("full", True), ("activations", False), ("list_of_layers", True)),
+)
+def test_layers_that_are_recomputed(mode, expected):
+    with keras.RematScope(mode, layer_names=["listed"]):
+        layer = keras.layers.Dense(3, name="listed")
+        other = keras.layers.Dense(3, name="other")
+    assert keras_private.is_recomputed(layer) is expected
+    assert keras_private.is_recomputed(other) is (mode == "full")
+    assert not keras_private.is_recomputed(keras.layers.Dense(3))
