@@ -1,6 +1,6 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,7 @@ from kdtf import _keras_private as keras_private
 from kdtf._training import (
     compile_policy,
     compiled_steps,
+    hint_terms,
     hyperparameters,
     metric_routing,
     strategy_checks,
@@ -20,6 +21,7 @@ from kdtf._training.output import Output
 from kdtf._training.saving import SavedWithoutTeacher
 from kdtf._training.steps import Steps
 from kdtf._types import Tensor, TensorLike
+from kdtf.hints import Hint
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -106,6 +108,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         soft_weight: float | dict[str, float] = 0.9,
         hard_weight: float | dict[str, float] = 0.1,
         head: str | dict[str, str | None] = "softmax",
+        hints: Sequence[Hint] = (),
         check_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -129,6 +132,8 @@ class Distiller(SavedWithoutTeacher, Steps):
           head: "softmax" for classes that exclude each other, "sigmoid" for
             labels that do not, or one label, yes or no. In a dict None stands
             for an output that is not trained, such as an embedding.
+          hints: list of `kdtf.Hint`: hidden features of the teacher that those
+            of the student are to match.
           check_inputs: whether to check every batch (labels in range, teacher
             logits finite, no probabilities) and name batch and row in the
             error. Turns XLA off. Without it a label that is no class gives a
@@ -162,9 +167,12 @@ class Distiller(SavedWithoutTeacher, Steps):
             student, check_inputs=check_inputs, **settings
         )
         outputs.check_student(student)
+        terms = hint_terms.HintTerms(hints, student, teacher)
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
         self.student = student
+        self._hint_terms = terms
+        self._hint_projections = list(terms.projections)
         self._student_outputs = outputs
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
@@ -175,12 +183,12 @@ class Distiller(SavedWithoutTeacher, Steps):
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
         }
-        self._trackers = outputs.trackers()
+        self._trackers = [*outputs.trackers(), *terms.trackers]
         self._reported: frozenset = frozenset()
         self.built = student.built
         strategy_checks.require_scope(self)
         if teacher is not None:
-            self.set_teacher(teacher)
+            self._take_teacher(teacher)
 
     @property
     def head(self) -> str | dict:
@@ -189,6 +197,14 @@ class Distiller(SavedWithoutTeacher, Steps):
         Of several outputs a dict, with None for those that are not trained.
         """
         return self._student_outputs.head
+
+    @property
+    def hint_weights(self) -> dict[str, keras.Variable]:
+        """The weights of the hints by name: scalar float32 variables.
+
+        `assign` another one between epochs, nothing is traced again.
+        """
+        return dict(self._hint_terms.weights)
 
     def set_teacher(self, teacher: Callable | dict[str, Callable]) -> None:
         """Gives a teacher to a Distiller, such as one that was loaded.
@@ -199,6 +215,11 @@ class Distiller(SavedWithoutTeacher, Steps):
         Raises:
           ValueError: as in the constructor.
         """
+        self._hint_terms.set_teacher(teacher)
+        self._take_teacher(teacher)
+
+    def _take_teacher(self, teacher):
+        """As `set_teacher`, of one whose features the hints have found."""
         teachers.check(teacher, self.student, self._student_outputs)
         teachers.warn_if_swapped(teacher, self.student)
         # Functions hide the teacher from Keras's saver, which follows every
@@ -243,7 +264,7 @@ class Distiller(SavedWithoutTeacher, Steps):
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, self._targets(x, y), sample_weight)
+        batch = (x, *self._taught(x, y), sample_weight)
         return self._run("test", self._evaluate, batch)
 
     def compute_loss(
@@ -286,7 +307,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         logits = self._student_outputs.of_student(y_pred)
         batch = y
         if not self._student_outputs.are_targets(batch):
-            batch = self._targets(x, y)
+            batch, _ = self._taught(x, y)
             batch = self._student_outputs.each(
                 Output.fit_to_logits, batch, logits
             )

@@ -229,7 +229,7 @@ class FitLoops(keras.Model):
         """
         if self.student.built and not self.optimizer.built:
             with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
+                self.optimizer.build(self._trained_weights())
 
     def _checked(self, validation_data):
         """Validation data as Keras needs them, their arrays checked."""

@@ -98,17 +98,24 @@ class HintTerms:
         """The trainable weights of the projections."""
         return [w for each in self.projections for w in each.trainable_weights]
 
-    def losses(self, student_features, teacher_features, logits):
-        """The losses of every entry of a batch, without the hints' weights.
+    def weight_values(self):
+        """Dict from a name for a hint's weight to its value, a Python float."""
+        return {
+            f"hint_weights[{name!r}]": hyperparameters.number(weight)
+            for name, weight in self.weights.items()
+        }
+
+    def row_losses(self, student_features, teacher_features):
+        """The losses of the rows of features, without the hints' weights.
 
         Args:
           student_features: list of `[batch, ..., width]`, one a hint, as
             `features.captured` yields them, with their Keras masks.
           teacher_features: likewise; not differentiated.
-          logits: `[..., classes]`, the student's, which tell the entries.
 
         Returns:
-          List of `[...]` float32, one a hint.
+          List of `(losses, mask)`, one a hint: `[batch, ...]` float32, and the
+          Keras mask of the student's feature or None.
 
         Raises:
           ValueError: if there are no features of a teacher, or their shapes
@@ -135,20 +142,34 @@ class HintTerms:
                 tf.stop_gradient(tf.cast(theirs, tf.float32)),
                 tf.cast(projected, tf.float32),
             )
-            found.append(_by_entry(tf.cast(rows, tf.float32), mask, logits))
+            found.append((tf.cast(rows, tf.float32), mask))
         return found
 
-    def loss(self, each, weights, logits):
-        """What the hints add to the loss of a batch.
+    def by_entry(self, rows, logits):
+        """The losses of rows as losses of entries.
 
         Args:
-          each: list of `[...]` float32, as `losses` returns it.
+          rows: what `row_losses` returned.
+          logits: `[..., classes]`, the student's, which tell the entries.
+
+        Returns:
+          List of `[...]` float32, one a hint.
+        """
+        return [_by_entry(values, mask, logits) for values, mask in rows]
+
+    def loss(self, each, weights, logits):
+        """What the hints add to the loss of a batch; each is tracked.
+
+        Args:
+          each: list of `[...]` float32, as `by_entry` returns it.
           weights: `[...]` float32 of the entries, or None.
           logits: `[..., classes]`, the tensor that may carry the mask.
 
         Returns:
           Scalar float32.
         """
+        for tracker, values in zip(self.trackers, each, strict=True):
+            tracker.update_state(values, weights)
         return tf.add_n(
             [
                 tf.convert_to_tensor(self.weights[hint.name])

@@ -30,7 +30,7 @@ class Hyperparameters:
 
     def values(self):
         """Dict from name to Python float."""
-        return {name: _number(getattr(self, name)) for name in NAMES}
+        return {name: number(getattr(self, name)) for name in NAMES}
 
     def _check(self, name, value):
         """Raises ValueError if a variable must not be assigned a value."""
@@ -38,7 +38,7 @@ class Hyperparameters:
             arguments.check_temperature(value)
             return
         weights = {
-            each: value if each == name else _number(getattr(self, each))
+            each: value if each == name else number(getattr(self, each))
             for each in ("soft_weight", "hard_weight")
         }
         arguments.check_weights(**weights)
@@ -80,9 +80,9 @@ class Scalar(keras.Variable):
         self._check = check
 
     def assign(self, value):
-        number = _number(value)
-        if self._check is not None and number is not None:
-            self._check(self.name, number)
+        found = number(value)
+        if self._check is not None and found is not None:
+            self._check(self.name, found)
         return super().assign(value)
 
     def restore(self, value):
@@ -90,7 +90,7 @@ class Scalar(keras.Variable):
         return super().assign(value)
 
 
-def _number(value):
+def number(value):
     """A Python float, or None if it is a tensor of a graph or no number."""
     with tf.init_scope():
         try:

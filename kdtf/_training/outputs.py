@@ -195,6 +195,10 @@ class OneOutput(Outputs):
         """
         return losses
 
+    def mean(self, losses, logits):
+        """As `total`, of what is no output's own: the mean over outputs."""
+        return losses
+
 
 def as_one_tensor(sample_weight):
     """What `weights_beside` spread over the keys of y, as one tensor again."""

@@ -182,6 +182,11 @@ class SeveralOutputs(Outputs):
         losses = replicas.of_rows(losses, logits)
         return sum(output.weight * losses[output.name] for output in self.all)
 
+    def mean(self, losses, logits):
+        """As `OneOutput.mean`."""
+        losses = replicas.of_rows(losses, logits)
+        return sum(losses.values()) / len(losses)
+
     def _trained_names(self):
         return [output.name for output in self.all]
 

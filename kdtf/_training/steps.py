@@ -11,6 +11,7 @@ from kdtf import _keras_private as keras_private
 from kdtf._training import (
     compiled_steps,
     empty_parts,
+    features,
     replicas,
     targets,
     teachers,
@@ -29,28 +30,37 @@ class Steps(FitLoops):
         return step(*batch)
 
     def _with_targets(self, data, among=None):
-        """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
+        """A batch of data as `_update` takes it; runs the teacher.
 
         Called outside any tape, which would record the teacher's pass. For
         stacked batches `among` is (first, last): the teacher then runs on the
         batches from `first` to before `last`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = self._targets(x, y, among)
+        batch, theirs = self._taught(x, y, among)
         self._student_outputs.require(
             batch, awaits_teacher=self._awaits_teacher
         )
-        return x, batch, sample_weight
+        return x, batch, theirs, sample_weight
 
-    def _update(self, x, batch, sample_weight):
-        """The part of `train_step` that trains; `multi_step` loops over it."""
+    def _update(self, x, batch, theirs, sample_weight):
+        """The part of `train_step` that trains; `multi_step` loops over it.
+
+        Args:
+          x: structure of `[batch, ...]`.
+          batch: for each output a `targets.Targets`.
+          theirs: tuple of `[batch, ...]`, the teacher's feature of each hint.
+          sample_weight: as a data set gives it, or None.
+
+        Returns:
+          The logs.
+        """
         with tf.GradientTape() as tape:
-            logits, batch, weights = self._seen(
-                x, batch, sample_weight, training=True
+            loss, *seen = self._loss_of(
+                x, batch, theirs, sample_weight, training=True
             )
-            loss = self._computed_loss(x, batch, logits, weights, training=True)
             scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.student.trainable_weights
+        variables = self._trained_weights()
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
             replicas.apply_gradients(self.optimizer, gradients, variables)
@@ -59,68 +69,99 @@ class Steps(FitLoops):
                 "`student` has no trainable weights: nothing is trained.",
                 stacklevel=2,
             )
-        return self.compute_metrics(x, batch, logits, weights)
+        return self.compute_metrics(x, *seen)
 
-    def _evaluate(self, x, batch, sample_weight):
+    def _evaluate(self, x, batch, theirs, sample_weight):
         """The part of `test_step` that follows the teacher."""
-        logits, batch, weights = self._seen(
-            x, batch, sample_weight, training=False
+        _, *seen = self._loss_of(
+            x, batch, theirs, sample_weight, training=False
         )
-        self._computed_loss(x, batch, logits, weights, training=False)
-        return self.compute_metrics(x, batch, logits, weights)
+        return self.compute_metrics(x, *seen)
 
-    def _seen(self, x, batch, sample_weight, *, training):
-        """The student's logits, with targets and weights that fit them."""
-        logits = self._student_outputs.of_student(self._logits(x, training))
-        batch = self._student_outputs.each(Output.fit_to_logits, batch, logits)
-        weights = self._student_outputs.each(
+    def _trained_weights(self):
+        """What `fit` changes: the student's weights, and the projections'."""
+        own = self.student.trainable_weights
+        return [*own, *self._hint_terms.trainable_weights]
+
+    def _loss_of(self, x, batch, theirs, sample_weight, *, training):
+        """This replica's share of the loss of a batch, tracked as `loss`.
+
+        Returns:
+          `(loss, batch, logits, weights)`: what the student made of x, and the
+          targets and weights of entries that fit it.
+        """
+        outputs = self._student_outputs
+        found, ours = self._student_of(x, training)
+        logits = outputs.of_student(found)
+        batch = outputs.each(Output.fit_to_logits, batch, logits)
+        weights = outputs.each(
             functools.partial(Output.entry_weights, training=training),
             batch,
             logits,
-            self._student_outputs.of_weights(sample_weight),
+            outputs.of_weights(sample_weight),
         )
-        return logits, batch, weights
-
-    def _logits(self, x, training):
-        """What the student returns for a batch, which may be empty."""
-        with empty_parts.with_a_row(x, self.student) as (shown, cut):
-            logits = self(shown, training=training)
-        return tf.nest.map_structure(cut, logits)
-
-    def _targets(self, x, y, among=None):
-        """The targets of a batch, from the data and from the teacher."""
-        run = self._run_teacher
-
-        def from_data(output, y):
-            taught = bool(run and output.learns_soft_targets)
-            return output.targets_of(y, beside_teacher=taught)
-
-        batch = self._student_outputs.each(
-            from_data, self._student_outputs.of_data(y)
-        )
-        if not (run and self._student_outputs.taught_names()):
-            return batch
-
-        def teach(x):
-            with empty_parts.with_a_row(x) as (shown, cut):
-                return tf.nest.map_structure(cut, run(shown))
-
-        found = (
-            teach(x)
-            if among is None
-            else teachers.batch_by_batch(teach, x, among)
-        )
-        return self._student_outputs.each(targets.taught, batch, found)
-
-    def _computed_loss(self, x, batch, logits, weights, *, training):
-        """This replica's share of the loss, tracked as `loss`."""
         self._reported = frozenset()
         keywords = {}
         if "training" in inspect.signature(self.compute_loss).parameters:
             keywords["training"] = training
         loss = self.compute_loss(x, batch, logits, weights, **keywords)
+        if self._hint_terms.hints:
+            hinted = self._hint_loss(ours, theirs, logits, weights)
+            loss += tf.cast(hinted, loss.dtype)
         part = replicas.part(logits)
         keras_private.loss_tracker(self).update_state(
             loss, sample_weight=part.rows
         )
-        return loss * tf.cast(part.share, loss.dtype)
+        loss *= tf.cast(part.share, loss.dtype)
+        return loss, batch, logits, weights
+
+    def _student_of(self, x, training):
+        """What the student returns for a batch, and its features of the hints.
+
+        On a replica the batch may be empty.
+        """
+        with empty_parts.with_a_row(x, self.student) as (shown, cut):
+            with features.captured(self._hint_terms.student) as ours:
+                found = self(shown, training=training)
+            return tf.nest.map_structure(cut, (found, ours))
+
+    def _hint_loss(self, ours, theirs, logits, weights):
+        """What the hints add to the loss."""
+        terms = self._hint_terms
+        rows = terms.row_losses(ours, theirs)
+
+        def of_output(output, logits, weights):
+            del output  # all have the same features
+            each = terms.by_entry(rows, logits)
+            return terms.loss(each, weights, logits)
+
+        losses = self._student_outputs.each(of_output, logits, weights)
+        self._reported |= {tracker.name for tracker in terms.trackers}
+        return self._student_outputs.mean(losses, logits)
+
+    def _taught(self, x, y, among=None):
+        """The targets of a batch, and the teacher's features of the hints."""
+        run, outputs = self._run_teacher, self._student_outputs
+
+        def from_data(output, y):
+            taught = bool(run and output.learns_soft_targets)
+            return output.targets_of(y, beside_teacher=taught)
+
+        batch = outputs.each(from_data, outputs.of_data(y))
+        if not (run and (outputs.taught_names() or self._hint_terms.hints)):
+            return batch, ()
+
+        def teach(x):
+            with empty_parts.with_a_row(x) as (shown, cut):
+                with features.captured(
+                    self._hint_terms.teacher or ()
+                ) as theirs:
+                    found = run(shown)
+                return tf.nest.map_structure(cut, (found, tuple(theirs)))
+
+        found, theirs = (
+            teach(x)
+            if among is None
+            else teachers.batch_by_batch(teach, x, among)
+        )
+        return outputs.each(targets.taught, batch, found), theirs

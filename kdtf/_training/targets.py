@@ -182,8 +182,7 @@ def taught(output, batch, found):
       batch: its `Targets`.
       found: `(teacher_logits, tempered_logits)`, or None without a teacher.
     """
-    del output
-    if found is None:
+    if found is None or not output.learns_soft_targets:
         return batch
     return batch._replace(teacher_logits=found[0], tempered_logits=found[1])
 

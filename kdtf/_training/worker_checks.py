@@ -94,9 +94,9 @@ def require_same(distiller, method, given):
         "metrics": repr([type(each).__name__ for each in distiller.metrics]),
         **{
             name: repr(value)
-            for name, value in outputs.setting_values().items()
+            for name, value in distiller._setting_values().items()
         },
-        "student": _digest(distiller.student.trainable_variables),
+        "student": _digest(distiller._trained_weights()),
         "teacher": _digest(distiller._teacher_weights()),
         "variables of the optimizer": _digest(distiller.optimizer.variables),
         "x": _first_batch(

@@ -43,6 +43,10 @@ def terms_of(*hints, student=None, teacher=None):
     return HintTerms(hints, student, teacher or frames(WIDE, name="teacher"))
 
 
+def losses_of(terms, ours, theirs, logits):
+    return terms.by_entry(terms.row_losses(ours, theirs), logits)
+
+
 def normal(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
@@ -83,7 +87,7 @@ def batch(rows=BATCH):
 def test_losses_of_steps_are_those_of_entries(loss, expected):
     terms = terms_of(Hint("hidden", "hidden", loss=loss))
     ours, theirs, logits = batch()
-    [values] = terms.losses([ours], [theirs], logits)
+    [values] = losses_of(terms, [ours], [theirs], logits)
     assert values.dtype == tf.float32
     np.testing.assert_allclose(values, expected(theirs, ours), rtol=1e-5)
 
@@ -94,7 +98,7 @@ def test_losses_of_other_axes_are_means_of_an_example(steps):
     terms = terms_of(Hint("hidden", "hidden"))
     ours, theirs, logits = batch()
     per_example = mse(theirs, ours).mean(-1)
-    [values] = terms.losses([ours], [theirs], logits[:, 0])
+    [values] = losses_of(terms, [ours], [theirs], logits[:, 0])
     np.testing.assert_allclose(values, per_example, rtol=1e-5)
 
     @tf.function(
@@ -102,7 +106,7 @@ def test_losses_of_other_axes_are_means_of_an_example(steps):
         autograph=False,
     )
     def of_other_steps(logits):
-        [values] = terms.losses([ours], [theirs], logits)
+        [values] = losses_of(terms, [ours], [theirs], logits)
         return values
 
     wide = tf.constant(normal(BATCH, steps or STEPS + 2, CLASSES))
@@ -119,8 +123,11 @@ def test_images_have_one_value_each():
         Hint("hidden", "hidden"), student=images(WIDE), teacher=images(WIDE)
     )
     ours, theirs = normal(2, 4, 4, WIDE), normal(2, 4, 4, WIDE, seed=1)
-    [values] = terms.losses(
-        [tf.constant(ours)], [tf.constant(theirs)], tf.zeros((2, CLASSES))
+    [values] = losses_of(
+        terms,
+        [tf.constant(ours)],
+        [tf.constant(theirs)],
+        tf.zeros((2, CLASSES)),
     )
     expected = mse(theirs, ours).mean((1, 2))
     np.testing.assert_allclose(values, expected, rtol=1e-5)
@@ -132,7 +139,7 @@ def test_the_mean_of_an_example_is_over_its_valid_steps():
     mask = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 1], [0, 0, 0]], bool)
     ours = tf.where(mask[..., None], ours, np.nan)  # what is not valid
     kdtf._keras_private.set_mask(ours, tf.constant(mask))
-    [values] = terms.losses([ours], [theirs], logits[:, 0])
+    [values] = losses_of(terms, [ours], [theirs], logits[:, 0])
     rows = mse(theirs, ours)
     expected = [rows[i, each].mean() for i, each in enumerate(mask[:3])]
     np.testing.assert_allclose(values, [*expected, 0.0], rtol=1e-5)
@@ -149,7 +156,7 @@ def test_weights_and_masks_of_entries_count():
     kdtf._keras_private.set_mask(logits, tf.constant(mask))
     given = np.array([1.0, 0.0, 2.0, 0.5], np.float32)
     weights = entries.entry_weights(logits, given)
-    each = terms.losses([ours, ours], [theirs, theirs], logits)
+    each = losses_of(terms, [ours, ours], [theirs, theirs], logits)
 
     def mean(rows):
         return (given[:, None] * mask * rows).sum() / mask.sum()
@@ -167,7 +174,7 @@ def test_narrow_features_are_compared_in_float32():
     terms = terms_of(Hint("hidden", "hidden"))
     ours, theirs, logits = batch()
     narrow = [tf.cast(each, tf.bfloat16) for each in (ours, theirs, logits)]
-    [values] = terms.losses(narrow[:1], narrow[1:2], narrow[2])
+    [values] = losses_of(terms, narrow[:1], narrow[1:2], narrow[2])
     assert values.dtype == tf.float32
     rounded = [tf.cast(each, tf.float32) for each in narrow]
     np.testing.assert_allclose(values, mse(rounded[1], rounded[0]), rtol=1e-5)
@@ -195,7 +202,7 @@ def test_gradients_are_those_of_the_loss(jit_compile):
                 teacher(x)
             with captured(terms.student) as found:
                 logits = student(x, training=True)
-            each = terms.losses(found, given, logits)
+            each = losses_of(terms, found, given, logits)
             loss = terms.loss(each, None, logits)
         return loss, tape.gradient(loss, variables)
 
@@ -249,8 +256,11 @@ def test_a_projection_of_ones_own():
         teacher=images(WIDE, size=2),
     )
     ours, theirs = normal(2, 4, 4, WIDE), normal(2, 2, 2, WIDE, seed=1)
-    [values] = terms.losses(
-        [tf.constant(ours)], [tf.constant(theirs)], tf.zeros((2, CLASSES))
+    [values] = losses_of(
+        terms,
+        [tf.constant(ours)],
+        [tf.constant(theirs)],
+        tf.zeros((2, CLASSES)),
     )
     pooled = ours.reshape(2, 2, 2, 2, 2, WIDE).mean((2, 4))
     expected = mse(theirs, pooled).mean((1, 2))
@@ -268,12 +278,12 @@ def test_saved_hints_need_no_teacher():
     assert terms.projections[0].kernel.shape == (THIN, WIDE)
     ours, theirs, logits = batch()
     with pytest.raises(ValueError, match="set_teacher"):
-        terms.losses([ours[..., :THIN]], [], logits)
+        losses_of(terms, [ours[..., :THIN]], [], logits)
     with pytest.raises(ValueError, match=r"made for, \[batch, 3, 5\].*3, 6\]"):
         terms.set_teacher(frames(WIDE + 1, name="teacher"))
     assert terms.teacher is None
     terms.set_teacher(frames(WIDE, name="teacher"))
-    [values] = terms.losses([ours[..., :THIN]], [theirs], logits)
+    [values] = losses_of(terms, [ours[..., :THIN]], [theirs], logits)
     assert values.shape == (BATCH, STEPS)
 
 
@@ -370,7 +380,7 @@ def test_features_that_differ_in_a_batch_are_not_broadcast():
     terms = terms_of(Hint("hidden", "hidden"))
     ours, theirs, logits = batch()
     with pytest.raises(ValueError, match="features of one shape for every"):
-        terms.losses([ours], [theirs[:, :1]], logits)
+        losses_of(terms, [ours], [theirs[:, :1]], logits)
 
 
 @pytest.mark.parametrize(
