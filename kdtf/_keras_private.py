@@ -6,6 +6,7 @@ says so: nothing is dropped in silence.
 """
 
 import contextlib
+import copy
 import functools
 import itertools
 
@@ -214,6 +215,35 @@ def initial_epoch(model):
     Reason: Keras's callback tells `fit`, and nobody else.
     """
     return getattr(model, "_initial_epoch", None) or 0
+
+
+@contextlib.contextmanager
+def computing_in_float32(layers):
+    """Has layers compute in float32; afterwards they are as they were.
+
+    Reason: no public policy computes in float32 from weights of half precision,
+    and `layer.dtype_policy = ...` writes into a policy map that layers share.
+
+    Args:
+      layers: list of built layers.
+
+    Raises:
+      RuntimeError: if Keras keeps the policy, or its dtype, elsewhere.
+    """
+    name = "_dtype_policy"
+    own = [_attribute(layer, name, "keras.Layer") for layer in layers]
+    try:
+        for layer, policy in zip(layers, own, strict=True):
+            if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+                policy = policy[layer.path]
+            _attribute(policy, "_compute_dtype", "keras.DTypePolicy")
+            policy = copy.copy(policy)
+            policy._compute_dtype = "float32"
+            setattr(layer, name, policy)
+        yield
+    finally:
+        for layer, policy in zip(layers, own, strict=True):
+            setattr(layer, name, policy)
 
 
 def uses_of(model, layer):

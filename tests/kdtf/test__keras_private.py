@@ -92,6 +92,33 @@ def test_compiled_metrics_are_those_given_to_compile():
     assert [metric.name for metric in found.metrics] == ["accuracy"]
 
 
+def test_metrics_tell_their_output_and_whether_they_are_weighted():
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    x = keras.Input((2,))
+    model = keras.Model(x, {"a": net(x), "b": keras.layers.Dense(3)(x)})
+    model.compile(
+        "sgd",
+        "mse",
+        metrics={"b": ["accuracy", "mae"]},
+        weighted_metrics={"a": ["mse"]},
+    )
+    model.evaluate(
+        np.zeros((2, 2)),
+        {"a": np.zeros((2, 3)), "b": np.zeros((2, 3))},
+        verbose=0,
+    )
+    found = keras_private.metrics_by_output(
+        keras_private.compiled_metrics(model)
+    )
+    assert [(of, each.name, weighted) for of, each, weighted in found] == [
+        ("b", "accuracy", False),
+        ("b", "mae", False),
+        ("a", "mse", True),
+    ]
+    with pytest.raises(RuntimeError, match=r"_flat_metrics.*no longer has"):
+        keras_private.metrics_by_output(object())
+
+
 @pytest.mark.parametrize("name", ("loss_tracker", "compiled_metrics"))
 def test_a_missing_attribute_is_named(name):
     with pytest.raises(RuntimeError, match=r"keras.Model._\w+.*no longer has"):
@@ -133,6 +160,36 @@ def test_an_optimizer_without_that_method_is_an_error():
     with (
         pytest.raises(RuntimeError, match=r"Optimizer\._all_reduce_sum_grad"),
         keras_private.summed_already(object()),
+    ):
+        pass
+
+
+def test_layers_that_share_a_map_of_policies_compute_in_float32():
+    policies = keras.dtype_policies.DTypePolicyMap("mixed_bfloat16")
+    layers = [keras.layers.Dense(2, dtype=policies) for _ in range(2)]
+    layers.append(keras.layers.Dense(2, dtype="float16"))
+    x = np.ones((1, 3), "float32")
+    dtypes = [layer(x).dtype for layer in layers]
+    assert dtypes == [tf.bfloat16, tf.bfloat16, tf.float16]
+    with (
+        pytest.raises(KeyError),
+        keras_private.computing_in_float32(layers[1:]),
+    ):
+        assert [layer(x).dtype for layer in layers] == [
+            tf.bfloat16,
+            tf.float32,
+            tf.float32,
+        ]
+        assert layers[2].variable_dtype == "float16"
+        raise KeyError
+    assert [layer(x).dtype for layer in layers] == dtypes
+    assert len(layers[1].dtype_policy) == 0  # none of its own
+
+
+def test_a_layer_without_a_policy_is_an_error():
+    with (
+        pytest.raises(RuntimeError, match=r"Layer\._dtype_policy"),
+        keras_private.computing_in_float32([object()]),
     ):
         pass
 

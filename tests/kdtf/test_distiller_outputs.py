@@ -9,7 +9,7 @@ import kdtf
 from kdtf._training import targets
 from tests import nets, reference
 
-ROWS, TAGS, HIDDEN = 24, 3, 6
+ROWS = 24
 T = {"kind": 3.0, "tags": 1.5}
 SOFT = {"kind": 0.7, "tags": 0.4}
 HARD = {"kind": 0.3, "tags": 0.6}
@@ -17,26 +17,9 @@ HEADS = {"kind": "softmax", "tags": "sigmoid"}
 LOSS_WEIGHTS = {"kind": 1.0, "tags": 0.25}
 
 
-def net(seed, structure=dict):
-    """Two linear outputs: their gradients are derived in a line of numpy."""
-    x = keras.Input((nets.FEATURES,))
-
-    def dense(units, name, seed):
-        initializer = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
-        return keras.layers.Dense(
-            units, kernel_initializer=initializer, name=name
-        )(x)
-
-    kind = dense(nets.CLASSES, "kind", seed)
-    tags = dense(TAGS, "tags", seed + 1)
-    if structure is dict:
-        return keras.Model(x, {"tags": tags, "kind": kind})
-    return keras.Model(x, structure([kind, tags]))
-
-
 def truth():
     y = nets.labels(ROWS, unlabelled=(2, 5))
-    tags = np.random.default_rng(3).integers(0, 2, (ROWS, TAGS))
+    tags = np.random.default_rng(3).integers(0, 2, (ROWS, nets.TAGS))
     tags[7, 1] = -1
     return {"kind": y, "tags": tags.astype(np.float32)}
 
@@ -75,7 +58,7 @@ def expected_step(student, teacher, x, y, weights):
             soft_gradient = reference.binary_soft_gradient(z, v, t)
             hard_gradient = reference.binary_hard_gradient(z, y[name])
             known = (y[name] >= 0).mean(-1)
-            shares = 1.0 / TAGS
+            shares = 1.0 / nets.TAGS
             agree = ((z > 0) == (v > 0)).mean(-1)
         both = ws * t * t * soft + wh * hard
         loss = (w * both).sum() / ROWS / (ws + wh)
@@ -92,12 +75,22 @@ def expected_step(student, teacher, x, y, weights):
     return after, {**logs, "loss": total}
 
 
-@pytest.mark.parametrize("structure", (dict, list, tuple))
-@pytest.mark.parametrize("mode", ("eager", "graph", "xla", "steps"))
+@pytest.mark.parametrize(
+    ("structure", "mode"),
+    (
+        (dict, "eager"),
+        (dict, "graph"),
+        (dict, "xla"),
+        (dict, "steps"),
+        (list, "graph"),
+        (tuple, "steps"),
+    ),
+)
 def test_one_step_is_the_sum_of_the_definitions(structure, mode):
-    if structure is not dict and mode in ("xla", "eager"):
-        pytest.skip("the structure is gone before a step begins")
-    student, teacher = net(0, structure), net(7, structure)
+    student, teacher = (
+        nets.kind_and_tags(0, structure),
+        nets.kind_and_tags(7, structure),
+    )
     distiller = kdtf.Distiller(student, teacher, **settings())
     distiller.compile(
         keras.optimizers.SGD(0.5),
@@ -141,7 +134,11 @@ def nets_by_name(model, x):
 
 def test_one_value_is_for_all_outputs_and_each_can_be_assigned():
     distiller = kdtf.Distiller(
-        net(0), net(7), temperature=2.0, head=HEADS, soft_weight=0.5
+        nets.kind_and_tags(0),
+        nets.kind_and_tags(7),
+        temperature=2.0,
+        head=HEADS,
+        soft_weight=0.5,
     )
     assert set(distiller.temperature) == {"kind", "tags"}
     assert distiller.head == HEADS
@@ -156,7 +153,7 @@ def test_one_value_is_for_all_outputs_and_each_can_be_assigned():
 def test_an_output_without_a_teacher_learns_from_its_labels():
     x = keras.Input((nets.FEATURES,))
     teacher = keras.Model(x, {"kind": keras.layers.Dense(nets.CLASSES)(x)})
-    student = net(0)
+    student = nets.kind_and_tags(0)
     with pytest.raises(ValueError, match=r"soft_weight` must be 0 for \['tags"):
         kdtf.Distiller(student, teacher, temperature=2.0, head=HEADS)
     distiller = kdtf.Distiller(
@@ -183,9 +180,9 @@ def test_an_output_without_a_teacher_learns_from_its_labels():
 def test_a_teacher_an_output():
     """An ensemble teaches one of them, a function the other."""
     members = [nets.linear(7), nets.linear(8)]
-    tags = net(9)
+    tags = nets.kind_and_tags(9)
     distiller = kdtf.Distiller(
-        net(0),
+        nets.kind_and_tags(0),
         {
             "kind": kdtf.Ensemble(members),
             "tags": lambda x: tags(x)["tags"],
@@ -208,14 +205,14 @@ def test_a_teacher_an_output():
 
 def test_stored_targets_of_each_output():
     """Also the top of one, which belongs to a temperature."""
-    teacher, x, y = net(7), nets.inputs(ROWS), truth()
+    teacher, x, y = nets.kind_and_tags(7), nets.inputs(ROWS), truth()
     v = nets_by_name(teacher, x)
     stored = {
         "kind": {"labels": y["kind"], "teacher_logits": v["kind"]},
         "tags": {"labels": y["tags"], "teacher_logits": v["tags"]},
     }
-    live = kdtf.Distiller(net(0), teacher, **settings())
-    from_store = kdtf.Distiller(net(0), **settings())
+    live = kdtf.Distiller(nets.kind_and_tags(0), teacher, **settings())
+    from_store = kdtf.Distiller(nets.kind_and_tags(0), **settings())
     weights = np.linspace(0.5, 1.5, ROWS)
     for distiller, given in ((live, y), (from_store, stored)):
         distiller.compile(keras.optimizers.SGD(0.5))
@@ -235,8 +232,7 @@ def test_stored_targets_of_each_output():
         from_store.fit(x, y, verbose=0)
 
 
-@pytest.mark.parametrize("jit_compile", (False, True))
-def test_data_sets_and_class_weights(jit_compile):
+def test_data_sets_and_class_weights():
     x, y = nets.inputs(ROWS), truth()
     by_class = {0: 3.0, 1: 0.5}
     one = np.array([by_class.get(c, 1.0) for c in y["kind"]])
@@ -245,8 +241,10 @@ def test_data_sets_and_class_weights(jit_compile):
         ((x, y), {"kind": by_class}),
         ((x, y, {"kind": one, "tags": np.ones(ROWS)}), None),
     ):
-        distiller = kdtf.Distiller(net(0), net(7), **settings())
-        distiller.compile("sgd", jit_compile=jit_compile)
+        distiller = kdtf.Distiller(
+            nets.kind_and_tags(0), nets.kind_and_tags(7), **settings()
+        )
+        distiller.compile("sgd", jit_compile=False)
         data = tf.data.Dataset.from_tensor_slices(given).batch(10)
         distiller.fit(
             data,
@@ -266,7 +264,7 @@ class Subclass(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.kind = keras.layers.Dense(nets.CLASSES)
-        self.tags = keras.layers.Dense(TAGS)
+        self.tags = keras.layers.Dense(nets.TAGS)
 
     def call(self, x):
         return {"kind": self.kind(x), "tags": self.tags(x), "x": x}
@@ -275,7 +273,9 @@ class Subclass(keras.Model):
 def test_a_subclass_and_an_output_that_is_not_trained():
     x, y = nets.inputs(ROWS), truth()
     heads = {**HEADS, "x": None}
-    distiller = kdtf.Distiller(Subclass(), net(7), temperature=2.0, head=heads)
+    distiller = kdtf.Distiller(
+        Subclass(), nets.kind_and_tags(7), temperature=2.0, head=heads
+    )
     assert distiller.head == heads
     distiller.compile("sgd", metrics={"kind": ["accuracy"]})
     history = distiller.fit(x, y, verbose=0).history
@@ -292,7 +292,7 @@ def test_a_subclass_and_an_output_that_is_not_trained():
 def test_one_trained_output_needs_no_names():
     x, y = nets.inputs(ROWS), truth()
     distiller = kdtf.Distiller(
-        net(0),
+        nets.kind_and_tags(0),
         {"kind": nets.linear(7)},
         temperature=2.0,
         head={"kind": "softmax", "tags": None},
@@ -304,7 +304,9 @@ def test_one_trained_output_needs_no_names():
 
 def test_it_is_saved_and_goes_on(tmp_path):
     x, y = nets.inputs(ROWS), truth()
-    distiller = kdtf.Distiller(net(0), net(7), **settings())
+    distiller = kdtf.Distiller(
+        nets.kind_and_tags(0), nets.kind_and_tags(7), **settings()
+    )
     distiller.compile("adam", metrics={"kind": ["accuracy"]})
     distiller.fit(x, y, verbose=0)
     distiller.temperature["tags"].assign(4.0)
@@ -313,7 +315,7 @@ def test_it_is_saved_and_goes_on(tmp_path):
     assert float(loaded.temperature["tags"]) == 4.0
     with pytest.raises(ValueError, match="set_teacher"):
         loaded.fit(x, y, verbose=0)
-    loaded.set_teacher(net(7))
+    loaded.set_teacher(nets.kind_and_tags(7))
     for each in (distiller, loaded):
         each.fit(x, y, verbose=0, shuffle=False)
     for a, b in zip(
@@ -331,17 +333,26 @@ def test_compute_loss_gets_its_parts_by_output():
             loss = super().compute_loss(x, y, y_pred, sample_weight)
             return loss + 0.0 * tf.reduce_mean(y_pred["kind"])
 
-    distiller = Own(net(0), net(7), temperature=2.0, head=HEADS)
+    distiller = Own(
+        nets.kind_and_tags(0),
+        nets.kind_and_tags(7),
+        temperature=2.0,
+        head=HEADS,
+    )
     distiller.compile("sgd", run_eagerly=True)
     distiller.fit(nets.inputs(ROWS), truth(), verbose=0)
     assert set(seen["y"]) == set(seen["y_pred"]) == {"kind", "tags"}
-    assert seen["y"]["tags"].labels.shape == (ROWS, TAGS)
+    assert seen["y"]["tags"].labels.shape == (ROWS, nets.TAGS)
     assert seen["weights"] == {"kind": None, "tags": None}
 
 
 def test_check_inputs_names_the_output():
     distiller = kdtf.Distiller(
-        net(0), net(7), temperature=2.0, head=HEADS, check_inputs=True
+        nets.kind_and_tags(0),
+        nets.kind_and_tags(7),
+        temperature=2.0,
+        head=HEADS,
+        check_inputs=True,
     )
     distiller.compile("sgd")
     y = truth()
@@ -351,85 +362,3 @@ def test_check_inputs_names_the_output():
         distiller.fit(data, verbose=0)
     with pytest.raises(ValueError, match=r"`labels`.*row \(3, 0\)"):
         distiller.fit(nets.inputs(ROWS), y, verbose=0)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    (
-        ({"temperature": {"kind": 2.0}}, r"`temperature` must be one value"),
-        ({"soft_weight": {"kind": 1, "no": 1}}, r"`soft_weight` must be one"),
-        ({"head": {"kind": "softmax"}}, r"`head` must be one value for all"),
-        ({"head": dict.fromkeys(T)}, r"`head` must be None for outputs"),
-        ({"hard_weight": {"kind": -1, "tags": 1}}, r"`hard_weight` must be"),
-        ({"teacher": nets.linear(7)}, r"`teacher` must return a dict"),
-        ({"teacher": {"kind": nets.linear(7)}}, r"one for each that learns"),
-        (
-            {"teacher": {"kind": nets.linear(7), "tags": nets.linear(7)}},
-            r"student of 3 and a teacher of 4 classes at output 'tags'",
-        ),
-        (
-            {"teacher": kdtf.Ensemble([nets.linear(7)])},
-            r"a dict from output to Ensemble",
-        ),
-    ),
-)
-def test_what_cannot_be_right_is_refused_at_construction(given, message):
-    arguments = {"temperature": 2.0, "head": HEADS, **given}
-    with pytest.raises(ValueError, match=message):
-        kdtf.Distiller(net(0), arguments.pop("teacher", None), **arguments)
-
-
-def test_a_dict_of_settings_or_teachers_for_one_output():
-    with pytest.raises(ValueError, match=r"may be a dict of teachers"):
-        kdtf.Distiller(nets.linear(), {"a": nets.linear(7)}, temperature=2.0)
-
-
-def test_probabilities_at_one_of_several_outputs():
-    x = keras.Input((nets.FEATURES,))
-    outputs = {
-        "kind": keras.layers.Dense(nets.CLASSES, activation="softmax")(x),
-        "tags": keras.layers.Dense(TAGS, activation="sigmoid")(x),
-    }
-    model = keras.Model(x, outputs)
-    with pytest.raises(ValueError, match=r"`student` must return logits"):
-        kdtf.Distiller(model, temperature=2.0, head=HEADS)
-    with pytest.raises(ValueError, match=r"`teacher` must return logits"):
-        kdtf.Distiller(net(0), model, temperature=2.0, head=HEADS)
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    (
-        (np.zeros(ROWS), r"`y` must be a dict by output"),
-        ([np.zeros(ROWS)], r"`y` must be a dict by output.*a list of 1"),
-        ({"kind": np.zeros(ROWS), "no": np.zeros(ROWS)}, r"keys \['kind', 'no"),
-    ),
-)
-def test_labels_of_no_output(y, message):
-    distiller = kdtf.Distiller(net(0), net(7), temperature=2.0, head=HEADS)
-    distiller.compile("sgd")
-    with pytest.raises(ValueError, match=message):
-        distiller.fit(nets.inputs(ROWS), y, verbose=0)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    (
-        ({"metrics": ["accuracy"]}, r"`metrics` must be a dict from output"),
-        ({"metrics": {"no": ["accuracy"]}}, r"`metrics` must be a dict by"),
-        ({"loss_weights": {"no": 1.0}}, r"`loss_weights` must be a dict"),
-        ({"loss_weights": {"kind": -1.0}}, r"`loss_weights` must be a dict"),
-        ({"loss_weights": 1.0}, r"`loss_weights` must be a dict"),
-    ),
-)
-def test_what_compile_refuses(given, message):
-    distiller = kdtf.Distiller(net(0), net(7), temperature=2.0, head=HEADS)
-    with pytest.raises(ValueError, match=message):
-        distiller.compile("sgd", **given)
-
-
-def test_class_weights_of_no_output():
-    distiller = kdtf.Distiller(net(0), net(7), temperature=2.0, head=HEADS)
-    distiller.compile("sgd")
-    with pytest.raises(ValueError, match=r"`class_weight` must be a dict from"):
-        distiller.fit(nets.inputs(ROWS), truth(), class_weight={0: 1.0})
