@@ -5,9 +5,9 @@
 
 trains students of `keras.applications` and KerasHub, a recurrent net and others
 on data that come with packages, with teachers that were trained for a moment:
-MINUTES on two cores. `--only=forest,tuner` runs some of the rows. Without
-`--data_dir` (or `--manual_dir`, see BUILD.md), where TFDS finds spoken digits,
-speech is synthetic. Let nothing else run.
+about twenty minutes on two cores. `--only=forest --only=tuner` runs some of the
+rows. Without `--data_dir` (or `--manual_dir`, see BUILD.md), where TFDS finds
+spoken digits, speech is synthetic. Let nothing else run.
 
 Each row is trained by kdtf, by plain Keras `fit` on labels, and by
 `keras.distillation` with KLDivergence, as they come: default settings, Adam, a

@@ -72,7 +72,7 @@ def what(results):
             f"kdtf's {name}": row["checks"][name] for name in row["checks"]
         }
         lines += [
-            f"  {name} {_in_a_line(text)}."
+            f"  {name} {_in_a_line(text)}"
             for name, text in found.items()
             if isinstance(text, str)
         ]
@@ -133,9 +133,9 @@ def _kind(raised):
 
 
 def _in_a_line(text):
-    """The first sentence of a message, in one line of Markdown."""
-    first = " ".join(text.split()).replace("|", "/").rstrip(".")
-    return first if len(first) < 200 else first[:200] + " ..."
+    """The start of a message, as code in a line of Markdown."""
+    message = " ".join(text.split()).removeprefix("raises ").replace("`", "'")
+    return f"raises `{message[:200]}`{' ...' * (len(message) > 200)}"
 
 
 def _rows(results):

@@ -245,8 +245,8 @@ def test_the_tables(tmp_path):
     assert lines[0].startswith("Machine: M; medians of 5 rounds. A process")
     assert lines[0].endswith("takes 567 MiB.")
     assert lines[2] == "- **big to small** (1,234 weights): so many layers."
-    assert lines[3] == "  `keras.distillation` raises ValueError: a /b."
-    assert lines[-1] == "  kdtf's export_difference raises OSError: full."
+    assert lines[3] == "  `keras.distillation` raises `ValueError: a |b.`"
+    assert lines[-1] == "  kdtf's export_difference raises `OSError: full`"
 
 
 @pytest.mark.slow
