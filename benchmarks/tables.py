@@ -17,6 +17,7 @@ import sys
 from absl import app, flags
 
 from benchmarks import (
+    real_models_tables,
     scale_tables,
     specialist_tables,
     speed_tables,
@@ -209,6 +210,9 @@ TABLES = {
     ),
     "summary": summary.lines,
     "peers": _peers,
+    "real_models": real_models_tables.times,
+    "real_models_checks": real_models_tables.checks,
+    "real_models_what": real_models_tables.what,
     **{
         f"scale_{name}": getattr(scale_tables, name)
         for name in (
