@@ -17,12 +17,12 @@ import sys
 from absl import app, flags
 
 from benchmarks import (
-    real_models_tables,
     scale_tables,
     specialist_tables,
     speed_tables,
     summary,
 )
+from benchmarks.real_models import tables as real_models
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
@@ -210,9 +210,9 @@ TABLES = {
     ),
     "summary": summary.lines,
     "peers": _peers,
-    "real_models": real_models_tables.times,
-    "real_models_checks": real_models_tables.checks,
-    "real_models_what": real_models_tables.what,
+    "real_models": real_models.times,
+    "real_models_checks": real_models.checks,
+    "real_models_what": real_models.what,
     **{
         f"scale_{name}": getattr(scale_tables, name)
         for name in (

@@ -10,21 +10,15 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from benchmarks import (
-    real_models,
-    real_models_checks,
-    real_models_processes,
-    real_models_row,
-    real_models_tables,
-    real_models_text,
-)
+from benchmarks.real_models import __main__ as real_models
+from benchmarks.real_models import base, checking, processes, tables, text
 
 
-class Tiny(real_models_row.Row):
+class Tiny(base.Row):
     """Nets of one and two layers on random numbers."""
 
     title = "tiny"
-    ways = (*real_models_row.Row.ways, real_models_row.STORED)
+    ways = (*base.Row.ways, base.STORED)
     steps = 3
 
     def prepare(self):
@@ -70,9 +64,7 @@ def test_all_ways_train_for_the_steps_of_the_row(row):
         assert int(model.optimizer.iterations) == 3
         is_ours = "kdtf" in way
         assert isinstance(model, kdtf.Distiller) is is_ours
-    assert isinstance(
-        row.compiled(real_models_row.PEER), keras.distillation.Distiller
-    )
+    assert isinstance(row.compiled(base.PEER), keras.distillation.Distiller)
 
 
 class Shifted(Tiny):
@@ -88,13 +80,13 @@ def test_a_way_without_xla(row):
         def student(self):
             return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
 
-    ways = real_models_row.KDTF, real_models_row.NO_XLA
+    ways = base.KDTF, base.NO_XLA
     models = map(Dense(row.folder).compiled, ways)
     assert [model.jit_compile for model in models] == [True, False]
 
 
 def test_a_check_measures_differences(row):
-    found = real_models_checks.check(Shifted(row.folder))
+    found = checking.check(Shifted(row.folder))
     assert found["student_weights"] == 3 * 2 + 2
     assert len(found["losses"]) == 3
     assert found["losses"][2] < found["losses"][0]
@@ -109,26 +101,26 @@ class Unsteady(Tiny):
 
     calls = 0
 
-    def data(self, way=real_models_row.KDTF):
+    def data(self, way=base.KDTF):
         self.calls += 1
         return super().data(way).skip(self.calls)
 
 
 def test_a_loaded_distiller_that_goes_another_way_is_found(row):
     unsteady = Unsteady(row.folder)
-    distiller = unsteady.compiled(real_models_row.KDTF)
-    assert real_models_checks.resumed_difference(unsteady, distiller) > 1e-4
+    distiller = unsteady.compiled(base.KDTF)
+    assert checking.resumed_difference(unsteady, distiller) > 1e-4
 
 
 def test_what_fails_is_named_and_the_rest_is_missing(row):
     class Broken(Tiny):
         def trained(self):
-            return self.compiled(real_models_row.KDTF), [2.0, 1.0]
+            return self.compiled(base.KDTF), [2.0, 1.0]
 
         def as_exported(self, student):
             raise OSError("no room")
 
-    assert real_models_checks.check(Broken(row.folder)) == {
+    assert checking.check(Broken(row.folder)) == {
         "losses": [2.0, 1.0],
         "student_weights": 3 * 2 + 2,
         "export_difference": "raises OSError: no room",
@@ -137,10 +129,8 @@ def test_what_fails_is_named_and_the_rest_is_missing(row):
 
 def test_a_process_answers_with_seconds_and_memory(row):
     ours, theirs = multiprocessing.Pipe()
-    way = real_models_row.PLAIN
-    thread = threading.Thread(
-        target=real_models_processes.serve, args=(theirs, row, way)
-    )
+    way = base.PLAIN
+    thread = threading.Thread(target=processes.serve, args=(theirs, row, way))
     thread.start()
     assert ours.recv() is None
     ours.send(True)
@@ -159,7 +149,7 @@ def test_a_process_tells_what_it_raised(row):
     ours, theirs = multiprocessing.Pipe()
     ours.send(False)
     broken = Broken(row.folder)
-    real_models_processes.serve(theirs, broken, real_models_row.KDTF)
+    processes.serve(theirs, broken, base.KDTF)
     assert ours.recv() == "raises OSError: no room"
     assert ours.recv()["peak_mib"] > 100
 
@@ -177,15 +167,13 @@ def test_figures_are_medians_of_a_step():
 
 
 def test_words_become_numbers():
-    short = real_models_text.tokens("a b, a", 100, 6)
+    short = text.tokens("a b, a", 100, 6)
     assert short.shape == (6,) and short.dtype == np.int32
     assert short[0] == short[3] != short[1]
     np.testing.assert_array_equal(short[4:], 0)
     assert short[:4].min() > 0 and short.max() < 100
-    np.testing.assert_array_equal(
-        real_models_text.tokens("a b, a", 100, 2), short[:2]
-    )
-    assert any("JSON" in text for text in real_models_text.docstrings("json"))
+    np.testing.assert_array_equal(text.tokens("a b, a", 100, 2), short[:2])
+    assert any("JSON" in text for text in text.docstrings("json"))
 
 
 def _figures(**changes):
@@ -223,9 +211,7 @@ def test_the_tables(tmp_path):
     ]
     figures = {"machine": "M", "rounds": 5, "rows": dict(enumerate(rows))}
     (tmp_path / "real_models.json").write_text(json.dumps(figures))
-    _, _, first, stored, second, _, third, _ = real_models_tables.times(
-        tmp_path
-    )
+    _, _, first, stored, second, _, third, _ = tables.times(tmp_path)
     times = "12.3 | 4.0 | raises ValueError | 1,234 | 800 |  |"
     assert first == f"| big to small | yes | {times}"
     assert stored == (
@@ -233,7 +219,7 @@ def test_the_tables(tmp_path):
     )
     assert second == f"| big to small | not: trains, resumes | {times}"
     assert third == f"| big to small | raises OSError | {times}"
-    _, _, first, _, third = real_models_tables.checks(tmp_path)
+    _, _, first, _, third = tables.checks(tmp_path)
     assert first == (
         "| big to small | 2.5, 1.25, 0.125 | 2e-07 | 0 "
         "| 2 KB, agrees in 87.5% |"
@@ -241,7 +227,7 @@ def test_the_tables(tmp_path):
     assert third == (
         "| big to small | 2.5, 1.25, 0.125 | raises OSError | 0 |  |"
     )
-    lines = real_models_tables.what(tmp_path)
+    lines = tables.what(tmp_path)
     assert lines[0].startswith("Machine: M; medians of 5 rounds. A process")
     assert lines[0].endswith("takes 567 MiB.")
     assert lines[2] == "- **big to small** (1,234 weights): so many layers."
@@ -254,7 +240,7 @@ def test_a_row_is_measured_in_processes(tmp_path):
     """The forest's: the quickest of the real ones."""
     row = real_models.ROWS["forest"](tmp_path)
     found = real_models.measure(row, rounds=1)
-    raised = found["ways"].pop(real_models_row.PEER)["raises"]
+    raised = found["ways"].pop(base.PEER)["raises"]
     assert raised.startswith("raises ValueError: Teacher must be a keras.Model")
     assert len(found["ways"]) == 3
     assert all(way["milliseconds"] > 0 for way in found["ways"].values())

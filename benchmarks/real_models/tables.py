@@ -2,9 +2,10 @@
 
 import json
 
-from benchmarks import real_models_row, speed_tables
+from benchmarks import speed_tables
+from benchmarks.real_models import base
 
-_SHOWN = (real_models_row.KDTF, real_models_row.PLAIN, real_models_row.PEER)
+_SHOWN = (base.KDTF, base.PLAIN, base.PEER)
 _TOLERANCE = 1e-4  # of logits and of weights
 
 

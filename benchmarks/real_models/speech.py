@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import real_models_row
+from benchmarks.real_models import base
 from kdtf import speech
 from trainers.data import spoken_digit, synthetic_speech
 
@@ -12,7 +12,7 @@ FRAMES, BANDS = 64, 40
 CLIPS = 512
 
 
-class Speech(real_models_row.Row):
+class Speech(base.Row):
     """Two layers of GRU teach a smaller one."""
 
     title = "GRU to a smaller GRU"

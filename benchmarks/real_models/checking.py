@@ -30,7 +30,7 @@ def check(row):
     """Trains, exports, saves, loads and goes on.
 
     Args:
-      row: `real_models_row.Row`, prepared.
+      row: `base.Row`, prepared.
 
     Returns:
       Dict of "student_weights", "losses" (of each epoch), "export_difference"

@@ -5,14 +5,14 @@ import numpy as np
 import tensorflow as tf
 
 import kdtf
-from benchmarks import real_models_row
+from benchmarks.real_models import base
 from trainers.data import digits
 
 SIZE = 16
 DIGIT, BOTH = {"digit": 10}, {"digit": 10, "odd": 2}
 
 
-class Outputs(real_models_row.Row):
+class Outputs(base.Row):
     """A residual net of two outputs teaches a thinner one."""
 
     title = "residual net of two outputs"
@@ -69,7 +69,7 @@ class Hints(Outputs):
         return [kdtf.Hint(self.matched, self.matched, loss="mse")]
 
     def labels_loss(self):
-        return real_models_row.Row.labels_loss(self)
+        return base.Row.labels_loss(self)
 
     def peer_losses(self):
         features = keras.distillation.FeatureDistillation(
@@ -77,7 +77,7 @@ class Hints(Outputs):
             teacher_layer_name=self.matched,
             student_layer_name=self.matched,
         )
-        return [real_models_row.Row.peer_losses(self), features]
+        return [base.Row.peer_losses(self), features]
 
 
 def _net(width, heads):

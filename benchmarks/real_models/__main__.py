@@ -26,27 +26,27 @@ import tempfile
 
 from absl import app, flags
 
-from benchmarks import (
-    real_models_checks,
-    real_models_dense,
-    real_models_images,
-    real_models_processes,
-    real_models_residual,
-    real_models_speech,
-    real_models_text,
-    timing,
+from benchmarks import timing
+from benchmarks.real_models import (
+    checking,
+    images,
+    processes,
+    residual,
+    speech,
+    tabular,
+    text,
 )
 from trainers.core import run_directory
 
 ROWS = {
-    "images": real_models_images.Images,
-    "classifier": real_models_text.Classifier,
-    "language_model": real_models_text.LanguageModel,
-    "speech": real_models_speech.Speech,
-    "outputs": real_models_residual.Outputs,
-    "hints": real_models_residual.Hints,
-    "forest": real_models_dense.Forest,
-    "tuner": real_models_dense.Tuner,
+    "images": images.Images,
+    "classifier": text.Classifier,
+    "language_model": text.LanguageModel,
+    "speech": speech.Speech,
+    "outputs": residual.Outputs,
+    "hints": residual.Hints,
+    "forest": tabular.Forest,
+    "tuner": tabular.Tuner,
 }
 
 
@@ -54,18 +54,16 @@ def measure(row, rounds):
     """Prepares a row, times its contenders and checks kdtf.
 
     Args:
-      row: `real_models_row.Row`.
+      row: `base.Row`.
       rounds: int, timings of each.
 
     Returns:
       Dict of what was run and found.
     """
-    real_models_processes.apart(row.prepare)
-    checks = real_models_processes.apart(real_models_checks.check, row)
-    processes = {
-        way: real_models_processes.Process(row, way) for way in row.ways
-    }
-    running = {w: p for w, p in processes.items() if p.error is None}
+    processes.apart(row.prepare)
+    checks = processes.apart(checking.check, row)
+    contenders = {way: processes.Process(row, way) for way in row.ways}
+    running = {w: p for w, p in contenders.items() if p.error is None}
     seconds = {way: [] for way in running}
     for _ in range(rounds):
         for way, process in running.items():
@@ -76,7 +74,7 @@ def measure(row, rounds):
         "steps": row.steps,
         "ways": {
             way: _figures(process, row.steps, seconds.get(way))
-            for way, process in processes.items()
+            for way, process in contenders.items()
         },
         "checks": checks,
     }

@@ -8,11 +8,11 @@ import tensorflow as tf
 from sklearn import datasets, ensemble
 
 import kdtf
-from benchmarks import real_models_row
+from benchmarks.real_models import base
 from trainers.data import digits
 
 
-class Forest(real_models_row.Row):
+class Forest(base.Row):
     """scikit-learn's random forest teaches a net."""
 
     title = "random forest to a net"
@@ -22,10 +22,10 @@ class Forest(real_models_row.Row):
         "breast cancer table of 30 columns, batch 32; all logits stored"
     )
     ways = (
-        real_models_row.KDTF,
-        real_models_row.STORED,
-        real_models_row.PLAIN,
-        real_models_row.PEER,
+        base.KDTF,
+        base.STORED,
+        base.PLAIN,
+        base.PEER,
     )
     steps = 100
     fingerprint = "200 trees, seed 0"
@@ -64,7 +64,7 @@ class Forest(real_models_row.Row):
         return data.batch(32, drop_remainder=True)
 
 
-class Tuner(real_models_row.Row):
+class Tuner(base.Row):
     """KerasTuner searches for the best T."""
 
     title = "KerasTuner over T"
@@ -76,10 +76,10 @@ class Tuner(real_models_row.Row):
     )
     needs = ("keras_tuner",)
     ways = (
-        real_models_row.KDTF,
-        real_models_row.NO_XLA,
-        real_models_row.PLAIN,
-        real_models_row.PEER,
+        base.KDTF,
+        base.NO_XLA,
+        base.PLAIN,
+        base.PEER,
     )
     steps = 3 * 2 * 28
     temperatures = (1.0, 4.0, 16.0)
@@ -99,14 +99,14 @@ class Tuner(real_models_row.Row):
         data = tf.data.Dataset.from_tensor_slices(cases)
         return data.batch(32, drop_remainder=True)
 
-    def data(self, way=real_models_row.KDTF):
+    def data(self, way=base.KDTF):
         return self.batches()
 
     def trainer(self, way):
         return lambda: self._search(way)
 
     def trained(self):
-        best = self._search(real_models_row.KDTF).get_best_models()[0]
+        best = self._search(base.KDTF).get_best_models()[0]
         history = best.fit(self.data(), epochs=3, verbose=0).history
         return best, history["loss"]
 

@@ -7,7 +7,7 @@ import time
 
 import keras
 
-from benchmarks import real_models_checks
+from benchmarks.real_models import checking
 
 
 class Process:
@@ -21,7 +21,7 @@ class Process:
         """Starts the process and waits until it has trained once.
 
         Args:
-          row: `real_models_row.Row`, prepared.
+          row: `base.Row`, prepared.
           way: one of its ways.
 
         Raises:
@@ -65,7 +65,7 @@ def serve(connection, row, way):
         train()  # compiles
         connection.send(None)
     except Exception as error:
-        connection.send(real_models_checks.raised(error))
+        connection.send(checking.raised(error))
     while connection.recv():
         began = time.perf_counter()
         train()

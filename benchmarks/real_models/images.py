@@ -5,13 +5,13 @@ import numpy as np
 import tensorflow as tf
 
 import kdtf
-from benchmarks import real_models_row
+from benchmarks.real_models import base
 from trainers.data import digits
 
 SIZE = 64
 
 
-class Images(real_models_row.Row):
+class Images(base.Row):
     """EfficientNetB0 teaches MobileNetV3Small in mixed_bfloat16."""
 
     title = "EfficientNetB0 to MobileNetV3Small"
