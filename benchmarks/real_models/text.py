@@ -71,8 +71,8 @@ class Classifier(base.Row):
     what = (
         "KerasHub's text classifiers, 4 layers of 128 to 2 of 64; from the "
         f"first {LENGTH} words of a docstring which of {len(PACKAGES)} "
-        "packages it is of; a dict of three inputs with padding masks, of which "
-        "the student takes two, batch 32"
+        "packages it is of; a dict of three inputs with padding masks, two of "
+        "which the student takes, batch 32"
     )
     needs = ("keras_hub",)
 
