@@ -42,8 +42,9 @@ class Distiller(SavedWithoutTeacher, Steps):
     - without one: `{"labels": ..., "teacher_logits": [..., classes]}`, or what
       `kdtf.SoftTargets.join` gives.
 
-    A negative label, such as -1, means unlabelled: such a row has no hard term.
-    The student's output is one tensor of logits, `[batch, classes]` or, for
+    If x is a dict it may hold more than one model takes: student and teacher
+    get the inputs of their own by key. A negative label, such as -1, means
+    unlabelled: such a row has no hard term. The student's output is one tensor of logits, `[batch, classes]` or, for
     time frames, `[batch, time, classes]` with labels and sample weights
     `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
     that do not exclude each other, or one for yes or no; see `kdtf.losses`.
