@@ -40,6 +40,12 @@ TRAINERS = [
 # Labelling on Apache Beam, kdtf.beam.
 BEAM = ["apache-beam>=2.77"]
 
+# Running what kdtf.export_litert wrote, to compare it with the student.
+LITERT = ["ai-edge-litert>=2.1.0"]
+
+# benchmarks/real_models.py
+REAL_MODELS = ["keras-hub>=0.26", "keras-tuner>=1.4.7"]
+
 setup(
     name="kdtf",
     version=version(),
@@ -53,11 +59,14 @@ setup(
     install_requires=LIBRARY,
     extras_require={
         "beam": BEAM,
+        "litert": LITERT,
+        "real_models": [*LITERT, *REAL_MODELS, *TRAINERS],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
         "trainers": TRAINERS,
         "dev": [
             *BEAM,
+            *LITERT,
             *TRAINERS,
             "import-linter>=2.5",
             "mypy>=1.18.1",

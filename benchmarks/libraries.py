@@ -20,12 +20,15 @@ class Library:
       distiller: (student, teacher, temperature) -> an uncompiled `keras.Model`
         with half the weight on soft targets and half on labels.
       compile: (distiller, optimizer, **kwargs) -> None.
+      matching: as `distiller`, with the output of the layer "hidden" matched
+        by its mean squared error, too.
     """
 
     name: str
     soft_term: Callable
     distiller: Callable
     compile: Callable
+    matching: Callable
 
 
 def _kdtf():
@@ -35,19 +38,23 @@ def _kdtf():
         )
         return temperature**2 * tf.reduce_mean(rows)
 
-    def distiller(student, teacher, temperature):
+    def distiller(student, teacher, temperature, **kwargs):
         return kdtf.Distiller(
             student,
             teacher,
             temperature=temperature,
             soft_weight=0.5,
             hard_weight=0.5,
+            **kwargs,
         )
+
+    def matching(*given):
+        return distiller(*given, hints=[kdtf.Hint("hidden", "hidden")])
 
     def compile_it(distiller, optimizer, **kwargs):
         distiller.compile(optimizer, **kwargs)
 
-    return Library("kdtf", soft_term, distiller, compile_it)
+    return Library("kdtf", soft_term, distiller, compile_it, matching)
 
 
 def _keras(name, make_loss):
@@ -56,12 +63,20 @@ def _keras(name, make_loss):
             teacher_logits, student_logits
         )
 
-    def distiller(student, teacher, temperature):
+    def distiller(student, teacher, temperature, *more):
         return keras.distillation.Distiller(
             teacher=teacher,
             student=student,
-            distillation_losses=make_loss(temperature),
+            distillation_losses=[make_loss(temperature), *more],
             student_loss_weight=0.5,
+        )
+
+    def matching(*given):
+        return distiller(
+            *given,
+            keras.distillation.FeatureDistillation(
+                teacher_layer_name="hidden", student_layer_name="hidden"
+            ),
         )
 
     def compile_it(distiller, optimizer, **kwargs):
@@ -70,7 +85,7 @@ def _keras(name, make_loss):
         )
         distiller.compile(optimizer, loss=labels_loss, **kwargs)
 
-    return Library(name, soft_term, distiller, compile_it)
+    return Library(name, soft_term, distiller, compile_it, matching)
 
 
 KDTF = _kdtf()

@@ -330,6 +330,64 @@ def unlabelled_rows():
     return _outcome("half of the labels unknown (-1)", "trains", attempt)
 
 
+def _net_of_blocks(seed, width=16):
+    """As `_net`, with a layer to match and moving statistics."""
+    x = keras.Input((FEATURES,), dtype="float32")
+
+    def dense(units, offset, **kwargs):
+        initializer = keras.initializers.GlorotUniform(seed + offset)
+        return keras.layers.Dense(
+            units, kernel_initializer=initializer, **kwargs
+        )
+
+    hidden = dense(width, 0, name="hidden")(x)
+    normal = keras.layers.BatchNormalization(name="norm")(hidden)
+    return keras.Model(x, dense(CLASSES, 1)(keras.ops.relu(normal)))
+
+
+def _updates(method):
+    """How often a batch of a method moves a matching student's statistics.
+
+    Of a moving mean that begins at 0, k updates with a batch's mean m at
+    momentum 0.99 make (1 - 0.99^k) m.
+    """
+
+    def measure(library):
+        student = _net_of_blocks(0)
+        distiller = library.matching(student, _net_of_blocks(7), TEMPERATURE)
+        library.compile(distiller, keras.optimizers.SGD(0.0))
+        x, y = _data()
+        hidden = keras.Model(student.inputs, student.get_layer("hidden").output)
+        mean = np.asarray(hidden(x)).mean(0)
+        getattr(distiller, method)(x, y, batch_size=CASES, verbose=0)
+        moved = np.asarray(student.get_layer("norm").moving_mean)
+        share = float((moved * mean).sum() / (mean**2).sum())
+        return f"{np.log1p(-share) / np.log(0.99):.1f}"
+
+    return measure
+
+
+def moved_in_fit():
+    title = "features matched: updates of BatchNormalization in a step"
+    return title, "1.0", _updates("fit")
+
+
+def moved_in_evaluate():
+    title = "the same in a batch of `evaluate`"
+    return title, "0.0", _updates("evaluate")
+
+
+def features_of_other_widths():
+    def attempt(library):
+        distiller = library.matching(
+            _net_of_blocks(0), _net_of_blocks(7, width=24), TEMPERATURE
+        )
+        library.compile(distiller, keras.optimizers.Adam(0.01))
+        return "trains" if np.isfinite(_first_loss(distiller)) else "NaN"
+
+    return _outcome("features of 16 and 24 units matched", "trains", attempt)
+
+
 PROBES = (
     ordinary_loss,
     shifted_loss,
@@ -345,6 +403,9 @@ PROBES = (
     mixed_precision,
     callers_teacher,
     unlabelled_rows,
+    moved_in_fit,
+    moved_in_evaluate,
+    features_of_other_widths,
 )
 
 

@@ -39,17 +39,20 @@ from kdtf._math.top_logits import TopLogits
 from kdtf._version import __version__
 from kdtf.distiller import Distiller
 from kdtf.ensemble import Ensemble
-from kdtf.export import export_student
+from kdtf.export import export_litert, export_student
+from kdtf.hints import Hint
 from kdtf.logits import logits_from_probabilities, logits_of, numpy_teacher
 from kdtf.soft_targets.store import SoftTargets
 
 __all__ = [
     "Distiller",
     "Ensemble",
+    "Hint",
     "SoftTargets",
     "TopLogits",
     "__version__",
     "callbacks",
+    "export_litert",
     "export_student",
     "logits_from_probabilities",
     "logits_of",

@@ -6,6 +6,7 @@ says so: nothing is dropped in silence.
 """
 
 import contextlib
+import copy
 import functools
 import itertools
 
@@ -83,14 +84,16 @@ def all_layers(model):
     return list(_attribute(model, "_flatten_layers")())
 
 
-def operations_from_the_end(model):
-    """Yields the layers and operations that make a model's one output.
+def operations_from_the_end(model, output=None):
+    """Yields the layers and operations that make an output of a model.
 
     Reason: only the tensors of a functional model tell what made them.
 
     Args:
-      model: a `keras.Model`. Of one with several outputs, and of a subclass,
-        whose `call` is code, nothing is known.
+      model: a `keras.Model`. Of a subclass, whose `call` is code, nothing is
+        known.
+      output: the `keras.KerasTensor` of one of several outputs, or None for
+        the only one.
 
     Yields:
       Layers and operations, the last one first, as long as each has one input.
@@ -99,6 +102,7 @@ def operations_from_the_end(model):
         yield from reversed(model.layers)
         return
     outputs = getattr(model, "outputs", None) or []
+    outputs = outputs if output is None else [output]
     while len(outputs) == 1:
         history = getattr(outputs[0], "_keras_history", None)
         if history is None:
@@ -106,6 +110,91 @@ def operations_from_the_end(model):
         yield history.operation
         node = history.operation._inbound_nodes[history.node_index]
         outputs = node.input_tensors
+
+
+def maker_of(tensor):
+    """The layer or operation that gives a `keras.KerasTensor`, or None.
+
+    Reason: as of `operations_from_the_end`.
+    """
+    return getattr(getattr(tensor, "_keras_history", None), "operation", None)
+
+
+def parts_of(layer):
+    """The layers and operations that a layer, or a model, is made of.
+
+    Not those that are parts of its parts, nor `keras.layers.InputLayer`s,
+    which never run.
+
+    Reason: `layers` of a model leaves out operations of `keras.ops`, and other
+    layers do not tell what they hold.
+
+    Raises:
+      RuntimeError: if Keras hides them.
+    """
+    found = _attribute(layer, "_flatten_layers")(
+        include_self=False, recursive=False
+    )
+    found += getattr(_graph_of(layer), "operations", [])
+    by_id = {id(part): part for part in found}
+    return [
+        part
+        for part in by_id.values()
+        if not isinstance(part, keras.layers.InputLayer)
+    ]
+
+
+def outputs_within(layer, part):
+    """What a part of a functional model gives, for each call of it.
+
+    Reason: as of `uses_of`.
+
+    Returns:
+      List of lists of `keras.KerasTensor`; None if the model is not
+      functional, or calls the part nowhere that can be seen.
+    """
+    by_depth = getattr(_graph_of(layer), "_nodes_by_depth", None) or {}
+    nodes = itertools.chain.from_iterable(by_depth.values())
+    return [
+        list(node.outputs) for node in nodes if node.operation is part
+    ] or None
+
+
+def _graph_of(layer):
+    """What has the nodes of a functional model; a Sequential holds it."""
+    is_sequential = isinstance(layer, keras.Sequential)
+    return getattr(layer, "_functional", None) if is_sequential else layer
+
+
+def is_recomputed(layer):
+    """Whether the backward pass runs a layer's whole call once more.
+
+    What its parts give is then no part of what is differentiated.
+
+    Reason: a layer tells nobody that it was made in a `keras.RematScope`.
+    """
+    scope = getattr(layer, "_remat_mode", None)
+    if getattr(scope, "mode", None) == "list_of_layers":
+        return layer.name in scope.layer_names
+    return getattr(scope, "mode", None) in ("full", "larger_than")
+
+
+def method_that_runs(operation):
+    """The name of the method through which Keras runs an operation.
+
+    Reason: within a layer that is rematerialised nothing is differentiated, and
+    what `call` returns is not what the next layer gets; quantized layers run
+    another method.
+
+    Returns:
+      "call", "quantized_call", or "rematerialized_call", which returns the
+      function that is run.
+    """
+    if getattr(operation, "_remat_mode", None):
+        return "rematerialized_call"
+    if getattr(operation, "quantization_mode", None):
+        return "quantized_call"
+    return "call"
 
 
 def is_evaluated_by_fit(keywords):
@@ -126,6 +215,35 @@ def initial_epoch(model):
     Reason: Keras's callback tells `fit`, and nobody else.
     """
     return getattr(model, "_initial_epoch", None) or 0
+
+
+@contextlib.contextmanager
+def computing_in_float32(layers):
+    """Has layers compute in float32; afterwards they are as they were.
+
+    Reason: no public policy computes in float32 from weights of half precision,
+    and `layer.dtype_policy = ...` writes into a policy map that layers share.
+
+    Args:
+      layers: list of built layers.
+
+    Raises:
+      RuntimeError: if Keras keeps the policy, or its dtype, elsewhere.
+    """
+    name = "_dtype_policy"
+    own = [_attribute(layer, name, "keras.Layer") for layer in layers]
+    try:
+        for layer, policy in zip(layers, own, strict=True):
+            if isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+                policy = policy[layer.path]
+            _attribute(policy, "_compute_dtype", "keras.DTypePolicy")
+            policy = copy.copy(policy)
+            policy._compute_dtype = "float32"
+            setattr(layer, name, policy)
+        yield
+    finally:
+        for layer, policy in zip(layers, own, strict=True):
+            setattr(layer, name, policy)
 
 
 def uses_of(model, layer):
@@ -240,6 +358,35 @@ def compiled_metrics(model):
     return _attribute(model, "_compile_metrics")
 
 
+def metrics_by_output(compiled):
+    """The metrics given to `compile`, each with the output that it is of.
+
+    Reason: Keras resolves names, such as "accuracy", by output, and keeps what
+    it made to itself; metrics are fed one by one here.
+
+    Args:
+      compiled: Keras's collection, built.
+
+    Returns:
+      List of (name of the output or None, metric, whether it is weighted);
+      the name is None if there is one output.
+
+    Raises:
+      RuntimeError: if this Keras keeps them elsewhere.
+    """
+    kind = "keras.src.trainers.compile_utils.CompileMetrics"
+    return [
+        (each.output_name, metric, weighted)
+        for name, weighted in (
+            ("_flat_metrics", False),
+            ("_flat_weighted_metrics", True),
+        )
+        for each in _attribute(compiled, name, kind)
+        if each is not None
+        for metric in each.metrics
+    ]
+
+
 def metric_function(metric):
     """The function of (labels, predictions) that a metric takes the mean of.
 
@@ -250,6 +397,15 @@ def metric_function(metric):
       The function, or None if the metric has none, or Keras hides it.
     """
     return getattr(metric, "_fn", None)
+
+
+def arguments_of_loss(loss):
+    """The arguments of the function that a loss of Keras calls.
+
+    Reason: `get_config` of some, such as Huber's `delta`, leaves them out, so
+    that another loss would be loaded. Without the name that is so again.
+    """
+    return dict(getattr(loss, "_fn_kwargs", {}))
 
 
 def metrics_held_by(model):

@@ -37,6 +37,32 @@ class MadeOfModels:
         return ""
 
 
+def call(model, x, *, training):
+    """What a Keras model returns for a batch, which may hold more inputs.
+
+    Student and teacher may take different inputs of one data set. Keras leaves
+    to chance which of the keys of a dict a model gets if there are more of them
+    than it has inputs, and only warns.
+
+    Args:
+      model: a `keras.Model` or layer.
+      x: structure of `[batch, ...]`.
+      training: bool or None.
+    """
+    expected = _attribute(model, "input")
+    if isinstance(x, dict) and isinstance(expected, dict):
+        x = {key: each for key, each in x.items() if key in expected}
+    return model(x, training=training)
+
+
+def _attribute(model, name):
+    """What a model tells about itself, or None if it does not know yet."""
+    try:
+        return getattr(model, name, None)
+    except ValueError:  # Keras: it was never called
+        return None
+
+
 def class_count(model):
     """The size of the last axis of a model's one output, or None if unknown.
 
@@ -44,15 +70,57 @@ def class_count(model):
     a model with several outputs.
     """
     shape = output_shape(model)
-    return shape[-1] if isinstance(shape, tuple) and shape else None
+    return shape[-1] if shape else None
 
 
 def output_shape(model):
-    """The shape of a model's output, or a structure of them, or None."""
-    try:
-        return model.output_shape
-    except (AttributeError, ValueError):  # Keras: it was never called
+    """The shape of a model's one output, a tuple, or None if unknown."""
+    if output_names(model) is not None:
         return None
+    return _attribute(model, "output_shape")
+
+
+def output_names(model):
+    """The names of a model's outputs, in its order, if it has several.
+
+    Args:
+      model: a `keras.Model`, or anything else.
+
+    Returns:
+      Tuple of str: the keys of a dict, or Keras's names of a list; None if it
+      has one output, or does not tell.
+    """
+    found = output(model)
+    if isinstance(found, dict):
+        return tuple(found)
+    if isinstance(found, (list, tuple)):
+        return tuple(model.output_names)
+    return None
+
+
+def outputs(model):
+    """The symbolic outputs of a functional model with several, by name.
+
+    Args:
+      model: a `keras.Model` for which `output_names` are known.
+
+    Returns:
+      Dict from name to `keras.KerasTensor`.
+    """
+    found = output(model)
+    if isinstance(found, dict):
+        return dict(found)
+    return dict(zip(output_names(model), found, strict=True))
+
+
+def output(model):
+    """A functional model's symbolic output, as it was given, or None."""
+    if isinstance(model, keras.Sequential):
+        [found] = getattr(model, "outputs", None) or [None]
+        return found
+    return (
+        _attribute(model, "output") if isinstance(model, keras.Model) else None
+    )
 
 
 def hash_weights(digest, weights):
@@ -78,7 +146,7 @@ def digest_of(model):
 
 
 def check_logits(model, argument, head):
-    """Raises if a model tells that its output cannot be logits.
+    """Raises if a model tells that its one output cannot be logits.
 
     Args:
       model: a `keras.Model`, or any callable, which tells nothing.
@@ -89,7 +157,41 @@ def check_logits(model, argument, head):
       ValueError: if it ends in a softmax or a sigmoid, has several outputs,
         or if a softmax would be over one class.
     """
-    found = last_activation(model)
+    names = output_names(model)
+    if names is not None:
+        raise ValueError(
+            f"`{argument}` must have one output, the logits: make a model of "
+            "that one with keras.Model(model.inputs, output). "
+            f"Received: {model.name!r} with the outputs {list(names)}"
+        )
+    _check_no_probabilities(model, last_activation(model), argument)
+    head.check_count(class_count(model), argument)
+
+
+def check_output(model, argument, output, head):
+    """As `check_logits`, of one of the outputs of a model that has several.
+
+    Args:
+      model: a functional `keras.Model`.
+      argument: str, what the error calls it.
+      output: the symbolic output.
+      head: one of `_math.heads`.
+
+    Raises:
+      ValueError: as `check_logits`, or if the output is no tensor.
+    """
+    if not isinstance(output, keras.KerasTensor):
+        raise ValueError(
+            f"`{argument}` must have outputs that are one tensor each, in a "
+            f"dict or a list. Received: {model.name!r} with an output that is "
+            f"a {type(output).__name__}"
+        )
+    found = last_activation(model, output)
+    _check_no_probabilities(model, found, argument)
+    head.check_count(output.shape[-1], argument)
+
+
+def _check_no_probabilities(model, found, argument):
     if found is not None:
         raise ValueError(
             f"`{argument}` must return logits, not probabilities: give "
@@ -98,41 +200,35 @@ def check_logits(model, argument, head):
             "classifier_activation=None). "
             f"Received: {model.name!r}, which ends in a {found}"
         )
-    shape = output_shape(model)
-    if isinstance(shape, (list, dict)):
-        raise ValueError(
-            f"`{argument}` must have one output, the logits: make a model of "
-            "that one with keras.Model(model.inputs, output). "
-            f"Received: {model.name!r} with {len(shape)} outputs"
-        )
-    head.check_count(class_count(model), argument)
 
 
-def last_activation(model):
+def last_activation(model, output=None):
     """The function that makes a model's output probabilities.
 
     Args:
       model: a `keras.Model`, or anything else.
+      output: the `keras.KerasTensor` of one of several outputs, or None.
 
     Returns:
       "softmax", "sigmoid" or "hard_sigmoid"; None if the model ends in none of
       them or does not tell, as subclasses of `keras.Model` do not.
     """
-    last = probability_operation(model)
+    last = probability_operation(model, output)
     return None if last is None else _activation(last)
 
 
-def probability_operation(model):
+def probability_operation(model, output=None):
     """The layer or operation by which an output becomes probabilities.
 
     Args:
       model: a `keras.Model`, or anything else.
+      output: as in `last_activation`.
 
     Returns:
       A layer of the model, which may be a model or a wrapper itself, or an
       operation; None as in `last_activation`.
     """
-    for operation in keras_private.operations_from_the_end(model):
+    for operation in keras_private.operations_from_the_end(model, output):
         if not _passes(operation):
             return operation if _activation(operation) else None
     return None

@@ -1,6 +1,6 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -8,22 +8,21 @@ import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
 from kdtf import _models
-from kdtf._math import entries, heads
 from kdtf._training import (
-    class_weights,
     compile_policy,
     compiled_steps,
+    hint_terms,
     hyperparameters,
-    input_checks,
     metric_routing,
-    objective,
     strategy_checks,
-    targets,
+    student_outputs,
     teachers,
 )
+from kdtf._training.output import Output
 from kdtf._training.saving import SavedWithoutTeacher
 from kdtf._training.steps import Steps
 from kdtf._types import Tensor, TensorLike
+from kdtf.hints import Hint
 
 
 @keras.saving.register_keras_serializable("kdtf")
@@ -44,10 +43,19 @@ class Distiller(SavedWithoutTeacher, Steps):
       `kdtf.SoftTargets.join` gives.
 
     A negative label, such as -1, means unlabelled: such a row has no hard term.
-    The student's output is one tensor of logits, `[batch, classes]` or, for
-    time frames, `[batch, time, classes]` with labels and sample weights
-    `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
-    that do not exclude each other, or one for yes or no; see `kdtf.losses`.
+    If x is a dict it may hold more inputs than a model takes: student and
+    teacher get those of their own by key. The student's output is one tensor of
+    logits, `[batch, classes]` or, for time frames, `[batch, time, classes]`
+    with labels and sample weights `[batch, time]`. With `head="sigmoid"` it is
+    `[batch, labels]`, for labels that do not exclude each other, or one for yes
+    or no; see `kdtf.losses`.
+
+    A student may return a dict or a list of such outputs. Their losses are
+    added; y, sample weights and class weights are dicts by output, of what is
+    said above for one (or lists in order; a key may be missing); temperature,
+    weights and head are values for all or dicts; and metrics are reported as
+    `<output>_soft_loss`. The outputs of a list have the names of the layers
+    that they come from, `student.output_names`.
 
     `fit` and `evaluate` report, as means weighted by the sample weights,
     `loss`; `soft_loss` (KL at T, without T^2); `hard_loss` (over labelled rows
@@ -68,7 +76,8 @@ class Distiller(SavedWithoutTeacher, Steps):
     Attributes:
       student: the model that is trained; use it alone afterwards.
       temperature: scalar float32 variable T; `assign` another one between
-        epochs, nothing is traced again.
+        epochs, nothing is traced again. Of several outputs a dict of them, as
+        the following.
       soft_weight: scalar float32 variable, likewise.
       hard_weight: scalar float32 variable, likewise.
       head: "softmax" or "sigmoid".
@@ -96,12 +105,13 @@ class Distiller(SavedWithoutTeacher, Steps):
     def __init__(
         self,
         student: keras.Model,
-        teacher: Callable | None = None,
+        teacher: Callable | dict[str, Callable] | None = None,
         *,
-        temperature: float,
-        soft_weight: float = 0.9,
-        hard_weight: float = 0.1,
-        head: str = "softmax",
+        temperature: float | dict[str, float],
+        soft_weight: float | dict[str, float] = 0.9,
+        hard_weight: float | dict[str, float] = 0.1,
+        head: str | dict[str, str | None] = "softmax",
+        hints: Sequence[Hint] = (),
         check_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -114,13 +124,19 @@ class Distiller(SavedWithoutTeacher, Steps):
             any callable from x to logits that works on tensors
             (`kdtf.numpy_teacher` wraps others); it runs in inference mode,
             outside of programs that XLA compiles, and is not changed. None if
-            the data hold the teacher's logits.
-          temperature: Python float > 0.
+            the data hold the teacher's logits. For several outputs it returns
+            those that have soft targets, by the same names; or it is a dict
+            from output to a teacher of one.
+          temperature: Python float > 0, or a dict from output to such, as the
+            three below.
           soft_weight: Python float >= 0; 0 trains on the labels alone, and the
             teacher never runs, whatever is assigned later.
           hard_weight: Python float >= 0.
           head: "softmax" for classes that exclude each other, "sigmoid" for
-            labels that do not, or one label, yes or no.
+            labels that do not, or one label, yes or no. In a dict None stands
+            for an output that is not trained, such as an embedding.
+          hints: list of `kdtf.Hint`: hidden features of the teacher that those
+            of the student are to match.
           check_inputs: whether to check every batch (labels in range, teacher
             logits finite, no probabilities) and name batch and row in the
             error. Turns XLA off. Without it a label that is no class gives a
@@ -144,49 +160,58 @@ class Distiller(SavedWithoutTeacher, Steps):
                 "`check_inputs` must be True or False. "
                 f"Received: check_inputs={check_inputs!r}"
             )
-        self._head = heads.of(head)
-        _models.check_logits(student, "student", self._head)
-        values = hyperparameters.Hyperparameters(
-            temperature, soft_weight, hard_weight
+        settings = {
+            "temperature": temperature,
+            "soft_weight": soft_weight,
+            "hard_weight": hard_weight,
+            "head": head,
+        }
+        outputs = student_outputs.of(
+            student, check_inputs=check_inputs, **settings
         )
-        kwargs.setdefault("dtype", student.dtype_policy)
-        super().__init__(**kwargs)
+        outputs.check_student(student)
+        policy = keras.dtype_policies.get(
+            kwargs.pop("dtype", student.dtype_policy)
+        )
+        terms = hint_terms.HintTerms(hints, student, teacher, policy)
+        super().__init__(dtype=policy, **kwargs)
         self.student = student
-        self._hyperparameters = values
-        self._checker = None
-        if check_inputs:
-            self._checker = input_checks.InputChecker(self._head)
-        self._wants_soft_targets = soft_weight > 0
+        self._hint_terms = terms
+        self._hint_projections = list(terms.projections)
+        self._student_outputs = outputs
         self._awaits_teacher = self._loads_whole = False
-        self._teacher_logits: Callable | None = None
-        self._teacher_weights = teachers.weights_function(None)
-        self._class_weights = class_weights.ClassWeights()
-        self._unchecked: list = []
-        self._logits_shape: Any = None
+        self._run_teacher: Callable | None = None
+        self._teacher_weights = teachers.weights_function({})
         self._programs = compiled_steps.CompiledSteps()
         self._results: Any = None
         self._constructor_arguments = {
-            "temperature": float(temperature),
-            "soft_weight": float(soft_weight),
-            "hard_weight": float(hard_weight),
-            "head": head,
+            **student_outputs.plain(settings),
             "check_inputs": check_inputs,
         }
-        self._soft_tracker = keras.metrics.Mean("soft_loss")
-        self._hard_tracker = keras.metrics.Mean("hard_loss")
-        self._agreement_tracker = keras.metrics.Mean("agreement")
+        self._trackers = [*outputs.trackers(), *terms.trackers]
         self._reported: frozenset = frozenset()
         self.built = student.built
         strategy_checks.require_scope(self)
         if teacher is not None:
-            self.set_teacher(teacher)
+            self._take_teacher(teacher)
 
     @property
-    def head(self) -> str:
-        """What the logits stand for, "softmax" or "sigmoid"."""
-        return self._head.name
+    def head(self) -> str | dict:
+        """What the logits stand for, "softmax" or "sigmoid".
 
-    def set_teacher(self, teacher: Callable) -> None:
+        Of several outputs a dict, with None for those that are not trained.
+        """
+        return self._student_outputs.head
+
+    @property
+    def hint_weights(self) -> dict[str, keras.Variable]:
+        """The weights of the hints by name: scalar float32 variables.
+
+        `assign` another one between epochs, nothing is traced again.
+        """
+        return dict(self._hint_terms.weights)
+
+    def set_teacher(self, teacher: Callable | dict[str, Callable]) -> None:
         """Gives a teacher to a Distiller, such as one that was loaded.
 
         Args:
@@ -195,11 +220,18 @@ class Distiller(SavedWithoutTeacher, Steps):
         Raises:
           ValueError: as in the constructor.
         """
-        teachers.check(teacher, self.student, self._head)
+        self._hint_terms.set_teacher(teacher)
+        self._take_teacher(teacher)
+
+    def _take_teacher(self, teacher):
+        """As `set_teacher`, of one whose features the hints have found."""
+        teachers.check(teacher, self.student, self._student_outputs)
         teachers.warn_if_swapped(teacher, self.student)
-        # A function hides the teacher from Keras's saver, which follows every
+        # Functions hide the teacher from Keras's saver, which follows every
         # attribute and property of a model.
-        self._teacher_logits = teachers.logits_function(teacher)
+        self._run_teacher = teachers.targets_function(
+            teacher, self._student_outputs
+        )
         self._teacher_weights = teachers.weights_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
@@ -228,7 +260,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""
-        return self.student(inputs, training=training)
+        return _models.call(self.student, inputs, training=training)
 
     def train_step(self, data: Any) -> dict:
         """One update of the student; returns the running metrics."""
@@ -237,7 +269,7 @@ class Distiller(SavedWithoutTeacher, Steps):
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, self._targets(x, y), sample_weight)
+        batch = (x, *self._taught(x, y), sample_weight)
         return self._run("test", self._evaluate, batch)
 
     def compute_loss(
@@ -261,7 +293,8 @@ class Distiller(SavedWithoutTeacher, Steps):
             absent; or y as in `fit`.
           y_pred: `[..., classes]`, the student's logits.
           sample_weight: `[...]` float32, the weights of the entries, class
-            weights and mask included; or None.
+            weights and mask included; or None. Of several outputs these three
+            are dicts by output.
           training: whether it is called by `fit`, and not by `evaluate`.
 
         Returns:
@@ -276,17 +309,17 @@ class Distiller(SavedWithoutTeacher, Steps):
           ...         loss = super().compute_loss(x, y, y_pred, sample_weight)
           ...         return loss - 0.01 * tf.reduce_mean(tf.abs(y_pred))
         """
+        logits = self._student_outputs.of_student(y_pred)
         batch = y
-        if not isinstance(batch, targets.Targets):
-            batch = self._fit_to_logits(self._targets(x, y), y_pred)
-        temperature, soft_weight, hard_weight = map(
-            tf.convert_to_tensor, self._hyperparameters.variables()
+        if not self._student_outputs.are_targets(batch):
+            batch, _ = self._taught(x, y)
+            batch = self._student_outputs.each(
+                Output.fit_to_logits, batch, logits
+            )
+        losses = self._student_outputs.each(
+            self._output_loss, batch, logits, sample_weight
         )
-        each = objective.entry_losses(
-            y_pred, batch, temperature, soft_weight, hard_weight, self.head
-        )
-        self._track(each, batch, y_pred, sample_weight)
-        loss = entries.mean_over_entries(each.total, sample_weight, y_pred)
+        loss = self._student_outputs.total(losses, logits)
         if self.losses:  # regularisers, activity regularisers, `add_loss`
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             own = tf.cast(super().compute_loss(), loss.dtype)
@@ -315,38 +348,41 @@ class Distiller(SavedWithoutTeacher, Steps):
           Dict from name to result, without the metrics that the batch has no
           data for.
         """
+        logits = self._student_outputs.of_student(y_pred)
         batch = y
-        if not isinstance(batch, targets.Targets):
-            batch = self._fit_to_logits(targets.from_data(y), y_pred)
-            batch = batch._replace(teacher_logits=y_pred)
-        own = {"soft_loss", "hard_loss", "agreement"}
-        absent = own - self._reported
+        if not self._student_outputs.are_targets(batch):
+            batch = self._student_outputs.each(
+                Output.stand_ins, self._student_outputs.of_data(y), logits
+            )
+        absent = {each.name for each in self._trackers} - self._reported
         compiled = keras_private.compiled_metrics(self)
         if compiled is not None:
-            metric_routing.update(
-                compiled,
-                self._unweighted_metrics,
-                batch,
-                y_pred,
-                sample_weight,
-                self._head,
-            )
-            absent |= set(metric_routing.names_without_data(compiled, batch))
+            metric_routing.build(compiled, self._student_outputs, batch, logits)
+            metrics = keras_private.metrics_by_output(compiled)
+
+            def update(output, batch, logits, weights):
+                absent.update(
+                    metric_routing.update(
+                        metrics, output, batch, logits, weights
+                    )
+                )
+
+            self._student_outputs.each(update, batch, logits, sample_weight)
         results = self.get_metrics_result()
         return {n: value for n, value in results.items() if n not in absent}
 
     def reset_metrics(self) -> None:
         """As in Keras; also starts counting the checked batches anew."""
         super().reset_metrics()
-        if self._checker is not None:
-            self._checker.reset()
+        for output in self._student_outputs.all:
+            output.reset()
 
     def compile(
         self,
         optimizer: Any = "rmsprop",
         *,
         loss: None = None,
-        loss_weights: None = None,
+        loss_weights: dict[str, float] | None = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
         **kwargs: Any,
@@ -356,8 +392,10 @@ class Distiller(SavedWithoutTeacher, Steps):
         Args:
           optimizer: as in Keras.
           loss: must stay None.
-          loss_weights: must stay None.
-          metrics: as in Keras; they skip unlabelled rows.
+          loss_weights: None; or of several outputs a dict from output to the
+            weight of its loss in the sum, 1 where it has none.
+          metrics: as in Keras; they skip unlabelled rows. Of several outputs a
+            dict from output to its metrics.
           weighted_metrics: as in Keras; likewise.
           **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile` and
             `auto_scale_loss`, as in Keras. `jit_compile` is False
@@ -376,29 +414,36 @@ class Distiller(SavedWithoutTeacher, Steps):
                 "`compute_loss` in a subclass to add a term. "
                 f"Received: loss={loss!r}"
             )
-        if loss_weights is not None:
-            raise ValueError(
-                "`loss_weights` must be None: the weights of a Distiller's "
-                "loss are soft_weight and hard_weight of its constructor. "
-                f"Received: loss_weights={loss_weights!r}"
-            )
+        self._student_outputs.assign_loss_weights(loss_weights)
         steps = kwargs.get("steps_per_execution", 1)
         if not isinstance(steps, int) or steps < 1:
             raise ValueError(
                 "`steps_per_execution` must be a positive int. "
                 f"Received: steps_per_execution={steps!r}"
             )
-        metrics = metric_routing.resolve(metrics, self._head)
-        weighted_metrics = metric_routing.resolve(weighted_metrics, self._head)
-        if self._checker is not None:
+        metrics = self._student_outputs.resolved(metrics, "metrics")
+        weighted_metrics = self._student_outputs.resolved(
+            weighted_metrics, "weighted_metrics"
+        )
+        if self._constructor_arguments["check_inputs"]:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
         kwargs["jit_compile"] = compile_policy.resolve(self, **given, **kwargs)
         with self.distribute_strategy.scope():  # where it makes them of names
-            super().compile(optimizer=optimizer, **given, **kwargs)
+            super().compile(
+                optimizer=optimizer,
+                loss_weights=loss_weights,
+                **given,
+                **kwargs,
+            )
         strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
-        self._unweighted_metrics = len(keras.tree.flatten(metrics or []))
+
+    def _output_loss(self, output, batch, logits, weights):
+        """The loss of one output; notes what is reported of it."""
+        loss, tracked = output.loss(batch, logits, weights)
+        self._reported |= set(tracked)
+        return loss
 
     def _runs_own(self, step):
         """Whether a step is kdtf's, and not that of a subclass."""

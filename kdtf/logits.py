@@ -22,6 +22,8 @@ from kdtf._types import Tensor, TensorLike
 def logits_of(model: keras.Model) -> keras.Model:
     """The same model, cut before its last softmax or sigmoid.
 
+    Of a model with several outputs each is cut that ends in one.
+
     All layers are the model's own, with their weights, except for a last layer
     that has the activation built in, of which a copy without it is made. So
     use the model that is returned in place of the other one; training both
@@ -69,24 +71,25 @@ def _cut(layer: Any, copies: list) -> Any:
       copies: list, to which pairs of a layer and its copy are added.
     """
     if isinstance(layer, keras.Model):
-        last = _models.probability_operation(layer)
-        if last is None:
+        last = _probability_operations(layer)
+        if not last:
             raise ValueError(
                 "`model` must be a functional or Sequential model that ends "
                 "in a softmax or sigmoid; a subclass of keras.Model must "
                 "return logits from its `call`. "
                 f"Received: {layer.name!r}, which shows neither"
             )
-        if keras_private.uses_of(layer, last) > 1:
-            raise ValueError(
-                "`model` must call its last softmax or sigmoid once: give the "
-                "other uses a layer of their own. "
-                f"Received: {layer.name!r}, which calls {last.name!r} again"
-            )
+        for each in last:
+            if keras_private.uses_of(layer, each) > 1:
+                raise ValueError(
+                    "`model` must call its last softmax or sigmoid once: give "
+                    "the other uses a layer of their own. "
+                    f"Received: {layer.name!r}, which calls {each.name!r} again"
+                )
         return keras.models.clone_model(
             layer,
             clone_function=lambda each: (
-                _cut(each, copies) if each is last else each
+                _cut(each, copies) if each in last else each
             ),
         )
     if isinstance(layer, keras.layers.TimeDistributed):
@@ -102,6 +105,15 @@ def _cut(layer: Any, copies: list) -> Any:
     )
     copies.append((layer, copy))
     return copy
+
+
+def _probability_operations(model: keras.Model) -> list:
+    """The layers or operations by which outputs become probabilities."""
+    outputs = [None]
+    if _models.output_names(model) is not None:
+        outputs = keras.tree.flatten(_models.output(model))
+    found = (_models.probability_operation(model, each) for each in outputs)
+    return [operation for operation in found if operation is not None]
 
 
 def logits_from_probabilities(

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-CLASSES, FEATURES = 4, 5
+CLASSES, FEATURES, TAGS = 4, 5, 3
 
 
 def linear(seed=0, **kwargs):
@@ -54,3 +54,19 @@ def labels(count=12, seed=2, unlabelled=()):
 def values(model):
     """Copies of a model's weights."""
     return [np.array(weight) for weight in model.weights]
+
+
+def kind_and_tags(seed=0, structure=dict):
+    """Two linear outputs, of classes and of tags, in a dict, list or tuple."""
+    x = keras.Input((FEATURES,))
+
+    def dense(units, name, seed):
+        initializer = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+        return keras.layers.Dense(
+            units, kernel_initializer=initializer, name=name
+        )(x)
+
+    kind, tags = dense(CLASSES, "kind", seed), dense(TAGS, "tags", seed + 1)
+    if structure is dict:
+        return keras.Model(x, {"tags": tags, "kind": kind})
+    return keras.Model(x, structure([kind, tags]))

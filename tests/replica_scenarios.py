@@ -311,6 +311,52 @@ def _sigmoid(scope):
     return {n: np.array(v) for n, v in history.items()}
 
 
+def _several_outputs(scope):
+    """Of a row and of each of its frames, some of which are masked."""
+    x, y, weights = data()
+    frames = np.random.default_rng(6).normal(size=(ROWS, 3, 2))
+    frames[::3, 1:] = 0.0  # masked
+    inputs = {"x": x, "frames": frames.astype(np.float32)}
+    labels = np.random.default_rng(7).integers(0, 2, (ROWS, 3, 1))
+
+    def net(seed):
+        x = keras.Input((nets.FEATURES,), name="x")
+        frames = keras.Input((3, 2), name="frames")
+
+        def dense(units):
+            kernel = keras.initializers.GlorotUniform(seed)
+            return keras.layers.Dense(units, kernel_initializer=kernel)
+
+        seen = keras.layers.Masking()(frames)
+        outputs = {"row": dense(nets.CLASSES)(x), "frames": dense(1)(seen)}
+        return keras.Model({"x": x, "frames": frames}, outputs)
+
+    with scope:
+        distiller = kdtf.Distiller(
+            net(0),
+            net(7),
+            temperature=2.0,
+            head={"row": "softmax", "frames": "sigmoid"},
+        )
+        distiller.compile(
+            keras.optimizers.SGD(0.5),
+            loss_weights={"frames": 3.0},
+            metrics={"row": ["accuracy"]},
+            jit_compile=False,
+        )
+    history = distiller.fit(
+        inputs,
+        {"row": y, "frames": labels},
+        sample_weight=weights,
+        batch_size=50,
+        shuffle=False,
+        epochs=2,
+        verbose=0,
+    ).history
+    values = dict(enumerate(nets.values(distiller.student)))
+    return {n: np.array(v) for n, v in {**history, **values}.items()}
+
+
 def _checked(scope):
     """`check_inputs` counts the batches of each replica."""
     x, y, _ = data()
@@ -352,6 +398,7 @@ SCENARIOS = {
         _stored_targets,
         _one_batch,
         _sigmoid,
+        _several_outputs,
         _checked,
     )
 }

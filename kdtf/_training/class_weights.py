@@ -18,7 +18,7 @@ def require(class_weight):
     good = class_weight is None or (
         isinstance(class_weight, dict)
         and all(
-            isinstance(c, numbers.Integral) and c >= 0 and _is_weight(w)
+            isinstance(c, numbers.Integral) and c >= 0 and is_weight(w)
             for c, w in class_weight.items()
         )
     )
@@ -30,7 +30,8 @@ def require(class_weight):
         )
 
 
-def _is_weight(value):
+def is_weight(value):
+    """Whether a value is a number that may weigh something."""
     is_number = isinstance(value, numbers.Real)
     return is_number and math.isfinite(value) and value >= 0
 

@@ -10,12 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf import _models, _workers
+from kdtf import _workers
 from kdtf._training import (
     batch_groups,
     compiled_steps,
     data_errors,
-    input_checks,
     multi_step,
     replica_loops,
     replicas,
@@ -61,7 +60,7 @@ class FitLoops(keras.Model):
             examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
-        sample_weight = targets.weights_beside(y, sample_weight)
+        sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
@@ -104,7 +103,7 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
-        sample_weight = targets.weights_beside(y, sample_weight)
+        sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().evaluate).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
@@ -140,7 +139,7 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
-        targets.require_temperature(targets.temperature_of(y), self.temperature)
+        self._student_outputs.require_temperature(y)
         self._set_class_weight(class_weight)
         with self._around_a_run(y):
             return super().train_on_batch(x, y, *args, **kwargs)
@@ -153,7 +152,7 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
-        targets.require_temperature(targets.temperature_of(y), self.temperature)
+        self._student_outputs.require_temperature(y)
         with self._around_a_run(y):
             return super().test_on_batch(x, y, *args, **kwargs)
 
@@ -215,8 +214,9 @@ class FitLoops(keras.Model):
         """
 
         def checked(iterator):
-            found = targets.temperature_of_batches(iterator)
-            targets.require_temperature(found, self.temperature)
+            self._student_outputs.require_temperature(
+                targets.y_of_batches(iterator)
+            )
             return function(iterator)
 
         return checked
@@ -229,21 +229,13 @@ class FitLoops(keras.Model):
         """
         if self.student.built and not self.optimizer.built:
             with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-
-    def _check_arrays(self, y=None):
-        """Checks labels and logits that are arrays, as soon as that can be."""
-        shape = _models.output_shape(self.student) or self._logits_shape
-        if shape is not None and shape[-1] is not None:
-            input_checks.check_arrays(y, shape, self._head)
-        elif y is not None:
-            self._unchecked.append(y)
+                self.optimizer.build(self._trained_weights())
 
     def _checked(self, validation_data):
         """Validation data as Keras needs them, their arrays checked."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
-        self._check_arrays(y)
-        return x, y, targets.weights_beside(y, weight)
+        self._student_outputs.check_arrays(y, self.student)
+        return x, y, self._student_outputs.weights_beside(y, weight)
 
     @contextlib.contextmanager
     def _around_a_run(self, y):
@@ -253,7 +245,7 @@ class FitLoops(keras.Model):
         off while it makes variables leaves a function that does nothing.
         """
         try:
-            self._check_arrays(y)
+            self._student_outputs.check_arrays(y, self.student)
             with (
                 data_errors.in_plain_words("x"),
                 _workers.named_losses(self.distribute_strategy),
@@ -261,7 +253,8 @@ class FitLoops(keras.Model):
                 yield
         except BaseException:
             self.train_function = self.test_function = None
-            self._unchecked.clear()
+            for output in self._student_outputs.all:
+                output.forget_unchecked()
             raise
 
     def _for_all_workers(self, method, given):
@@ -281,6 +274,7 @@ class FitLoops(keras.Model):
         return self._runs_own("train_step") and multi_step.applies(self)
 
     def _set_class_weight(self, class_weight):
-        classes = _models.class_count(self.student)
-        if not self._class_weights.assign(class_weight, classes):
+        if not self._student_outputs.assign_class_weight(
+            class_weight, self.student
+        ):
             self.train_function = None  # it holds the old weights

@@ -10,7 +10,7 @@ NAMES = ("temperature", "soft_weight", "hard_weight")
 
 
 class Hyperparameters:
-    """The three variables of a Distiller.
+    """The three variables of an output of a Distiller.
 
     An object of its own, which Keras does not look into: they are no weights of
     the model, so that callbacks that put back its best weights leave them as
@@ -22,7 +22,7 @@ class Hyperparameters:
         arguments.check_weights(soft_weight, hard_weight)
         values = (temperature, soft_weight, hard_weight)
         for name, value in zip(NAMES, values, strict=True):
-            setattr(self, name, _Scalar(value, name, self._check))
+            setattr(self, name, Scalar(value, name, self._check))
 
     def variables(self):
         """The variables, in the order of `NAMES`."""
@@ -30,7 +30,7 @@ class Hyperparameters:
 
     def values(self):
         """Dict from name to Python float."""
-        return {name: _number(getattr(self, name)) for name in NAMES}
+        return {name: number(getattr(self, name)) for name in NAMES}
 
     def _check(self, name, value):
         """Raises ValueError if a variable must not be assigned a value."""
@@ -38,14 +38,17 @@ class Hyperparameters:
             arguments.check_temperature(value)
             return
         weights = {
-            each: value if each == name else _number(getattr(self, each))
+            each: value if each == name else number(getattr(self, each))
             for each in ("soft_weight", "hard_weight")
         }
         arguments.check_weights(**weights)
 
 
 class Attribute:
-    """An attribute of a Distiller that is one of its `Hyperparameters`."""
+    """An attribute of a Distiller that is one of its `Hyperparameters`.
+
+    Of one with several outputs a dict of them by output.
+    """
 
     def __set_name__(self, owner, name):
         self._name = name
@@ -53,7 +56,7 @@ class Attribute:
     def __get__(self, distiller, owner=None):
         if distiller is None:
             return self
-        return getattr(distiller._hyperparameters, self._name)
+        return distiller._student_outputs.of_setting(self._name)
 
     def __set__(self, distiller, value):
         raise AttributeError(
@@ -63,8 +66,11 @@ class Attribute:
         )
 
 
-class _Scalar(keras.Variable):
-    """A float32 variable whose values are checked where they are known."""
+class Scalar(keras.Variable):
+    """A float32 variable whose values are checked where they are known.
+
+    `check` is called with the variable's name and the value, a Python float.
+    """
 
     def __init__(self, value, name, check):
         self._check = None  # not of the first value, while others are missing
@@ -74,9 +80,9 @@ class _Scalar(keras.Variable):
         self._check = check
 
     def assign(self, value):
-        number = _number(value)
-        if self._check is not None and number is not None:
-            self._check(self.name, number)
+        found = number(value)
+        if self._check is not None and found is not None:
+            self._check(self.name, found)
         return super().assign(value)
 
     def restore(self, value):
@@ -84,7 +90,7 @@ class _Scalar(keras.Variable):
         return super().assign(value)
 
 
-def _number(value):
+def number(value):
     """A Python float, or None if it is a tensor of a graph or no number."""
     with tf.init_scope():
         try:

@@ -134,27 +134,52 @@ def _is_of_keras(thing):
     return module.partition(".")[0] == "keras"
 
 
-def update(compiled_metrics, unweighted, batch, logits, weights, head):
-    """Updates every metric whose argument the batch holds.
+def build(compiled_metrics, outputs, batch, logits):
+    """Makes the metrics of their names, once.
 
     Args:
       compiled_metrics: Keras's collection of the metrics given to `compile`.
-      unweighted: int, how many of them (the first) ignore sample weights.
+      outputs: the `outputs.Outputs`.
+      batch: for each output a `targets.Targets`.
+      logits: for each output `[..., classes]`, the student's.
+    """
+    if compiled_metrics.built:
+        return
+
+    def labels_of(output, batch, logits):
+        if batch.labels is None:
+            return output.head.placeholder_labels(logits)
+        return batch.labels
+
+    compiled_metrics.build(
+        outputs.each(labels_of, batch, logits),
+        outputs.each(lambda output, z: output.head.predictions(z), logits),
+    )
+
+
+def update(metrics, output, batch, logits, weights):
+    """Updates those metrics of an output whose argument the batch holds.
+
+    Args:
+      metrics: list of `(name of an output, metric, whether it is weighted)`.
+      output: the `Output`.
       batch: a `targets.Targets`.
       logits: `[..., classes]`, the student's.
       weights: `[...]` or None.
-      head: one of `_math.heads`.
+
+    Returns:
+      List of the names of its metrics about which the batch tells nothing.
     """
+    head = output.head
     predictions = head.predictions(logits)
-    if not compiled_metrics.built:
-        labels = batch.labels
-        if labels is None:
-            labels = head.placeholder_labels(logits)
-        compiled_metrics.build(labels, predictions)
-    for i, metric in enumerate(compiled_metrics.metrics):
-        if not _is_fed(metric, batch):
+    without_data = []
+    for of, metric, weighted in metrics:
+        if of not in (None, output.name):
             continue
-        metric_weights = weights if i >= unweighted else None
+        if not _is_fed(metric, batch):
+            without_data.append(output.prefix + metric.name)
+            continue
+        metric_weights = weights if weighted else None
         if isinstance(metric, TeacherMetric):
             metric.update_state(batch.teacher_logits, logits, metric_weights)
         elif isinstance(metric, _OF_KDTF):
@@ -164,11 +189,7 @@ def update(compiled_metrics, unweighted, batch, logits, weights, head):
             _update_on_labelled(
                 metric, batch.labels, predictions, metric_weights, labelled
             )
-
-
-def names_without_data(compiled_metrics, batch):
-    """Names of the metrics that such a batch says nothing about."""
-    return [m.name for m in compiled_metrics.metrics if not _is_fed(m, batch)]
+    return without_data
 
 
 def _is_fed(metric, batch):

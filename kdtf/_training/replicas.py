@@ -42,13 +42,16 @@ def part(logits):
     """The `Part` of this replica, or of the whole batch if there is but one.
 
     Args:
-      logits: `[..., classes]`, with their Keras mask, if there is one.
+      logits: `[..., classes]`, with their Keras mask, if there is one; or a
+        dict of them by output, whose part is that of the rows.
     """
-    own_rows = tf.cast(tf.shape(logits)[0], tf.float32)
+    own_rows = tf.cast(tf.shape(tf.nest.flatten(logits)[0])[0], tf.float32)
     if not several():
         return Part(tf.constant(1.0), own_rows)
     context = tf.distribute.get_replica_context()
-    own = tf.cast(entries.entry_count(logits), tf.float32)
+    own = own_rows
+    if not isinstance(logits, dict):
+        own = tf.cast(entries.entry_count(logits), tf.float32)
     total, rows = tf.unstack(
         context.all_reduce(
             tf.distribute.ReduceOp.SUM, tf.stack([own, own_rows])
@@ -58,6 +61,24 @@ def part(logits):
     evenly = 1.0 / context.num_replicas_in_sync
     share = tf.where(total > 0, tf.math.divide_no_nan(own, total), evenly)
     return Part(share, share * rows)
+
+
+def of_rows(losses, logits):
+    """Losses of several outputs, which count by this replica's share of rows.
+
+    Each is a mean over entries, of which an output may have its own number.
+
+    Args:
+      losses: dict of scalars by output.
+      logits: dict of `[..., classes]` by output.
+    """
+    if not several():
+        return losses
+    share = part(logits).share
+    return {
+        name: loss * tf.math.divide_no_nan(part(logits[name]).share, share)
+        for name, loss in losses.items()
+    }
 
 
 def apply_gradients(optimizer, gradients, variables):

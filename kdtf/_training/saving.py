@@ -15,8 +15,12 @@ class SavedWithoutTeacher:
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
             "student": keras.saving.serialize_keras_object(self.student),
             "awaits_teacher": (
-                self._awaits_teacher or self._teacher_logits is not None
+                self._awaits_teacher or self._run_teacher is not None
             ),
+            "hints": [
+                keras.saving.serialize_keras_object(hint)
+                for hint in self._hint_terms.hints
+            ],
             **self._constructor_arguments,
         }
 
@@ -28,6 +32,10 @@ class SavedWithoutTeacher:
         config["student"] = keras.saving.deserialize_keras_object(
             config["student"]
         )
+        config["hints"] = [
+            keras.saving.deserialize_keras_object(hint)
+            for hint in config.get("hints", ())
+        ]
         distiller = cls(**config)
         distiller._awaits_teacher = awaits_teacher
         distiller._loads_whole = True  # the weights follow
@@ -50,7 +58,7 @@ class SavedWithoutTeacher:
                 f"A saved Distiller of this student has {len(state)} variables "
                 f"of its own. Received: a file with {len(store.keys())}"
             )
-        before = self._hyperparameters.values()
+        before = self._setting_values()
         for i, variable in enumerate(state):
             restore = getattr(variable, "restore", variable.assign)
             restore(store[str(i)])
@@ -60,7 +68,7 @@ class SavedWithoutTeacher:
 
     def _warn_of_changes(self, before):
         """Says which hyper-parameters a file of weights has brought back."""
-        after = self._hyperparameters.values()
+        after = self._setting_values()
         changes = [
             f"{name} from {before[name]:g} to {after[name]:g}"
             for name in after
@@ -75,14 +83,24 @@ class SavedWithoutTeacher:
                 stacklevel=2,
             )
 
+    def _setting_values(self):
+        """Dict from name to Python float of what can be assigned."""
+        return {
+            **self._student_outputs.setting_values(),
+            **self._hint_terms.weight_values(),
+        }
+
     def _own_state(self):
-        known = {id(v) for v in self.student.weights}
-        known |= {id(v) for v in self.student.metrics_variables}
-        seeds = [v for v in self.student.variables if id(v) not in known]
-        return [*self._hyperparameters.variables(), *seeds]
+        holders = [self.student, *self._hint_projections]
+        known = {id(v) for each in holders for v in each.weights}
+        known |= {id(v) for each in holders for v in each.metrics_variables}
+        variables = [v for each in holders for v in each.variables]
+        seeds = [v for v in variables if id(v) not in known]
+        own = self._student_outputs.setting_variables()
+        return [*own, *self._hint_terms.weights.values(), *seeds]
 
     def compile_from_config(self, config):
         """Compiles a loaded Distiller as the saved one was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
-            self.optimizer.build(self.trainable_variables)
+            self.optimizer.build(self._trained_weights())

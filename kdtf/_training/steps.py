@@ -1,5 +1,6 @@
 """What a step does with a batch, before and after the teacher has run."""
 
+import functools
 import inspect
 import warnings
 
@@ -7,17 +8,16 @@ import keras
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf._math import entries
-from kdtf._math.top_logits import TopLogits
 from kdtf._training import (
     compiled_steps,
     empty_parts,
-    input_checks,
+    features,
     replicas,
     targets,
     teachers,
 )
 from kdtf._training.fit_loops import FitLoops
+from kdtf._training.output import Output
 
 
 class Steps(FitLoops):
@@ -30,35 +30,37 @@ class Steps(FitLoops):
         return step(*batch)
 
     def _with_targets(self, data, among=None):
-        """A batch of data as `(x, targets, sample_weight)`; runs the teacher.
+        """A batch of data as `_update` takes it; runs the teacher.
 
         Called outside any tape, which would record the teacher's pass. For
         stacked batches `among` is (first, last): the teacher then runs on the
         batches from `first` to before `last`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = self._targets(x, y, among)
-        targets.require(
-            batch,
-            soft=self._wants_soft_targets,
-            awaits_teacher=self._awaits_teacher,
+        batch, theirs = self._taught(x, y, among)
+        self._student_outputs.require(
+            batch, awaits_teacher=self._awaits_teacher
         )
-        return x, batch, sample_weight
+        return x, batch, theirs, sample_weight
 
-    def _update(self, x, batch, sample_weight):
-        """The part of `train_step` that trains; `multi_step` loops over it."""
+    def _update(self, x, batch, theirs, sample_weight):
+        """The part of `train_step` that trains; `multi_step` loops over it.
+
+        Args:
+          x: structure of `[batch, ...]`.
+          batch: for each output a `targets.Targets`.
+          theirs: tuple of `[batch, ...]`, the teacher's feature of each hint.
+          sample_weight: as a data set gives it, or None.
+
+        Returns:
+          The logs.
+        """
         with tf.GradientTape() as tape:
-            logits = self._logits(x, training=True)
-            batch = self._fit_to_logits(batch, logits)
-            weights = entries.entry_weights(
-                logits, targets.common_weight(sample_weight)
+            loss, *seen = self._loss_of(
+                x, batch, theirs, sample_weight, training=True
             )
-            weights = self._class_weights.apply(
-                weights, batch.labels, logits, self._head
-            )
-            loss = self._computed_loss(x, batch, logits, weights, training=True)
             scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.student.trainable_weights
+        variables = self._trained_weights()
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
             replicas.apply_gradients(self.optimizer, gradients, variables)
@@ -67,102 +69,99 @@ class Steps(FitLoops):
                 "`student` has no trainable weights: nothing is trained.",
                 stacklevel=2,
             )
-        return self.compute_metrics(x, batch, logits, weights)
+        return self.compute_metrics(x, *seen)
 
-    def _evaluate(self, x, batch, sample_weight):
+    def _evaluate(self, x, batch, theirs, sample_weight):
         """The part of `test_step` that follows the teacher."""
-        logits = self._logits(x, training=False)
-        batch = self._fit_to_logits(batch, logits)
-        weights = entries.entry_weights(
-            logits, targets.common_weight(sample_weight)
+        _, *seen = self._loss_of(
+            x, batch, theirs, sample_weight, training=False
         )
-        self._computed_loss(x, batch, logits, weights, training=False)
-        return self.compute_metrics(x, batch, logits, weights)
+        return self.compute_metrics(x, *seen)
 
-    def _logits(self, x, training):
-        """The student's logits of a batch, which may be empty on a replica."""
-        with empty_parts.with_a_row(x, self.student) as (shown, cut):
-            logits = self(shown, training=training)
-        return cut(logits)
+    def _trained_weights(self):
+        """What `fit` changes: the student's weights, and the projections'."""
+        own = self.student.trainable_weights
+        return [*own, *self._hint_terms.trainable_weights]
 
-    def _targets(self, x, y, among=None):
-        """The `Targets` of a batch, from the data and from the teacher."""
-        targets.require_temperature(targets.temperature_of(y), self.temperature)
-        targets.require_head(y, self.head)
-        runs_teacher = self._wants_soft_targets and self._teacher_logits
-        batch = targets.from_data(y, beside_teacher=bool(runs_teacher))
-        if not runs_teacher:
-            return batch
+    def _loss_of(self, x, batch, theirs, sample_weight, *, training):
+        """This replica's share of the loss of a batch, tracked as `loss`.
 
-        def logits(x):
-            with empty_parts.with_a_row(x) as (shown, cut):
-                found = self._teacher_logits(shown, self.temperature)
-            return tuple(cut(each) for each in found)
-
-        now, tempered = (
-            logits(x)
-            if among is None
-            else teachers.batch_by_batch(logits, x, among)
+        Returns:
+          `(loss, batch, logits, weights)`: what the student made of x, and the
+          targets and weights of entries that fit it.
+        """
+        outputs = self._student_outputs
+        found, ours = self._student_of(x, training)
+        logits = outputs.of_student(found)
+        batch = outputs.each(Output.fit_to_logits, batch, logits)
+        weights = outputs.each(
+            functools.partial(Output.entry_weights, training=training),
+            batch,
+            logits,
+            outputs.of_weights(sample_weight),
         )
-        return batch._replace(teacher_logits=now, tempered_logits=tempered)
-
-    def _fit_to_logits(self, batch, logits):
-        """The batch with its labels in shape and, if asked for, checked."""
-        self._logits_shape = logits.shape
-        while self._unchecked:  # until now the classes were not known
-            y = self._unchecked.pop()
-            input_checks.check_arrays(y, logits.shape, self._head)
-        batch = batch._replace(
-            labels=self._head.fit_labels(batch.labels, logits),
-            teacher_logits=_in_shape(batch.teacher_logits, logits),
-            tempered_logits=_in_shape(batch.tempered_logits, logits),
-        )
-        batch = targets.fill_in(batch, logits.shape[-1], self.temperature)
-        if self._checker is not None:
-            self._checker(batch.labels, batch.teacher_logits, logits)
-        return batch
-
-    def _computed_loss(self, x, batch, logits, weights, *, training):
-        """This replica's share of the loss, tracked as `loss`."""
         self._reported = frozenset()
         keywords = {}
         if "training" in inspect.signature(self.compute_loss).parameters:
             keywords["training"] = training
         loss = self.compute_loss(x, batch, logits, weights, **keywords)
+        if self._hint_terms.hints:
+            hinted = self._hint_loss(ours, theirs, logits, weights)
+            loss += tf.cast(hinted, loss.dtype)
         part = replicas.part(logits)
         keras_private.loss_tracker(self).update_state(
             loss, sample_weight=part.rows
         )
-        return loss * tf.cast(part.share, loss.dtype)
+        loss *= tf.cast(part.share, loss.dtype)
+        return loss, batch, logits, weights
 
-    def _track(self, each, batch, logits, weights):
-        """Updates the metrics that every Distiller reports."""
-        if each.soft is not None:
-            self._update_tracker(self._soft_tracker, each.soft, weights)
-            theirs = batch.tempered_logits
-            if not isinstance(theirs, TopLogits):
-                theirs = batch.teacher_logits
-            agree = self._head.agreement(theirs, logits)
-            self._update_tracker(self._agreement_tracker, agree, weights)
-        if each.hard is not None:
-            labelled = self._head.labelled(batch.labels, logits)
-            # Over what is labelled, also within an entry of several labels.
-            hard = tf.math.divide_no_nan(
-                each.hard, tf.cast(labelled, each.hard.dtype)
-            )
-            labelled = entries.labelled_weights(weights, labelled)
-            self._update_tracker(self._hard_tracker, hard, labelled)
+    def _student_of(self, x, training):
+        """What the student returns for a batch, and its features of the hints.
 
-    def _update_tracker(self, tracker, values, weights):
-        tracker.update_state(values, weights)
-        self._reported |= {tracker.name}
+        On a replica the batch may be empty.
+        """
+        with empty_parts.with_a_row(x, self.student) as (shown, cut):
+            with features.captured(self._hint_terms.student) as ours:
+                found = self(shown, training=training)
+            return tf.nest.map_structure(cut, (found, ours))
 
+    def _hint_loss(self, ours, theirs, logits, weights):
+        """What the hints add to the loss."""
+        terms = self._hint_terms
+        rows = terms.row_losses(ours, theirs)
 
-def _in_shape(teacher_logits, logits):
-    """Teacher logits in the student's shape, if theirs is not known."""
-    unknown = tf.is_tensor(teacher_logits) and teacher_logits.shape.rank is None
-    return (
-        tf.ensure_shape(teacher_logits, logits.shape)
-        if unknown
-        else teacher_logits
-    )
+        def of_output(output, logits, weights):
+            del output  # all have the same features
+            each = terms.by_entry(rows, logits)
+            return terms.loss(each, weights, logits)
+
+        losses = self._student_outputs.each(of_output, logits, weights)
+        self._reported |= {tracker.name for tracker in terms.trackers}
+        return self._student_outputs.mean(losses, logits)
+
+    def _taught(self, x, y, among=None):
+        """The targets of a batch, and the teacher's features of the hints."""
+        run, outputs = self._run_teacher, self._student_outputs
+
+        def from_data(output, y):
+            taught = bool(run and output.learns_soft_targets)
+            return output.targets_of(y, beside_teacher=taught)
+
+        batch = outputs.each(from_data, outputs.of_data(y))
+        if not (run and (outputs.taught_names() or self._hint_terms.hints)):
+            return batch, ()
+
+        def teach(x):
+            with empty_parts.with_a_row(x) as (shown, cut):
+                with features.captured(
+                    self._hint_terms.teacher or ()
+                ) as theirs:
+                    found = run(shown)
+                return tf.nest.map_structure(cut, (found, tuple(theirs)))
+
+        found, theirs = (
+            teach(x)
+            if among is None
+            else teachers.batch_by_batch(teach, x, among)
+        )
+        return outputs.each(targets.taught, batch, found), theirs

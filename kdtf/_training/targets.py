@@ -87,13 +87,16 @@ def temperature_of(y):
     return None
 
 
-def temperature_of_batches(iterator):
-    """`temperature_of` what an iterator over batches, or groups, yields."""
+def y_of_batches(iterator):
+    """The spec of y of what an iterator over batches, or groups, yields.
+
+    None if it does not tell, or yields no y.
+    """
     spec = getattr(iterator, "element_spec", None)
     spec = getattr(spec, "data", spec)  # of a `batch_groups.Group`
     if not isinstance(spec, tuple):
         return None
-    return temperature_of(keras.utils.unpack_x_y_sample_weight(spec)[1])
+    return keras.utils.unpack_x_y_sample_weight(spec)[1]
 
 
 def from_data(y, *, beside_teacher=False):
@@ -126,7 +129,8 @@ def _from_dict(y, beside_teacher):
     names = [k for k in y if not _tells(k, (_TEMPERATURE, _HEAD))]
     if set(names) - set(KEYS):
         raise ValueError(
-            f"`y` may have the keys {list(KEYS)}. "
+            f"`y` may have the keys {list(KEYS)}; if the student has several "
+            "outputs and does not tell them, give `head` as a dict by output. "
             f"Received: y with the keys {sorted(y)}"
         )
     given = y.get("teacher_logits")
@@ -170,17 +174,32 @@ def fill_in(batch, classes, temperature):
     return batch._replace(teacher_logits=top.dense(classes, temperature))
 
 
-def require(batch, *, soft, awaits_teacher):
+def taught(output, batch, found):
+    """A batch with what its teacher gives for an output.
+
+    Args:
+      output: the `output.Output`.
+      batch: its `Targets`.
+      found: `(teacher_logits, tempered_logits)`, or None without a teacher.
+    """
+    if found is None or not output.learns_soft_targets:
+        return batch
+    return batch._replace(teacher_logits=found[0], tempered_logits=found[1])
+
+
+def require(batch, *, soft, awaits_teacher, output=None):
     """Raises if a batch lacks what `fit` has to learn from.
 
     Args:
       batch: `Targets`.
       soft: whether soft targets are learned from, and not labels alone.
       awaits_teacher: whether a Distiller was loaded without its teacher.
+      output: str, which of several outputs they are for, or None.
 
     Raises:
       ValueError: says what is missing and how to give it.
     """
+    of = "" if output is None else f" for output {output!r}"
     if soft and batch.tempered_logits is None:
         if awaits_teacher:
             raise ValueError(
@@ -190,11 +209,12 @@ def require(batch, *, soft, awaits_teacher):
         raise ValueError(
             "`y` must be {'labels': ..., 'teacher_logits': ...} for a "
             "Distiller without a teacher, or `soft_weight` must be 0. "
-            "Received: y without teacher_logits"
+            f"Received: y without teacher_logits{of}"
         )
     if not soft and batch.labels is None:
         raise ValueError(
-            "`y` must hold labels if `soft_weight` is 0. Received: no labels"
+            "`y` must hold labels if `soft_weight` is 0. "
+            f"Received: no labels{of}"
         )
 
 
@@ -226,14 +246,32 @@ def weights_beside(y, sample_weight):
 
     Given a dict, Keras takes every key for an output of its own, and would
     refuse weights of more than one axis.
+
+    Args:
+      y: as `fit` is given it: labels, or dicts and lists of parts.
+      sample_weight: an array for all parts, or a dict or list of some for the
+        parts at the top, or None. Parts without any weigh 1.
     """
-    if not isinstance(y, dict) or isinstance(sample_weight, (dict, type(None))):
+    if sample_weight is None or not isinstance(y, (dict, list, tuple)):
         return sample_weight
-    return dict.fromkeys(y, np.asarray(sample_weight))
+    if isinstance(y, dict):
+        by_part = sample_weight
+        if not isinstance(by_part, dict):
+            by_part = dict.fromkeys(y, sample_weight)
+        return {
+            key: _weights_of_part(part, by_part.get(key))
+            for key, part in y.items()
+        }
+    by_part = sample_weight
+    if not isinstance(by_part, (list, tuple)) or len(by_part) != len(y):
+        by_part = [sample_weight] * len(y)
+    return type(y)(map(_weights_of_part, y, by_part))
 
 
-def common_weight(sample_weight):
-    """What `weights_beside` spread over the keys of y, as one tensor again."""
-    if isinstance(sample_weight, dict):
-        return next(iter(sample_weight.values()))
-    return sample_weight
+def _weights_of_part(part, sample_weight):
+    if sample_weight is None:
+        rows = len(next(iter(keras.tree.flatten(part))))
+        sample_weight = np.ones(rows, np.float32)
+    if isinstance(part, (dict, list, tuple)):
+        return weights_beside(part, sample_weight)
+    return np.asarray(sample_weight)

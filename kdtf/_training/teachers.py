@@ -9,6 +9,43 @@ from kdtf import _models
 from kdtf.ensemble import Ensemble
 
 
+def targets_function(teacher, outputs):
+    """Function from x to what a teacher says of each output.
+
+    It hides the teacher from Keras's saver, which follows every attribute and
+    property of a model.
+
+    Args:
+      teacher: what a Distiller was given, checked.
+      outputs: the `outputs.Outputs`.
+
+    Returns:
+      Function from x to `(teacher_logits, tempered_logits)`, see
+      `targets.Targets`; of several outputs a dict of those, without the ones
+      that learn no soft targets.
+    """
+    if isinstance(teacher, dict):
+        logits_of = {name: logits_function(t) for name, t in teacher.items()}
+        temperatures = outputs.of_setting("temperature")
+        return lambda x: {
+            name: function(x, temperatures[name])
+            for name, function in logits_of.items()
+        }
+    if not outputs.several:
+        logits = logits_function(teacher)
+        temperature = outputs.of_setting("temperature")
+        return lambda x: logits(x, temperature)
+
+    def by_output(x):
+        found = outputs.of_teacher(call(teacher, x), teacher)
+        return {
+            name: (tf.convert_to_tensor(each),) * 2
+            for name, each in found.items()
+        }
+
+    return by_output
+
+
 def logits_function(teacher):
     """Function (x, T) -> (logits at T = 1, u with softmax(u / T))."""
     if isinstance(teacher, Ensemble):
@@ -33,15 +70,24 @@ def logits_function(teacher):
 def weights_function(teacher):
     """Function that returns the weights of a teacher, those that Keras knows.
 
-    Like `logits_function` it hides the teacher from Keras.
+    Like `targets_function` it hides the teacher from Keras.
     """
-    return lambda: getattr(teacher, "weights", [])
+    return lambda: [
+        weight
+        for each in _each(teacher)
+        for weight in getattr(each, "weights", [])
+    ]
+
+
+def _each(teacher):
+    """The teachers of all outputs."""
+    return list(teacher.values()) if isinstance(teacher, dict) else [teacher]
 
 
 def call(teacher, x):
     """What a teacher returns for a batch, in inference mode."""
     if isinstance(teacher, keras.Layer):
-        return teacher(x, training=False)
+        return _models.call(teacher, x, training=False)
     return teacher(x)
 
 
@@ -105,27 +151,78 @@ def batch_by_batch(logits, x, among):
     return tf.nest.map_structure(in_place, found)
 
 
-def check(teacher, student, head):
+def check(teacher, student, outputs):
     """Raises if a teacher shows that it cannot teach a student.
 
     Args:
       teacher: what a Distiller was given.
       student: the `keras.Model`.
-      head: one of `_math.heads`.
+      outputs: the `outputs.Outputs` of the student.
 
     Raises:
       ValueError: says what it must be.
     """
-    owner = getattr(teacher, "__self__", None)
-    if isinstance(owner, keras.Model):
+    for each in _each(teacher):
+        owner = getattr(each, "__self__", None)
+        if isinstance(owner, keras.Model):
+            raise ValueError(
+                "`teacher` must be the model itself, not a method of it, such "
+                "as `predict`, which runs a loop of its own. "
+                f"Received: the method {each.__name__!r} of {owner.name!r}"
+            )
+    if isinstance(teacher, dict):
+        _check_one_an_output(teacher, student, outputs)
+    elif outputs.several:
+        _check_of_several(teacher, student, outputs)
+    else:
+        [output] = outputs.all
+        check_alone(teacher, output.head)
+        shapes = [_models.output_shape(model) for model in (student, teacher)]
+        _check_shapes(*shapes)
+    for each in _each(teacher):
+        _check_apart(each, student)
+
+
+def _check_one_an_output(teacher, student, outputs):
+    """Raises unless a dict has a teacher for each output that needs one."""
+    taught = outputs.taught_names()
+    if not outputs.several or set(teacher) != set(taught):
+        needed = f"for each of {taught}" if outputs.several else "not"
         raise ValueError(
-            "`teacher` must be the model itself, not a method of it, such as "
-            "`predict`, which runs a loop of its own. "
-            f"Received: the method {teacher.__name__!r} of {owner.name!r}"
+            "`teacher` may be a dict of teachers for a student of several "
+            f"outputs, and then has one for each that learns from soft "
+            f"targets. Received: a dict for {list(teacher)}, needed: {needed}"
         )
-    check_alone(teacher, head)
-    _check_class_counts(student, teacher)
-    _check_apart(teacher, student)
+    shapes = outputs.shapes_of(student) or {}
+    for output in outputs.all:
+        if output.name in teacher:
+            check_alone(teacher[output.name], output.head)
+            shape = _models.output_shape(teacher[output.name])
+            _check_shapes(shapes.get(output.name), shape, output.name)
+
+
+def _check_of_several(teacher, student, outputs):
+    """Raises unless a teacher of several outputs has those that it needs."""
+    _check_callable(teacher)
+    if isinstance(teacher, _models.MadeOfModels):
+        raise ValueError(
+            "`teacher` must be a dict from output to Ensemble, or to other "
+            "teachers, for a student of several outputs. "
+            f"Received: {teacher!r}"
+        )
+    _check_built(teacher)
+    found = _models.output(teacher)
+    if found is None:  # it does not tell
+        return
+    theirs = outputs.of_teacher(found, teacher)
+    shapes = outputs.shapes_of(student) or {}
+    for output in outputs.all:
+        if output.name in theirs:
+            _models.check_output(
+                teacher, "teacher", theirs[output.name], output.head
+            )
+            shape = theirs[output.name].shape
+            _check_shapes(shapes.get(output.name), shape, output.name)
 
 
 def check_alone(teacher, head):
@@ -138,20 +235,8 @@ def check_alone(teacher, head):
     Raises:
       ValueError: says what it must be.
     """
-    if not callable(teacher):
-        raise ValueError(
-            "`teacher` must be a keras.Model, an Ensemble or another callable, "
-            "from x to logits: kdtf.Ensemble([...]) makes one of several, "
-            "kdtf.numpy_teacher(...) of functions of numpy arrays, such as a "
-            f"model of scikit-learn has. Received: {teacher!r}"
-        )
-    if isinstance(teacher, keras.Layer) and not _is_built(teacher):
-        raise ValueError(
-            "`teacher` must be built, and should be trained: one that was "
-            "never called has no weights yet, and would teach random ones. "
-            "Call it on a batch, and load its weights. "
-            f"Received: {teacher.name!r}, which is not built"
-        )
+    _check_callable(teacher)
+    _check_built(teacher)
     combines = isinstance(teacher, _models.MadeOfModels)
     if combines and teacher.head != head.name:
         raise ValueError(
@@ -162,17 +247,46 @@ def check_alone(teacher, head):
     _models.check_logits(teacher, "teacher", head)
 
 
+def _check_callable(teacher):
+    if not callable(teacher):
+        raise ValueError(
+            "`teacher` must be a keras.Model, an Ensemble or another callable, "
+            "from x to logits: kdtf.Ensemble([...]) makes one of several, "
+            "kdtf.numpy_teacher(...) of functions of numpy arrays, such as a "
+            f"model of scikit-learn has. Received: {teacher!r}"
+        )
+
+
+def _check_built(teacher):
+    if isinstance(teacher, keras.Layer) and not _is_built(teacher):
+        raise ValueError(
+            "`teacher` must be built, and should be trained: one that was "
+            "never called has no weights yet, and would teach random ones. "
+            "Call it on a batch, and load its weights. "
+            f"Received: {teacher.name!r}, which is not built"
+        )
+
+
 def _is_built(teacher):
     members = teacher.members if isinstance(teacher, Ensemble) else [teacher]
     return all(member.built for member in members)
 
 
-def _check_class_counts(student, teacher):
-    counts = [_models.class_count(model) for model in (student, teacher)]
-    if None not in counts and counts[0] != counts[1]:
+def _check_shapes(ours, theirs, output=None):
+    """Raises if shapes of logits are known and cannot be the same."""
+    if not (ours and theirs):
+        return
+    of = "" if output is None else f" at output {output!r}"
+    if len(ours) != len(theirs):
+        raise ValueError(
+            "`teacher` must give logits of as many axes as `student`. "
+            f"Received: a student of shape {tuple(ours)} and a teacher of "
+            f"shape {tuple(theirs)}{of}"
+        )
+    if None not in (ours[-1], theirs[-1]) and ours[-1] != theirs[-1]:
         raise ValueError(
             "`teacher` must have as many classes as `student`. Received: a "
-            f"student of {counts[0]} and a teacher of {counts[1]} classes"
+            f"student of {ours[-1]} and a teacher of {theirs[-1]} classes{of}"
         )
 
 

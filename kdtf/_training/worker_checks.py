@@ -78,6 +78,7 @@ def require_same(distiller, method, given):
     Raises:
       ValueError: names what differs; or if the data can be read only once.
     """
+    outputs = distiller._student_outputs
     facts = {
         "method": method,
         **{
@@ -85,15 +86,17 @@ def require_same(distiller, method, given):
             for name, value in given.items()
             if name not in (*_DATA, *_OWN)
         },
-        "class_weight": repr(distiller._class_weights.given),
+        "class_weight": repr(
+            [output.class_weights.given for output in outputs.all]
+        ),
         "steps_per_execution": repr(distiller.steps_per_execution),
         "optimizer": _config(distiller.optimizer),
         "metrics": repr([type(each).__name__ for each in distiller.metrics]),
         **{
             name: repr(value)
-            for name, value in distiller._hyperparameters.values().items()
+            for name, value in distiller._setting_values().items()
         },
-        "student": _digest(distiller.student.trainable_variables),
+        "student": _digest(distiller._trained_weights()),
         "teacher": _digest(distiller._teacher_weights()),
         "variables of the optimizer": _digest(distiller.optimizer.variables),
         "x": _first_batch(

@@ -24,7 +24,7 @@ SLOW = (
     "docs/guides/stored_soft_targets.md",
 )
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.
-RUN_ELSEWHERE = "tf.saved_model.load("
+RUN_ELSEWHERE = 'tf.saved_model.load("runs/'
 
 
 def blocks(page):

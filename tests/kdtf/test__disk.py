@@ -27,6 +27,10 @@ WITH_A_PATH = {
         "directory",
         lambda path: kdtf.export_student(nets.linear(), path),
     ),
+    "export_litert": (
+        "path",
+        lambda path: kdtf.export_litert(nets.linear(), path),
+    ),
     "BackupAndRestore": ("backup_dir", kdtf.callbacks.BackupAndRestore),
     "write_examples": (
         "directory",

@@ -92,6 +92,33 @@ def test_compiled_metrics_are_those_given_to_compile():
     assert [metric.name for metric in found.metrics] == ["accuracy"]
 
 
+def test_metrics_tell_their_output_and_whether_they_are_weighted():
+    net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    x = keras.Input((2,))
+    model = keras.Model(x, {"a": net(x), "b": keras.layers.Dense(3)(x)})
+    model.compile(
+        "sgd",
+        "mse",
+        metrics={"b": ["accuracy", "mae"]},
+        weighted_metrics={"a": ["mse"]},
+    )
+    model.evaluate(
+        np.zeros((2, 2)),
+        {"a": np.zeros((2, 3)), "b": np.zeros((2, 3))},
+        verbose=0,
+    )
+    found = keras_private.metrics_by_output(
+        keras_private.compiled_metrics(model)
+    )
+    assert [(of, each.name, weighted) for of, each, weighted in found] == [
+        ("b", "accuracy", False),
+        ("b", "mae", False),
+        ("a", "mse", True),
+    ]
+    with pytest.raises(RuntimeError, match=r"_flat_metrics.*no longer has"):
+        keras_private.metrics_by_output(object())
+
+
 @pytest.mark.parametrize("name", ("loss_tracker", "compiled_metrics"))
 def test_a_missing_attribute_is_named(name):
     with pytest.raises(RuntimeError, match=r"keras.Model._\w+.*no longer has"):
@@ -137,6 +164,36 @@ def test_an_optimizer_without_that_method_is_an_error():
         pass
 
 
+def test_layers_that_share_a_map_of_policies_compute_in_float32():
+    policies = keras.dtype_policies.DTypePolicyMap("mixed_bfloat16")
+    layers = [keras.layers.Dense(2, dtype=policies) for _ in range(2)]
+    layers.append(keras.layers.Dense(2, dtype="float16"))
+    x = np.ones((1, 3), "float32")
+    dtypes = [layer(x).dtype for layer in layers]
+    assert dtypes == [tf.bfloat16, tf.bfloat16, tf.float16]
+    with (
+        pytest.raises(KeyError),
+        keras_private.computing_in_float32(layers[1:]),
+    ):
+        assert [layer(x).dtype for layer in layers] == [
+            tf.bfloat16,
+            tf.float32,
+            tf.float32,
+        ]
+        assert layers[2].variable_dtype == "float16"
+        raise KeyError
+    assert [layer(x).dtype for layer in layers] == dtypes
+    assert len(layers[1].dtype_policy) == 0  # none of its own
+
+
+def test_a_layer_without_a_policy_is_an_error():
+    with (
+        pytest.raises(RuntimeError, match=r"Layer\._dtype_policy"),
+        keras_private.computing_in_float32([object()]),
+    ):
+        pass
+
+
 _KERAS_ALONE = """
 import keras, numpy as np, tensorflow as tf
 
@@ -176,3 +233,39 @@ def test_what_keras_cannot_do_with_several_replicas():
     command = [sys.executable, "-c", _KERAS_ALONE]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_parts_and_calls_of_models():
+    x = keras.Input((3,))
+    layer = keras.layers.Dense(3)
+    total = layer(layer(x)) + 1.0
+    model = keras.Model(x, total)
+    sequential = keras.Sequential([keras.Input((3,)), model])
+    parts = keras_private.parts_of(model)
+    assert parts == [layer, keras_private.maker_of(total)]
+    assert keras_private.parts_of(sequential) == [model]
+    assert len(keras_private.outputs_within(model, layer)) == 2
+    [[output]] = keras_private.outputs_within(sequential, model)
+    assert output.shape == (None, 3)
+    assert keras_private.outputs_within(sequential, layer) is None
+    assert keras_private.outputs_within(keras.layers.GRU(2), layer) is None
+    assert keras_private.maker_of(tf.zeros(2)) is None
+
+
+def test_parts_that_cannot_be_told_are_an_error(monkeypatch):
+    monkeypatch.delattr(keras.Layer, "_flatten_layers")
+    with pytest.raises(RuntimeError, match=r"_flatten_layers.*no longer has"):
+        keras_private.parts_of(keras.layers.GRU(2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    (("full", True), ("activations", False), ("list_of_layers", True)),
+)
+def test_layers_that_are_recomputed(mode, expected):
+    with keras.RematScope(mode, layer_names=["listed"]):
+        layer = keras.layers.Dense(3, name="listed")
+        other = keras.layers.Dense(3, name="other")
+    assert keras_private.is_recomputed(layer) is expected
+    assert keras_private.is_recomputed(other) is (mode == "full")
+    assert not keras_private.is_recomputed(keras.layers.Dense(3))

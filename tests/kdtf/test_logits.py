@@ -117,7 +117,7 @@ class Subclassed(keras.Model):
         lambda: functional(
             lambda x: LAYERS.Multiply()([dense("sigmoid")(x), dense()(x)])
         ),
-        lambda: functional(lambda x: [dense("softmax")(x), dense()(x)]),
+        lambda: functional(lambda x: [dense("relu")(x), dense()(x)]),
         Subclassed,
     ),
 )
@@ -270,3 +270,29 @@ def test_numpy_teacher_of_a_decision_function():
     np.testing.assert_array_equal(
         teacher(tf.constant(nets.inputs())), nets.inputs()[:, :1]
     )
+
+
+@pytest.mark.parametrize("structure", (dict, list))
+def test_outputs_are_cut_each(structure):
+    """A softmax, a sigmoid, and an output that is left as it is."""
+    x = keras.Input((5,))
+    hidden = LAYERS.Dense(6, "relu")(x)
+    parts = {
+        "kind": LAYERS.Dense(4, activation="softmax")(hidden),
+        "tags": LAYERS.Activation("sigmoid")(LAYERS.Dense(3)(hidden)),
+        "hidden": hidden,
+    }
+    model = keras.Model(x, parts if structure is dict else [*parts.values()])
+    cut, inputs = kdtf.logits_of(model), nets.inputs()
+    before, after = model(inputs), cut(inputs)
+    if structure is list:
+        before, after = (
+            dict(zip(parts, found, strict=True)) for found in (before, after)
+        )
+    kind, tags = tf.nn.softmax(after["kind"]), tf.sigmoid(after["tags"])
+    np.testing.assert_allclose(kind, before["kind"], atol=1e-6)
+    np.testing.assert_allclose(tags, before["tags"], atol=1e-6)
+    np.testing.assert_array_equal(after["hidden"], before["hidden"])
+    assert np.ptp(after["kind"]) > 1.01  # no probabilities
+    for output in cut.outputs:
+        assert _models.last_activation(cut, output) is None

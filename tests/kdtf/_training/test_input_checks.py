@@ -192,7 +192,8 @@ def test_students_that_do_not_tell_their_classes():
     distiller.compile("sgd")
     x, y = nets.inputs(), nets.labels()
     distiller.fit(x, y, verbose=0)
-    assert not distiller._unchecked  # no batch is kept
+    [output] = distiller._student_outputs.all
+    assert not output._unchecked  # no batch is kept
     bad = np.where(np.arange(12) == 3, 4, y)
     with pytest.raises(ValueError, match=r"`labels`.*4 in row 3"):
         distiller.fit(x, bad, verbose=0)

@@ -47,9 +47,21 @@ def test_weights_of_frames_get_the_structure_of_y():
     assert targets.weights_beside({"labels": 0}, None) is None
     beside = targets.weights_beside({"labels": 0, "teacher_logits": 0}, weights)
     assert set(beside) == {"labels", "teacher_logits"}
-    assert targets.common_weight(beside) is beside["labels"]
-    np.testing.assert_array_equal(targets.common_weight(beside), weights)
-    assert targets.common_weight(weights) is weights
+    np.testing.assert_array_equal(beside["teacher_logits"], weights)
+
+
+def test_weights_by_output_get_the_structure_of_y():
+    y = {"a": {"labels": np.zeros(2), "teacher_logits": 0}, "b": np.zeros(2)}
+    beside = targets.weights_beside(y, {"a": np.array([2.0, 3.0])})
+    assert beside["a"]["labels"].tolist() == [2.0, 3.0]
+    assert beside["a"]["teacher_logits"].tolist() == [2.0, 3.0]
+    assert beside["b"].tolist() == [1.0, 1.0]  # without any: all count
+    beside = targets.weights_beside([np.zeros(2)] * 2, np.array([4.0, 5.0]))
+    assert [each.tolist() for each in beside] == [[4.0, 5.0]] * 2
+    beside = targets.weights_beside(
+        (np.zeros(2),) * 2, [np.zeros(2), np.ones(2)]
+    )
+    assert [each.tolist() for each in beside] == [[0.0, 0.0], [1.0, 1.0]]
 
 
 def test_the_temperature_is_told_by_a_key():
@@ -64,9 +76,10 @@ def test_the_temperature_is_known_before_any_batch():
     y = {"labels": [0], targets.temperature_key(3): [3.0]}
     data = tf.data.Dataset.from_tensor_slices((np.zeros((1, 2)), y))
     data = data.shuffle(2).batch(2).map(lambda x, y: (x, y, x[:, 0]))
-    assert targets.temperature_of_batches(iter(data)) == 3.0
+    y = targets.y_of_batches(iter(data))
+    assert targets.temperature_of(y) == 3.0
     plain = tf.data.Dataset.from_tensor_slices(np.zeros((4, 2)))
-    assert targets.temperature_of_batches(iter(plain.batch(2))) is None
+    assert targets.y_of_batches(iter(plain.batch(2))) is None
 
 
 def test_only_the_same_temperature_passes():

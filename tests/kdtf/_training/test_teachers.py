@@ -53,9 +53,9 @@ def test_a_teacher_of_several_outputs():
     logits = keras.layers.Dense(nets.CLASSES)(x)
     model = keras.Model(x, {"logits": logits, "hidden": x})
     for several in (model, keras.Model(x, [logits, x])):
-        with pytest.raises(ValueError, match=r"one output.*with 2 outputs"):
+        with pytest.raises(ValueError, match=r"`teacher` must have one output"):
             distiller_of(several)
-        with pytest.raises(ValueError, match=r"`student` must have one out"):
+        with pytest.raises(ValueError, match=r"`teacher` must return a dict"):
             distiller_of(nets.linear(7), several)
     distiller = distiller_of(lambda x: model(x))
     distiller.compile("sgd")
@@ -64,6 +64,18 @@ def test_a_teacher_of_several_outputs():
     distiller = distiller_of(lambda x: model(x)["logits"])
     distiller.compile("sgd")
     distiller.fit(nets.inputs(), verbose=0)
+
+
+def test_logits_of_another_rank():
+    frames = keras.Sequential(
+        [
+            keras.Input((nets.FEATURES,)),
+            keras.layers.RepeatVector(3),
+            keras.layers.Dense(nets.CLASSES),
+        ]
+    )
+    with pytest.raises(ValueError, match=r"as many axes.*\(None, 3, 4\)"):
+        distiller_of(frames)
 
 
 def test_one_class_and_another_number_of_classes():

@@ -1,5 +1,6 @@
 """export_student: a SavedModel that needs TensorFlow alone."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -12,15 +13,9 @@ import tensorflow as tf
 
 import kdtf
 from tests import disks, nets, reference
+from tests.exports import serve
 
 NAMES = ["a", "b", "c", "d"]
-
-
-def serve(directory, **inputs):
-    """The signature's outputs as arrays."""
-    loaded = tf.saved_model.load(str(directory))
-    signature = loaded.signatures["serving_default"]
-    return {k: v.numpy() for k, v in signature(**inputs).items()}
 
 
 @pytest.mark.parametrize("dropout", (0.0, 0.5))
@@ -28,9 +23,8 @@ def test_the_four_outputs(tmp_path, dropout):
     student, x = nets.deep(0, dropout=dropout), nets.inputs()
     logits = np.asarray(student(x, training=False))
     kdtf.export_student(student, tmp_path / "export", class_names=NAMES)
-    name = student.inputs[0].name
     for rows in (1, 12):  # the batch size is free
-        served = serve(tmp_path / "export", **{name: x[:rows]})
+        served = serve(tmp_path / "export", x=x[:rows])
         assert set(served) == {"logits", "probabilities", "class", "class_name"}
         expected = logits[:rows]
         np.testing.assert_allclose(
@@ -46,42 +40,66 @@ def test_the_four_outputs(tmp_path, dropout):
 
 
 LOAD_ALONE = """
-import sys
+import json, sys
 sys.modules["keras"] = sys.modules["kdtf"] = None
 import numpy as np
 import tensorflow as tf
 serve = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-[name] = serve.structured_input_signature[1]
-outputs = serve(**{name: tf.constant(np.load(sys.argv[2]))})
-np.save(sys.argv[3], outputs["logits"].numpy())
+request = json.load(sys.stdin)
+outputs = serve(x=tf.constant(request["instances"]))
+rows = {key: value.numpy().tolist() for key, value in outputs.items()}
+rows["trait_class_name"] = [
+    name.decode() for [name] in rows["trait_class_name"]
+]
+answer = [dict(zip(rows, row)) for row in zip(*rows.values())]
+dtypes = {key: value.dtype.name for key, value in outputs.items()}
+print(json.dumps({"predictions": answer, "dtypes": dtypes}))
 """
 
 
 @pytest.mark.slow
-def test_loads_where_keras_and_kdtf_cannot_be_imported(tmp_path):
-    student, x = nets.deep(0), nets.inputs()
-    distiller = kdtf.Distiller(student, nets.deep(7), temperature=2.0)
-    distiller.compile("adam")
-    distiller.fit(x, nets.labels(), verbose=0)
-    kdtf.export_student(distiller, tmp_path / "export")
-    np.save(tmp_path / "x.npy", x)
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            LOAD_ALONE,
-            *(str(tmp_path / n) for n in ("export", "x.npy", "logits.npy")),
-        ],
+def test_a_request_where_keras_and_kdtf_cannot_be_imported(tmp_path):
+    """As TensorFlow Serving answers it, by REST: a row for each example."""
+    x = keras.Input((5,))
+    hidden = keras.layers.Dense(3, "relu", dtype="mixed_bfloat16")(x)
+    outputs = {
+        "kind": keras.layers.Dense(4, dtype="mixed_bfloat16")(hidden),
+        "trait": keras.layers.Dense(1)(hidden),
+        "hidden": hidden,
+    }
+    heads = {"kind": "softmax", "trait": "sigmoid", "hidden": None}
+    distiller = kdtf.Distiller(
+        keras.Model(x, outputs), temperature=2.0, head=heads
+    )
+    kdtf.export_student(
+        distiller, tmp_path / "1", class_names={"trait": ["no", "yes"]}
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_ALONE, str(tmp_path / "1")],
+        input=json.dumps({"instances": nets.inputs(3).tolist()}),
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(
-        np.load(tmp_path / "logits.npy"),
-        student(x, training=False),
-        rtol=1e-5,
-        atol=1e-6,
-    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    expected = serve(tmp_path / "1", x=nets.inputs(3))
+    assert answer["dtypes"] == {
+        "kind_logits": "float32",
+        "kind_probabilities": "float32",
+        "kind_class": "int64",
+        "trait_logits": "float32",
+        "trait_probabilities": "float32",
+        "trait_class": "int64",
+        "trait_class_name": "string",
+        "hidden": "float32",
+    }
+    assert len(answer["predictions"]) == 3
+    for i, row in enumerate(answer["predictions"]):
+        assert row.pop("trait_class_name") == (
+            "yes" if expected["trait_logits"][i, 0] > 0 else "no"
+        )
+        for key, value in row.items():
+            np.testing.assert_allclose(value, expected[key][i], rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -130,10 +148,35 @@ def test_a_subclass_and_half_precision(tmp_path):
     student, x = Subclass(), nets.inputs()
     logits = student(x)
     assert logits.dtype == tf.bfloat16
-    kdtf.export_student(student, tmp_path / "export")
-    served = serve(tmp_path / "export", inputs=x)
+    kdtf.export_student(student, tmp_path / "export", dtype=None)
+    served = serve(tmp_path / "export", x=x)
     assert served["logits"].dtype == np.float32
     np.testing.assert_array_equal(served["logits"], tf.cast(logits, "float32"))
+
+
+def test_a_fixed_batch_size(tmp_path):
+    student, x = nets.deep(), nets.inputs(3)
+    kdtf.export_student(student, tmp_path / "export", batch_size=3)
+    served = tf.saved_model.load(str(tmp_path / "export"))
+    signature = served.signatures["serving_default"]
+    assert signature.structured_input_signature[1]["x"].shape == (3, 5)
+    assert signature.structured_outputs["class"].shape == (3,)
+    logits = signature(x=tf.constant(x))["logits"]
+    np.testing.assert_allclose(logits, student(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", (0, -1, 2.0, True, "2"))
+def test_what_is_no_batch_size(tmp_path, batch_size):
+    with pytest.raises(ValueError, match=r"`batch_size` must be.*Received"):
+        kdtf.export_student(
+            nets.deep(), tmp_path / "export", batch_size=batch_size
+        )
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16", "", 32))
+def test_what_is_no_dtype_of_an_export(tmp_path, dtype):
+    with pytest.raises(ValueError, match=r"`dtype` must be.*Received"):
+        kdtf.export_student(nets.deep(), tmp_path / "export", dtype=dtype)
 
 
 def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
@@ -142,10 +185,10 @@ def test_an_existing_directory_is_refused_unless_overwritten(tmp_path):
     kdtf.export_student(old, directory)
     with pytest.raises(ValueError, match=r"`directory`.*`overwrite` must be"):
         kdtf.export_student(new, directory)
-    served = serve(directory, **{old.inputs[0].name: x})
+    served = serve(directory, x=x)
     np.testing.assert_allclose(served["logits"], old(x), rtol=1e-4, atol=1e-5)
     kdtf.export_student(new, directory, overwrite=True)
-    served = serve(directory, **{new.inputs[0].name: x})
+    served = serve(directory, x=x)
     np.testing.assert_allclose(served["logits"], new(x), rtol=1e-4, atol=1e-5)
     assert os.listdir(tmp_path) == ["export"]
 
@@ -199,7 +242,7 @@ def test_an_export_through_a_link_is_replaced_again_and_again(tmp_path):
     for seed in range(3):
         student, x = nets.deep(seed), nets.inputs()
         kdtf.export_student(student, link, overwrite=True)
-        served = serve(link, **{student.inputs[0].name: x})
+        served = serve(link, x=x)
         np.testing.assert_allclose(
             served["logits"], student(x), rtol=1e-4, atol=1e-5
         )
@@ -212,7 +255,7 @@ def test_an_ensemble_is_served_as_one_net(tmp_path, combine):
     members, x = [nets.deep(0), nets.deep(1)], nets.inputs()
     ensemble = kdtf.Ensemble(members, combine=combine, weights=[1, 3])
     kdtf.export_student(ensemble, tmp_path / "export", class_names=NAMES)
-    served = serve(tmp_path / "export", **{members[0].inputs[0].name: x})
+    served = serve(tmp_path / "export", x=x)
     logits = np.stack([np.asarray(m(x), np.float64) for m in members])
     if combine == "arithmetic":
         expected = 0.25 * reference.softmax(logits[0])
@@ -269,7 +312,7 @@ def test_a_sigmoid_head(tmp_path, labels):
     kdtf.export_student(student, tmp_path / "bare", head="sigmoid")
     with pytest.raises(ValueError, match=r"`class_names` must be 2 strings"):
         kdtf.export_student(distiller, tmp_path / "n", class_names=["a"] * 3)
-    with pytest.raises(ValueError, match=r'`head` must be.*"sigmoid"'):
+    with pytest.raises(ValueError, match=r"`head` must be.*sigmoid"):
         kdtf.export_student(distiller, tmp_path / "n", head="softmax")
 
 
