@@ -54,19 +54,20 @@ def _mnist(results):
 
 
 def _characters(results):
-    path = "characters/metrics.json"
-    found = _load(results, path)["experiments"]["table"]
+    found = _load(results, "characters/metrics.json")["experiments"]["table"]
     right = {
-        name: f"{arm['accuracy']['mean']:.1%}"
-        for name, arm in found["arms"].items()
+        (arm["name"], arm["time"]): f"{arm['accuracy']['mean']:.1%}"
+        for arm in found["arms"]
     }
+    epochs = {arm["time"]: arm["epochs"] for arm in found["arms"]}
     return [
         f"- **[Characters]({_PAGES}/characters.md)**: of {found['cases']:,} "
-        f"drawings of {found['classes']:,} characters by drawers it has not "
-        f"seen a convolutional teacher gets {right['teacher']} right, a small "
-        f"net on labels {right['labels']}, the same net with soft targets "
-        f"{right['distilled']}, {_share(found['gain_transferred'])} of the "
-        "advantage.",
+        f"drawings of {found['classes']:,} characters a convolutional teacher "
+        f"gets {right['teacher', 'long']} right; after {epochs['short']} "
+        f"epochs a small net on labels {right['labels', 'short']} and the same "
+        f"net with soft targets {right['distilled', 'short']}, after "
+        f"{epochs['long']} epochs {right['labels', 'long']} and "
+        f"{right['distilled', 'long']}.",
     ]
 
 

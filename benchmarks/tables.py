@@ -204,10 +204,7 @@ TABLES = {
         )
         for name in ("table", "soft_targets", "distilled")
     },
-    **{
-        f"characters_{name}": _experiment("characters", name, experiment)
-        for name, experiment in CHARACTERS.items()
-    },
+    "characters": _experiment("characters", "table", CHARACTERS["table"]),
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
         "ensemble",

@@ -33,7 +33,7 @@ def test_figures_are_those_of_the_result_files():
     right = 1 - sum(wrong) / len(wrong) / omitted["omitted_cases"]
     assert f"{right:.1%} with" in lines[2]
     found = json.loads((RESULTS / "characters/metrics.json").read_text())
-    for arm in found["experiments"]["table"]["arms"].values():
+    for arm in found["experiments"]["table"]["arms"]:
         each = arm["accuracy"]["each"]
         assert f"{sum(each) / len(each):.1%}" in lines[3]
     speech = json.loads((RESULTS / "speech/metrics.json").read_text())

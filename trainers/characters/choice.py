@@ -1,6 +1,6 @@
 """How the settings of the students were chosen: on held-out drawings.
 
-By trainings of a third of the epochs. What is not varied is as the flags say.
+By short trainings. What is not varied is as the flags say.
 Test drawings are not looked at.
 """
 
@@ -31,7 +31,7 @@ _DISTILLED = (  # T and soft weight
 def arms_of(settings):
     """Dict from kind to the list of `nets.Arm`s that were compared."""
     labels, distilled = (
-        dataclasses.replace(of(settings), epochs=settings.choice_epochs)
+        runs.short(of(settings), settings)
         for of in (runs.labels, runs.distilled)
     )
     return {

@@ -93,6 +93,11 @@ def distilled(settings):
     )
 
 
+def short(arm, settings):
+    """A student that is trained for a short time."""
+    return dataclasses.replace(arm, epochs=settings.short_epochs)
+
+
 def _student(settings, name):
     return nets.Arm(
         name,

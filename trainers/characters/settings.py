@@ -55,8 +55,9 @@ class Settings:
         omniglot=120,
         glyphs=120,
     )
-    choice_epochs: int = setting(
-        "epochs of every student of --experiment=choice",
+    short_epochs: int = setting(
+        "epochs of every student that is trained for a short time, those of "
+        "--experiment=choice among them",
         high=MOST_EPOCHS,
         tiny=1,
         omniglot=40,

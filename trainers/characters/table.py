@@ -1,4 +1,7 @@
-"""The wide net, and the narrow one on labels and with its soft targets."""
+"""The wide net, and the narrow one on labels and with its soft targets.
+
+Both students are trained for a short and for a long time.
+"""
 
 import kdtf
 from trainers.characters import figures
@@ -6,15 +9,27 @@ from trainers.characters import run as runs
 from trainers.core import pages, plots, run_directory, statistics, strategies
 
 TITLE = "A convolutional student"
-_KINDS = {
-    "teacher": (runs.teacher, "teacher", "wide net on labels"),
-    "labels": (runs.labels, "student", "narrow net on labels"),
-    "distilled": (
-        runs.distilled,
-        "distilled",
-        "narrow net, labels and soft targets",
-    ),
+_MEANING = {
+    "teacher": "wide net on labels",
+    "labels": "narrow net on labels",
+    "distilled": "narrow net, labels and soft targets",
 }
+_COLOURS = {
+    "teacher": "teacher",
+    "labels": "student",
+    "distilled": "distilled",
+}
+_TIMES = ("short", "long")
+
+
+def arms_of(settings):
+    """Dict from (what it learns from, "short" or "long") to the `nets.Arm`."""
+    students = {"labels": runs.labels, "distilled": runs.distilled}
+    long = {(n, "long"): of(settings) for n, of in students.items()}
+    short = {
+        (n, "short"): runs.short(a, settings) for (n, _), a in long.items()
+    }
+    return {("teacher", "long"): runs.teacher(settings), **short, **long}
 
 
 def measure(run):
@@ -26,29 +41,36 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    arms = {name: of(run.settings) for name, (of, _, _) in _KINDS.items()}
-    results = {name: run.train(arm) for name, arm in arms.items()}
-    net = results["distilled"][0].net
+    arms = arms_of(run.settings)
+    results = {key: run.train(arm) for key, arm in arms.items()}
+    net = results["distilled", "long"][0].net
     strategies.on_chief(lambda: _export(run, net))
-    wrong = {name: run.wrong(found) for name, found in results.items()}
-    share, interval = statistics.gain_transferred(
-        *(wrong[name] for name in _KINDS)
-    )
+    teachers = results["teacher", "long"]
     return {
         **run.about("test"),
-        "arms": {
-            name: figures.of_arm(
-                arms[name], results[name], results["teacher"], run
-            )
-            for name in _KINDS
-        },
-        "gain": figures.over_seeds(
-            wrong["labels"].mean(1) - wrong["distilled"].mean(1)
-        ),
-        "paired": statistics.paired_errors(
-            [wrong["distilled"]], [wrong["labels"]]
-        ),
-        "gain_transferred": {"mean": share, "ci95": interval},
+        "arms": [
+            {
+                "name": name,
+                "time": time,
+                **figures.of_arm(arm, results[name, time], teachers, run),
+            }
+            for (name, time), arm in arms.items()
+        ],
+        "gains": {time: _gain(run, results, time) for time in _TIMES},
+    }
+
+
+def _gain(run, results, time):
+    """What soft targets gain over labels, of nets trained for as long."""
+    teacher, labels, distilled = (
+        run.wrong(results[key])
+        for key in (("teacher", "long"), ("labels", time), ("distilled", time))
+    )
+    share, interval = statistics.gain_transferred(teacher, labels, distilled)
+    return {
+        **figures.over_seeds(labels.mean(1) - distilled.mean(1)),
+        "p_value": statistics.paired_errors([distilled], [labels])["p_value"],
+        "transferred": {"mean": share, "ci95": interval},
     }
 
 
@@ -65,6 +87,7 @@ def table(metrics):
     """The arms as a `pages.Table`."""
     head = (
         "net",
+        "epochs",
         "multiply-adds",
         "weights",
         "test accuracy",
@@ -75,11 +98,12 @@ def table(metrics):
         "agrees with the teacher",
     )
     rows = []
-    for name, arm in metrics["arms"].items():
+    for arm in metrics["arms"]:
         accuracy = arm["accuracy"]
         rows.append(
             (
-                f"{name} ({_KINDS[name][2]})",
+                f"{arm['name']} ({_MEANING[arm['name']]})",
+                str(arm["epochs"]),
                 f"{arm['multiply_adds'] / 1000:,.0f} k",
                 f"{arm['parameters'] / 1000:,.0f} k",
                 f"{accuracy['mean']:.1%}",
@@ -95,30 +119,40 @@ def table(metrics):
 
 def findings(metrics):
     """What the figures say, as a list of sentences."""
-    gain, share = metrics["gain"], metrics["gain_transferred"]
-    points = [b and 100 * b for b in gain["ci95"]]
+    arms = {(arm["name"], arm["time"]): arm for arm in metrics["arms"]}
     said = [
-        f"Soft targets add {100 * gain['mean']:+.1f} points of accuracy to the "
-        f"same net, on the same data for as many epochs (95 % interval over "
-        f"{metrics['seeds']} seeds, paired: {pages.interval(points, '+.1f')}; "
-        f"p = {metrics['paired']['p_value']:.1g} in a paired test over "
-        f"{metrics['cases']:,} test cases)."
+        _of_gain(metrics, arms["distilled", time], metrics["gains"][time])
+        for time in _TIMES
     ]
-    if share["mean"] is not None:
-        said.append(
-            f"That is {share['mean']:.0%} of the teacher's advantage over the "
-            f"student on labels ({pages.interval(share['ci95'], '.0%')}, "
-            "bootstrap over seeds and cases), in a net of "
-            f"{_ratio(metrics, 'multiply_adds'):.1%} of the teacher's "
-            f"multiply-adds and {_ratio(metrics, 'parameters'):.0%} of its "
-            "weights."
-        )
-    return said
+    of = {
+        figure: arms["distilled", "long"][figure]
+        / arms["teacher", "long"][figure]
+        for figure in ("multiply_adds", "parameters")
+    }
+    return [
+        *said,
+        f"A student has {of['multiply_adds']:.1%} of the teacher's "
+        f"multiply-adds and {of['parameters']:.0%} of its weights.",
+    ]
 
 
-def _ratio(metrics, figure):
-    arms = metrics["arms"]
-    return arms["distilled"][figure] / arms["teacher"][figure]
+def _of_gain(metrics, student, gain):
+    points = [b and 100 * b for b in gain["ci95"]]
+    share = gain["transferred"]
+    said = (
+        f"In {student['epochs']} epochs soft targets add "
+        f"{100 * gain['mean']:+.1f} points of accuracy (95 % interval over "
+        f"{metrics['seeds']} seeds, paired: {pages.interval(points, '+.1f')}; "
+        f"p = {gain['p_value']:.1g} in a paired test over "
+        f"{metrics['cases']:,} test cases)"
+    )
+    if share["mean"] is None:
+        return f"{said}."
+    return (
+        f"{said}: {share['mean']:.0%} of the teacher's advantage over the "
+        f"student on labels ({pages.interval(share['ci95'], '.0%')}, bootstrap "
+        "over seeds and cases)."
+    )
 
 
 def details(metrics, data):
@@ -128,7 +162,7 @@ def details(metrics, data):
         pages.Plot(
             "characters",
             _plot(metrics),
-            "Test accuracy of the three nets, each seed, and held-out accuracy "
+            "Test accuracy of the nets, each seed, and held-out accuracy "
             "against the epoch",
         ),
     )
@@ -136,19 +170,21 @@ def details(metrics, data):
 
 def _plot(metrics):
     figure, (left, right) = plots.new(columns=2)
-    for x, (name, arm) in enumerate(metrics["arms"].items()):
-        colour = plots.COLOURS[_KINDS[name][1]]
+    for x, arm in enumerate(metrics["arms"]):
+        colour = plots.COLOURS[_COLOURS[arm["name"]]]
         plots.with_interval(left, x, plots.percent(arm["accuracy"]), colour)
         for i, curve in enumerate(arm["curves"]):
+            is_named = i == 0 and arm["time"] == "long"
             right.plot(
                 [point["epoch"] for point in curve],
                 [100 * point["held_out_accuracy"] for point in curve],
                 color=colour,
                 lw=1,
-                label=None if i else f"{name}: {_KINDS[name][2]}",
+                label=_MEANING[arm["name"]] if is_named else None,
             )
-    left.set_xticks(range(len(_KINDS)), list(_KINDS))
-    left.set_xlim(-0.5, len(_KINDS) - 0.5)
+    names = [f"{a['name']}\n{a['epochs']} epochs" for a in metrics["arms"]]
+    left.set_xticks(range(len(names)), names, fontsize=8)
+    left.set_xlim(-0.5, len(names) - 0.5)
     left.set_ylabel(f"accuracy on {metrics['cases']:,} test cases, %")
     left.set_title("a point a seed; mean, and its 95 % interval", fontsize=9)
     right.set_xlabel("epoch")

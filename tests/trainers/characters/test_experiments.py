@@ -12,7 +12,13 @@ from trainers.characters.experiments import EXPERIMENTS
 from trainers.core import pages, results
 
 # Of the nine test cases, how many each seed's net gets wrong.
-WRONG = {"teacher": (1, 2), "labels": (5, 6), "distilled": (3, 3)}
+WRONG = {
+    ("teacher", "long"): (1, 2),
+    ("labels", "short"): (5, 6),
+    ("distilled", "short"): (3, 3),
+    ("labels", "long"): (2, 3),
+    ("distilled", "long"): (2, 2),
+}
 
 
 def result(net, wrong, held_out):
@@ -34,10 +40,12 @@ def run(tmp_path, monkeypatch):
 
     def train(self, arm):
         net = nets.build_net(arm, 8, CLASSES, seed=0)
+        is_short = arm.epochs == self.settings.short_epochs
+        time = "short" if is_short and arm.name != "teacher" else "long"
         held_out = (arm.temperature == 2) / 2 + arm.soft_weight / 9
         return [
             result(net, wrong, held_out + seed / 100)
-            for seed, wrong in enumerate(WRONG[arm.name])
+            for seed, wrong in enumerate(WRONG[arm.name, time])
         ]
 
     monkeypatch.setattr(runs.Run, "train", train)
@@ -47,39 +55,45 @@ def run(tmp_path, monkeypatch):
 def test_the_table_is_of_what_the_nets_get_wrong(run):
     found = table.measure(run)
     json.dumps(found)
-    for name, wrong in WRONG.items():
-        arm = found["arms"][name]
+    arms = {(arm["name"], arm["time"]): arm for arm in found["arms"]}
+    assert arms.keys() == WRONG.keys()
+    for key, wrong in WRONG.items():
         right = [1 - w / 9 for w in wrong]
-        assert arm["accuracy"]["each"] == pytest.approx(right)
+        assert arms[key]["accuracy"]["each"] == pytest.approx(right)
         # The probability of a choice is e^5 / (e^5 + 2).
         sure = np.exp(5) / (np.exp(5) + CLASSES - 1)
         nll = [
             -(w * np.log((1 - sure) / 2) + (9 - w) * np.log(sure)) / 9
             for w in wrong
         ]
-        assert arm["nll"] == pytest.approx(np.mean(nll), rel=1e-5)
+        assert arms[key]["nll"] == pytest.approx(np.mean(nll), rel=1e-5)
     # A student chooses as its teacher does where both are wrong or right.
-    assert found["arms"]["labels"]["agreement"] == pytest.approx(5 / 9)
-    assert found["gain"]["each"] == pytest.approx([2 / 9, 3 / 9])
-    assert found["gain_transferred"]["mean"] == pytest.approx(5 / 8)
+    assert arms["labels", "short"]["agreement"] == pytest.approx(5 / 9)
+    gain = found["gains"]["short"]
+    assert gain["each"] == pytest.approx([2 / 9, 3 / 9])
+    assert gain["transferred"]["mean"] == pytest.approx(5 / 8)
+    assert found["gains"]["long"]["each"] == pytest.approx([0, 1 / 9])
     assert (run.directory / "export" / "saved_model.pb").exists()
 
 
 def test_the_report_says_what_the_figures_say(run):
     found = table.measure(run)
-    said = "\n".join(EXPERIMENTS["table"].lines(found))
-    for name, wrong in WRONG.items():
-        [line] = [line for line in said.split("\n") if f"| {name} (" in line]
+    lines = EXPERIMENTS["table"].lines(found)
+    for line, (key, wrong) in zip(lines[2:], WRONG.items(), strict=False):
+        assert line.startswith(f"| {key[0]} (")
         assert f"| {1 - sum(wrong) / 18:.1%} |" in line
         assert ", ".join(f"{1 - w / 9:.1%}" for w in wrong) in line
+    said = "\n".join(lines)
     assert "+27.8 points" in said and "62% of the teacher's" in said
+    assert "+5.6 points" in said and "100% of the teacher's" in said
     [plot] = table.details(found, DATA)
     assert plot.png.startswith(b"\x89PNG")
 
 
 def test_a_teacher_without_advantage_has_none_to_keep(run, monkeypatch):
-    monkeypatch.setitem(WRONG, "teacher", (9, 9))
-    assert len(table.findings(table.measure(run))) == 1
+    monkeypatch.setitem(WRONG, ("teacher", "long"), (9, 9))
+    said = table.findings(table.measure(run))
+    assert not any("advantage" in sentence for sentence in said)
 
 
 def test_the_choice_is_made_on_held_out_cases(run):
@@ -109,4 +123,6 @@ def test_arms_are_as_the_settings_say(run):
     assert distilled.soft_weight + distilled.hard_weight == 1
     # Students learn as long, and begin alike.
     assert distilled.epochs == labels.epochs
+    short = runs.short(distilled, settings)
+    assert short.epochs == settings.short_epochs < distilled.epochs
     assert distilled.teacher == teacher and labels.teacher is None
