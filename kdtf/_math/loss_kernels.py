@@ -172,9 +172,10 @@ def exp_remainder(d):
     faster than `expm1`, which compilers do not vectorise.
     """
     d = tf.clip_by_value(d, -CLOSE, CLOSE)
-    series = tf.zeros_like(d)
-    for n in range(8, 1, -1):  # Horner's scheme, down to the term d^2 / 2!
-        series = series * d + (-1) ** n / math.factorial(n)
+    last = 8 if d.dtype == tf.float64 else 7  # the next is below a rounding
+    series = (-1) ** last / math.factorial(last)
+    for n in range(last - 1, 1, -1):  # Horner's scheme, to the term d^2 / 2!
+        series = d * series + (-1) ** n / math.factorial(n)
     return tf.square(d) * series
 
 

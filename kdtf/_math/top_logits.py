@@ -159,6 +159,7 @@ class _Row(NamedTuple):
       rest: `[..., 1]`, c: the teacher's (u - peak) / T elsewhere.
       others: scalar, how many classes are elsewhere.
       lowest: `[..., 1]`, the smallest z at the k classes.
+      mixed: `[..., 1]` bool, whether other classes reach it.
     """
 
     peak: Any
@@ -167,6 +168,7 @@ class _Row(NamedTuple):
     rest: Any
     others: Any
     lowest: Any
+    mixed: Any
 
 
 def _row(student_logits, top, temperature):
@@ -174,6 +176,12 @@ def _row(student_logits, top, temperature):
     z, u = loss_kernels.at_working_precision(student_logits, top.logits)
     there = terms.take(student_logits, top.classes)
     there = softmax.at_least_float32(there)
+    # Of one more than k, so that XLA:GPU does not join it with the sums over k:
+    # these wait for the peak, and what counts could not join the peak's pass.
+    more = tf.concat([there, there[..., :1]], axis=-1)
+    lowest = tf.reduce_min(more, axis=-1, keepdims=True)
+    reach = tf.cast(z >= lowest, z.dtype)
+    k = u.shape[-1]
     peak = loss_kernels.peak(z)
     v_top = _scaled(u, loss_kernels.peak(u), temperature)
     return _Row(
@@ -181,8 +189,9 @@ def _row(student_logits, top, temperature):
         z_top=_scaled(there, peak, temperature),
         v_top=v_top,
         rest=_rest(v_top, top.tail, z.shape[-1]),
-        others=tf.cast(z.shape[-1] - u.shape[-1], z.dtype),
-        lowest=tf.reduce_min(there, axis=-1, keepdims=True),
+        others=tf.cast(z.shape[-1] - k, z.dtype),
+        lowest=lowest,
+        mixed=tf.reduce_sum(reach, axis=-1, keepdims=True) > k,
     )
 
 
@@ -195,25 +204,22 @@ def _scaled(logits, peak, temperature):
 def _sums(student_logits, row, temperature):
     """KL, `[...]`, and log S and L, `[..., 1]`, as in `loss_kernels`."""
     z = _scaled(student_logits, row.peak, temperature)
-    reaches = softmax.at_least_float32(student_logits) >= row.lowest
+    logits = softmax.at_least_float32(student_logits)
+    counts = row.mixed | ~(logits >= row.lowest)
 
     def total(values):
         return tf.reduce_sum(values, axis=-1, keepdims=True)
 
-    z_sum, count = total(tf.exp(z)), total(tf.cast(reaches, z.dtype))
-    mixed = count > tf.cast(tf.shape(row.z_top)[-1], z.dtype)
+    z_sum = total(tf.exp(z))
     if student_logits.dtype.size == 2:
         z = loss_kernels.as_others(z, row.peak)
-    # Where z is its target nothing is added. Not one sum of terms and another
-    # of some of them: XLA:GPU would store what two sums share.
-    reach = tf.where(reaches, z, row.rest)
-    below = tf.where(reaches, row.rest, z)
 
     def sum_of(kind):
-        excess = total(kind(reach, row.rest)) - total(kind(row.z_top, row.rest))
-        excess = tf.where(mixed, excess, tf.zeros_like(excess))
-        others = total(kind(below, row.rest)) + excess
-        return others + total(kind(row.z_top, row.v_top))
+        everywhere = kind(z, row.rest)
+        everywhere = tf.where(counts, everywhere, tf.zeros_like(z))
+        there = total(kind(row.z_top, row.rest))
+        there = tf.where(row.mixed, there, tf.zeros_like(there))
+        return total(everywhere) - there + total(kind(row.z_top, row.v_top))
 
     v_sum = total(tf.exp(row.v_top)) + row.others * tf.exp(row.rest)
     loss, log_ratio = loss_kernels.divergence_of_sums(
