@@ -41,7 +41,7 @@ TRAINERS = [
 BEAM = ["apache-beam>=2.77"]
 
 # Running what kdtf.export_litert wrote, to compare it with the student.
-LITERT = ["ai-edge-litert>=2.0.2"]
+LITERT = ["ai-edge-litert>=2.1.0"]
 
 # benchmarks/real_models.py
 REAL_MODELS = ["keras-hub>=0.26", "keras-tuner>=1.4.7"]

@@ -22,6 +22,7 @@ from benchmarks import (
     speed_tables,
     summary,
 )
+from benchmarks.real_models import tables as real_models
 from kdtf import _atomic
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
@@ -209,6 +210,9 @@ TABLES = {
     ),
     "summary": summary.lines,
     "peers": _peers,
+    "real_models": real_models.times,
+    "real_models_checks": real_models.checks,
+    "real_models_what": real_models.what,
     **{
         f"scale_{name}": getattr(scale_tables, name)
         for name in (

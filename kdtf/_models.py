@@ -37,6 +37,32 @@ class MadeOfModels:
         return ""
 
 
+def call(model, x, *, training):
+    """What a Keras model returns for a batch, which may hold more inputs.
+
+    Student and teacher may take different inputs of one data set. Keras leaves
+    to chance which of the keys of a dict a model gets if there are more of them
+    than it has inputs, and only warns.
+
+    Args:
+      model: a `keras.Model` or layer.
+      x: structure of `[batch, ...]`.
+      training: bool or None.
+    """
+    expected = _attribute(model, "input")
+    if isinstance(x, dict) and isinstance(expected, dict):
+        x = {key: each for key, each in x.items() if key in expected}
+    return model(x, training=training)
+
+
+def _attribute(model, name):
+    """What a model tells about itself, or None if it does not know yet."""
+    try:
+        return getattr(model, name, None)
+    except ValueError:  # Keras: it was never called
+        return None
+
+
 def class_count(model):
     """The size of the last axis of a model's one output, or None if unknown.
 
@@ -51,10 +77,7 @@ def output_shape(model):
     """The shape of a model's one output, a tuple, or None if unknown."""
     if output_names(model) is not None:
         return None
-    try:
-        return model.output_shape
-    except (AttributeError, ValueError):  # Keras: it was never called
-        return None
+    return _attribute(model, "output_shape")
 
 
 def output_names(model):
@@ -95,9 +118,9 @@ def output(model):
     if isinstance(model, keras.Sequential):
         [found] = getattr(model, "outputs", None) or [None]
         return found
-    if not isinstance(model, keras.Model):
-        return None
-    return getattr(model, "output", None)
+    return (
+        _attribute(model, "output") if isinstance(model, keras.Model) else None
+    )
 
 
 def hash_weights(digest, weights):

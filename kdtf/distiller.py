@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
+from kdtf import _models
 from kdtf._training import (
     compile_policy,
     compiled_steps,
@@ -41,8 +42,9 @@ class Distiller(SavedWithoutTeacher, Steps):
     - without one: `{"labels": ..., "teacher_logits": [..., classes]}`, or what
       `kdtf.SoftTargets.join` gives.
 
-    A negative label, such as -1, means unlabelled: such a row has no hard term.
-    The student's output is one tensor of logits, `[batch, classes]` or, for
+    If x is a dict it may hold more than one model takes: student and teacher
+    get the inputs of their own by key. A negative label, such as -1, means
+    unlabelled: such a row has no hard term. The student's output is one tensor of logits, `[batch, classes]` or, for
     time frames, `[batch, time, classes]` with labels and sample weights
     `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
     that do not exclude each other, or one for yes or no; see `kdtf.losses`.
@@ -255,7 +257,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         """The student's logits."""
-        return self.student(inputs, training=training)
+        return _models.call(self.student, inputs, training=training)
 
     def train_step(self, data: Any) -> dict:
         """One update of the student; returns the running metrics."""

@@ -119,7 +119,7 @@ class Ensemble(_models.MadeOfModels, keras.Model):
 
     def member_logits(self, x: Any) -> list[Tensor]:
         """The members' outputs: list of `[..., classes]`, in their dtypes."""
-        return [member(x, training=False) for member in self.members]
+        return [_models.call(m, x, training=False) for m in self.members]
 
     def combine_logits(
         self, member_logits: Sequence[TensorLike], temperature: Scalar

@@ -122,7 +122,7 @@ class OneOutput(Outputs):
         return function(self._output, *parts)
 
     def of_student(self, found):
-        """What each output has of the student's output, or of its shapes."""
+        """What each output has of what the student returned."""
         if isinstance(found, (list, tuple, dict)):
             raise ValueError(
                 "`student` must return one tensor of logits, or its outputs "

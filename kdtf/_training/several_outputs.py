@@ -73,8 +73,8 @@ class SeveralOutputs(Outputs):
         """What a teacher says of each output.
 
         Args:
-          found: dict or list, what it returned; or, of a model that tells, its
-            symbolic outputs.
+          found: dict or list, what it returned, or of one output the tensor;
+            or, of a model that tells, its symbolic outputs.
           teacher: the teacher.
 
         Returns:
@@ -84,6 +84,8 @@ class SeveralOutputs(Outputs):
           ValueError: if one of them is missing.
         """
         taught = self.taught_names()
+        if len(taught) == 1 and not isinstance(found, (dict, list, tuple)):
+            return {taught[0]: found}
         names = self._names
         if not self._in_order:
             names = _models.output_names(teacher) or ()

@@ -87,7 +87,7 @@ def _each(teacher):
 def call(teacher, x):
     """What a teacher returns for a batch, in inference mode."""
     if isinstance(teacher, keras.Layer):
-        return teacher(x, training=False)
+        return _models.call(teacher, x, training=False)
     return teacher(x)
 
 

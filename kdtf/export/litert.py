@@ -73,8 +73,10 @@ def export_litert(
       the size; no data are needed;
     - "int8": weights and activations are 8-bit integers, as accelerators for
       integers need them. Their ranges are measured on `representative_data`,
-      and probabilities are multiples of 1/256. Recurrent layers are unrolled,
-      so the file grows with the number of time steps.
+      and probabilities are multiples of 1/256. The few operations that LiteRT
+      has for floats only stay in float32, such as a sign in layer
+      normalisation. Recurrent layers are unrolled, so the file grows with the
+      number of time steps.
 
     Args:
       distiller_or_student: as of `kdtf.export_student`. All dimensions of its

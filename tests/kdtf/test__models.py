@@ -1,9 +1,12 @@
 """kdtf._models: what a Keras model tells about itself."""
 
 import keras
+import numpy as np
+import pytest
 
+import kdtf
 from kdtf import _models
-from tests import nets
+from tests import nets, reference
 
 
 def test_class_count():
@@ -11,3 +14,44 @@ def test_class_count():
     assert _models.class_count(lambda x: x) is None
     unbuilt = keras.Sequential([keras.layers.Dense(3)])
     assert _models.class_count(unbuilt) is None
+
+
+def of_inputs(*names):
+    """A model of a dict of inputs, which tells them apart."""
+    inputs = {name: keras.Input((2,), name=name) for name in names}
+    joined = keras.ops.concatenate(list(inputs.values()), axis=-1)
+    return keras.Model(inputs, joined)
+
+
+def test_a_model_gets_its_own_inputs_of_those_of_a_batch():
+    """Keras feeds it the first ones of the dict, and warns."""
+    x = {name: np.full((1, 2), i) for i, name in enumerate("abc")}
+    for names, expected in ((("a", "c"), [0, 0, 2, 2]), ("bc", [1, 1, 2, 2])):
+        found = _models.call(of_inputs(*names), x, training=False)
+        assert np.array(found).tolist() == [expected]
+    with pytest.raises(ValueError, match='input "d"'):
+        _models.call(of_inputs("a", "d"), x, training=False)
+
+
+def test_student_and_teachers_of_different_inputs():
+    x = {n: nets.inputs(8)[:, i : i + 2] for i, n in enumerate("abc")}
+
+    def model(*names):
+        inputs = of_inputs(*names)
+        return keras.Model(inputs.input, keras.layers.Dense(3)(inputs.output))
+
+    student, teacher = model("a", "c"), model("a", "b", "c")
+    ensemble = kdtf.Ensemble([model("b", "c"), teacher])
+    for teaching in (teacher, ensemble):
+        distiller = kdtf.Distiller(student, teaching, temperature=2.0)
+        distiller.compile("sgd")
+        logs = distiller.evaluate(x, verbose=0, return_dict=True)
+        z = student({n: x[n] for n in "ac"})
+        members = [teacher({n: x[n] for n in "abc"})]
+        if teaching is ensemble:
+            members.append(ensemble.members[0]({n: x[n] for n in "bc"}))
+        p = np.mean([reference.softmax(v, 2.0) for v in members], axis=0)
+        q = reference.log_softmax(z, 2.0)
+        expected = (p * (np.log(p) - q)).sum(-1).mean()
+        assert logs["soft_loss"] == pytest.approx(expected, rel=1e-4)
+        np.testing.assert_allclose(distiller.predict(x, verbose=0), z, 1e-5)

@@ -293,7 +293,7 @@ def test_one_trained_output_needs_no_names():
     x, y = nets.inputs(ROWS), truth()
     distiller = kdtf.Distiller(
         nets.kind_and_tags(0),
-        {"kind": nets.linear(7)},
+        nets.linear(7),
         temperature=2.0,
         head={"kind": "softmax", "tags": None},
     )

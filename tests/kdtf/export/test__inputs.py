@@ -106,3 +106,10 @@ def test_inputs_of_half_precision_become_float32():
     assert changed["half"] == tf.TensorSpec((None, 2), tf.float32, "half")
     assert changed["ids"] == specs["ids"]
     assert changed["double"] == specs["double"]
+
+
+def test_keys_that_would_come_twice():
+    """As those of dicts in a dict."""
+    given = ["ids", "ids", None, "x", "ids_1"]
+    expected = ["ids", "ids_2", "x_1", "x", "ids_1"]
+    assert _inputs._unique_keys(given) == expected

@@ -129,7 +129,10 @@ def test_an_input_of_half_precision(tmp_path):
     )
     x = nets.inputs()
     kdtf.export_student(student, tmp_path / "export")
-    served = serve(tmp_path / "export", x=x)["logits"]
+    loaded = tf.saved_model.load(str(tmp_path / "export"))
+    signature = loaded.signatures["serving_default"]
+    assert signature.structured_input_signature[1]["x"].dtype == tf.float32
+    served = signature(x=tf.constant(x))["logits"]
     kernel, bias = (np.asarray(w, np.float64) for w in student.get_weights())
     rounded = np.asarray(tf.cast(tf.cast(x, tf.bfloat16), tf.float32))
     np.testing.assert_allclose(served, rounded @ kernel + bias, rtol=1e-4)

@@ -1,0 +1,1 @@
+"""Architectures that people distill, beside other ways to train them."""
