@@ -2,8 +2,8 @@
 
 The value takes two passes over the logits, one for the row maxima and one for
 all sums; the backward pass takes a third, since it keeps a few numbers a row
-and computes the rest again. On a GPU, with float32, every pass is a kernel or
-two that write nothing of full size but the gradient. Row maximum and row
+and computes the rest again. On a GPU every pass is a kernel or two that write
+nothing of full size but the gradient. Row maximum and row
 log-sum are kept apart: their sum would lose digits on large logits.
 
 Each is a `terms.Term`. Arguments are checked in `kdtf.losses`.
