@@ -42,12 +42,13 @@ class Distiller(SavedWithoutTeacher, Steps):
     - without one: `{"labels": ..., "teacher_logits": [..., classes]}`, or what
       `kdtf.SoftTargets.join` gives.
 
-    If x is a dict it may hold more than one model takes: student and teacher
-    get the inputs of their own by key. A negative label, such as -1, means
-    unlabelled: such a row has no hard term. The student's output is one tensor of logits, `[batch, classes]` or, for
-    time frames, `[batch, time, classes]` with labels and sample weights
-    `[batch, time]`. With `head="sigmoid"` it is `[batch, labels]`, for labels
-    that do not exclude each other, or one for yes or no; see `kdtf.losses`.
+    A negative label, such as -1, means unlabelled: such a row has no hard term.
+    If x is a dict it may hold more inputs than a model takes: student and
+    teacher get those of their own by key. The student's output is one tensor of
+    logits, `[batch, classes]` or, for time frames, `[batch, time, classes]`
+    with labels and sample weights `[batch, time]`. With `head="sigmoid"` it is
+    `[batch, labels]`, for labels that do not exclude each other, or one for yes
+    or no; see `kdtf.losses`.
 
     A student may return a dict or a list of such outputs. Their losses are
     added; y, sample weights and class weights are dicts by output, of what is
@@ -169,9 +170,11 @@ class Distiller(SavedWithoutTeacher, Steps):
             student, check_inputs=check_inputs, **settings
         )
         outputs.check_student(student)
-        terms = hint_terms.HintTerms(hints, student, teacher)
-        kwargs.setdefault("dtype", student.dtype_policy)
-        super().__init__(**kwargs)
+        policy = keras.dtype_policies.get(
+            kwargs.pop("dtype", student.dtype_policy)
+        )
+        terms = hint_terms.HintTerms(hints, student, teacher, policy)
+        super().__init__(dtype=policy, **kwargs)
         self.student = student
         self._hint_terms = terms
         self._hint_projections = list(terms.projections)

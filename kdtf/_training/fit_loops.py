@@ -60,7 +60,7 @@ class FitLoops(keras.Model):
             examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
-        sample_weight = targets.weights_beside(y, sample_weight)
+        sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
@@ -103,7 +103,7 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
-        sample_weight = targets.weights_beside(y, sample_weight)
+        sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().evaluate).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
@@ -235,7 +235,7 @@ class FitLoops(keras.Model):
         """Validation data as Keras needs them, their arrays checked."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
         self._student_outputs.check_arrays(y, self.student)
-        return x, y, targets.weights_beside(y, weight)
+        return x, y, self._student_outputs.weights_beside(y, weight)
 
     @contextlib.contextmanager
     def _around_a_run(self, y):

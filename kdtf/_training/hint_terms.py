@@ -28,7 +28,7 @@ class HintTerms:
         weight of the model.
     """
 
-    def __init__(self, hints, student, teacher):
+    def __init__(self, hints, student, teacher, policy):
         """Finds the layers, checks their shapes and builds the projections.
 
         Args:
@@ -37,6 +37,7 @@ class HintTerms:
           teacher: a built `keras.Model` or `kdtf.Ensemble`; None where every
             hint knows the shape of the teacher's feature, as those of a saved
             Distiller do.
+          policy: `keras.DTypePolicy` of the projections, the Distiller's.
 
         Raises:
           ValueError: says which hint cannot be, and why.
@@ -56,7 +57,6 @@ class HintTerms:
                 "there are hints: stored logits tell nothing of its features. "
                 f"Received: teacher=None and the hint {missing[0]!r}"
             )
-        policy = student.dtype_policy
         self._by_hint = [
             _projection(hint, feature, policy)
             for hint, feature in zip(self.hints, self.student, strict=True)

@@ -24,7 +24,7 @@ class InputChecker:
     def __init__(self, head, output=None):
         """For an output of that head; its name is in the errors, if any."""
         self._head = head
-        self._of_output = "" if output is None else f" of output {output!r}"
+        self._of_output = _of_output(output)
         self._batches = collections.Counter()  # of each replica
 
     def reset(self):
@@ -77,7 +77,11 @@ class InputChecker:
             tf.numpy_function(check, tensors, tf.int32)
 
 
-def check_arrays(y, logits_shape, head):
+def _of_output(name):
+    return "" if name is None else f" of output {name!r}"
+
+
+def check_arrays(y, logits_shape, head, output=None):
     """Checks labels and teacher logits that were given to `fit` as arrays.
 
     What is no array of numbers, or of another shape, is left to the steps.
@@ -86,6 +90,7 @@ def check_arrays(y, logits_shape, head):
       y: labels, a dict of labels and teacher logits, or None.
       logits_shape: shape of the student's logits, `[batch, ..., classes]`.
       head: one of `_math.heads`.
+      output: str, which of several outputs it is, or None.
 
     Raises:
       ValueError: names the first row that cannot be right.
@@ -96,12 +101,12 @@ def check_arrays(y, logits_shape, head):
         column = labels.ndim == len(logits_shape) and labels.shape[-1] == 1
         if column and logits_shape[-1] != 1:
             labels = labels[..., 0]
-        _check_labels(labels, logits_shape, head)
+        _check_labels(labels, logits_shape, head, _of_output(output))
         _warn_of_signs(labels, logits_shape, head)
     logits = _as_array(given.get("teacher_logits"), "teacher_logits")
     if logits is not None and logits.dtype.kind == "f":
         if not logits.max() < np.inf:  # so is NaN, which `max` keeps
-            _check_finite(logits)
+            _check_finite(logits, _of_output(output))
         probabilities.check_no_probabilities(
             logits[:1000], "teacher_logits", head.name
         )

@@ -10,6 +10,8 @@ import contextlib
 import functools
 import threading
 
+import tensorflow as tf
+
 from kdtf import _keras_private as keras_private
 
 # Replicas are traced in threads that take turns within a forward pass: each
@@ -89,10 +91,32 @@ def _telling_method(operation, name):
 def _telling(operation, function):
     @functools.wraps(function)
     def run(*args, **kwargs):
+        first = next(iter((*args, *kwargs.values())), None)
+        masks = tf.nest.map_structure(keras_private.mask_of, first)
+        if kwargs.get("mask") is not None:
+            masks = kwargs["mask"]
         outputs = function(*args, **kwargs)
+        seen = _with_mask(operation, outputs, first, masks)
         for calls in _collecting():
             if id(operation) in calls:
-                calls[id(operation)].append(outputs)
+                calls[id(operation)].append(seen)
         return outputs
 
     return run
+
+
+def _with_mask(operation, outputs, inputs, masks):
+    """Outputs with the mask that Keras puts on them after the call.
+
+    A copy: layers that follow may take it off again, as attention does.
+    """
+    if not tf.is_tensor(outputs):
+        return outputs
+    mask = keras_private.mask_of(outputs)
+    masking = getattr(operation, "supports_masking", False)
+    if mask is None and masking:
+        mask = operation.compute_mask(inputs, masks)
+    seen = tf.identity(outputs)
+    if mask is not None:
+        keras_private.set_mask(seen, mask)
+    return seen

@@ -78,7 +78,7 @@ class Output:
         """
         shape = shape or self.logits_shape
         if shape is not None and shape[-1] is not None:
-            input_checks.check_arrays(y, shape, self.head)
+            input_checks.check_arrays(y, shape, self.head, self.name)
         elif y is not None:
             self._unchecked.append(y)
 

@@ -136,6 +136,10 @@ class OneOutput(Outputs):
         """What each output has of y, as a data set gives it."""
         return y
 
+    def weights_beside(self, y, sample_weight):
+        """Sample weights in the structure of y; see `targets`."""
+        return targets.weights_beside(y, sample_weight)
+
     def of_weights(self, sample_weight):
         """What each output has of the sample weights."""
         return as_one_tensor(sample_weight)

@@ -46,11 +46,35 @@ class SeveralOutputs(Outputs):
             return {self.all[0].name: y}
         return self._of(y, "y", "be", may_lack=True)
 
+    def weights_beside(self, y, sample_weight):
+        """As `OneOutput.weights_beside`.
+
+        Raises:
+          ValueError: if y has no place for the weights of an output.
+        """
+        if y is None or sample_weight is None:
+            return sample_weight
+        labels, weights = self.of_data(y), self.of_weights(sample_weight)
+        lacking = [n for n in labels if labels[n] is None]
+        if lacking:
+            raise ValueError(
+                "`y` must have labels of every output where there are sample "
+                "weights, -1 where they are not known; or give x, y and "
+                "weights as a tf.data.Dataset. "
+                f"Received: y without {lacking}"
+            )
+        if isinstance(y, (list, tuple)):
+            weights = [weights.get(name) for name in self._names]
+        elif not self._is_by_output(y):
+            [weights] = weights.values()
+        return targets.weights_beside(y, weights)
+
     def of_weights(self, sample_weight):
         """As `OneOutput.of_weights`: of one for all outputs each has it."""
-        if not self._is_by_output(sample_weight):
-            sample_weight = as_one_tensor(sample_weight)
+        if not isinstance(sample_weight, (dict, list, tuple)):
             return dict.fromkeys(self._trained_names(), sample_weight)
+        if len(self.all) == 1 and not self._is_by_output(sample_weight):
+            return {self.all[0].name: as_one_tensor(sample_weight)}
         found = self._of(sample_weight, "sample_weight", "be", may_lack=True)
         return {name: as_one_tensor(each) for name, each in found.items()}
 
@@ -86,9 +110,9 @@ class SeveralOutputs(Outputs):
         taught = self.taught_names()
         if len(taught) == 1 and not isinstance(found, (dict, list, tuple)):
             return {taught[0]: found}
-        names = self._names
-        if not self._in_order:
-            names = _models.output_names(teacher) or ()
+        names, theirs = self._names, _models.output_names(teacher) or ()
+        if not self._in_order or set(theirs) == set(names):
+            names = theirs
         if isinstance(found, (list, tuple)) and len(found) == len(names):
             found = dict(zip(names, found, strict=True))
         has = list(found) if isinstance(found, dict) else []
@@ -145,6 +169,8 @@ class SeveralOutputs(Outputs):
           ValueError: if it is neither None nor such a dict.
         """
         given = {} if loss_weights is None else loss_weights
+        if isinstance(given, (list, tuple)) and len(given) == len(self._names):
+            given = dict(zip(self._names, given, strict=True))
         names = self._trained_names()
         good = isinstance(given, dict) and set(given) <= set(names)
         if not good or not all(map(class_weights.is_weight, given.values())):

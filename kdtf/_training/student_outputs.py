@@ -34,8 +34,8 @@ def of(student, *, check_inputs, **settings):
     return SeveralOutputs(
         names,
         [
-            Output(
-                name=name,
+            _output(
+                name,
                 prefix=f"{name}_" if len(trained) > 1 else "",
                 check_inputs=check_inputs,
                 **{key: values[key][name] for key in settings},
@@ -44,6 +44,15 @@ def of(student, *, check_inputs, **settings):
         ],
         in_order=not isinstance(_models.output(student), dict),
     )
+
+
+def _output(name, **given):
+    try:
+        return Output(name=name, **given)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}, for the output {name!r} (head None: it is not trained)"
+        ) from error
 
 
 def plain(settings):

@@ -177,8 +177,8 @@ def check(teacher, student, outputs):
     else:
         [output] = outputs.all
         check_alone(teacher, output.head)
-        counts = [_models.class_count(model) for model in (student, teacher)]
-        _check_class_counts(*counts)
+        shapes = [_models.output_shape(model) for model in (student, teacher)]
+        _check_shapes(*shapes)
     for each in _each(teacher):
         _check_apart(each, student)
 
@@ -197,9 +197,8 @@ def _check_one_an_output(teacher, student, outputs):
     for output in outputs.all:
         if output.name in teacher:
             check_alone(teacher[output.name], output.head)
-            shape = shapes.get(output.name)
-            count = _models.class_count(teacher[output.name])
-            _check_class_counts(shape and shape[-1], count, output.name)
+            shape = _models.output_shape(teacher[output.name])
+            _check_shapes(shapes.get(output.name), shape, output.name)
 
 
 def _check_of_several(teacher, student, outputs):
@@ -222,9 +221,8 @@ def _check_of_several(teacher, student, outputs):
             _models.check_output(
                 teacher, "teacher", theirs[output.name], output.head
             )
-            shape = shapes.get(output.name)
-            count = theirs[output.name].shape[-1]
-            _check_class_counts(shape and shape[-1], count, output.name)
+            shape = theirs[output.name].shape
+            _check_shapes(shapes.get(output.name), shape, output.name)
 
 
 def check_alone(teacher, head):
@@ -274,12 +272,21 @@ def _is_built(teacher):
     return all(member.built for member in members)
 
 
-def _check_class_counts(students, teachers, output=None):
-    if None not in (students, teachers) and students != teachers:
-        of = "" if output is None else f" at output {output!r}"
+def _check_shapes(ours, theirs, output=None):
+    """Raises if shapes of logits are known and cannot be the same."""
+    if not (ours and theirs):
+        return
+    of = "" if output is None else f" at output {output!r}"
+    if len(ours) != len(theirs):
+        raise ValueError(
+            "`teacher` must give logits of as many axes as `student`. "
+            f"Received: a student of shape {tuple(ours)} and a teacher of "
+            f"shape {tuple(theirs)}{of}"
+        )
+    if None not in (ours[-1], theirs[-1]) and ours[-1] != theirs[-1]:
         raise ValueError(
             "`teacher` must have as many classes as `student`. Received: a "
-            f"student of {students} and a teacher of {teachers} classes{of}"
+            f"student of {ours[-1]} and a teacher of {theirs[-1]} classes{of}"
         )
 
 

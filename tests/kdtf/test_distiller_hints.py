@@ -168,6 +168,61 @@ def test_a_loaded_distiller_goes_on_where_it_was(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_projection_keeps_its_precision(tmp_path):
+    """Whatever the global policy is when it is loaded."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        student = functional(3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    distiller = kdtf.Distiller(
+        student,
+        functional(7),
+        temperature=2.0,
+        hints=[kdtf.Hint("hidden", "hidden")],
+    )
+    distiller.compile("sgd")
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.saving.load_model(tmp_path / "distiller.keras")
+    for each in (distiller, loaded):
+        [projection] = each._hint_projections
+        assert projection.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_a_mask_that_attention_takes_off_counts():
+    """Keras's MultiHeadAttention removes it from its own inputs."""
+
+    def net(seed):
+        keras.utils.set_random_seed(seed)
+        x = keras.Input((5,), dtype="int32")
+        seen = keras.layers.Embedding(9, 8, mask_zero=True)(x)
+        seen = keras.layers.Dense(8, name="feature")(seen)
+        seen = keras.layers.MultiHeadAttention(2, 4)(seen, seen)
+        seen = keras.layers.GlobalAveragePooling1D()(seen)
+        return keras.Model(x, keras.layers.Dense(3)(seen))
+
+    student, teacher = net(0), net(7)
+    distiller = kdtf.Distiller(
+        student,
+        teacher,
+        temperature=2.0,
+        hints=[kdtf.Hint("feature", "feature")],
+    )
+    distiller.compile("sgd", jit_compile=False)
+    x = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 0, 0]])
+    logs = distiller.evaluate(x, verbose=0, return_dict=True)
+
+    def features(model):
+        embedded = model.layers[1](x)
+        return np.float64(model.get_layer("feature")(embedded))
+
+    each = ((features(student) - features(teacher)) ** 2).mean(-1)
+    steps = (x > 0).sum(1)
+    expected = ((each * (x > 0)).sum(1) / steps).mean()
+    found = logs["feature_hint_loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_weights_files_tell_that_they_change_a_hints_weight(tmp_path):
     distiller, _ = distiller_of()
     path = tmp_path / "distiller.weights.h5"

@@ -40,7 +40,8 @@ def images(width, size=4):
 
 def terms_of(*hints, student=None, teacher=None):
     student = student or frames(WIDE, name="student")
-    return HintTerms(hints, student, teacher or frames(WIDE, name="teacher"))
+    teacher = teacher or frames(WIDE, name="teacher")
+    return HintTerms(hints, student, teacher, student.dtype_policy)
 
 
 def losses_of(terms, ours, theirs, logits):
@@ -273,7 +274,7 @@ def test_saved_hints_need_no_teacher():
     before = terms_of(Hint("hidden", "hidden"), student=student)
     config = keras.saving.serialize_keras_object(before.hints[0])
     hint = keras.saving.deserialize_keras_object(config)
-    terms = HintTerms([hint], student, None)
+    terms = HintTerms([hint], student, None, student.dtype_policy)
     assert terms.teacher is None
     assert terms.projections[0].kernel.shape == (THIN, WIDE)
     ours, theirs, logits = batch()
@@ -303,7 +304,7 @@ def test_weights_refuse_what_the_constructor_refuses():
 def test_what_is_no_list_of_hints_is_refused(hints):
     models = [frames(WIDE, name=name) for name in "st"]
     with pytest.raises(ValueError, match="`hints` must be a list of"):
-        HintTerms(hints, *models)
+        HintTerms(hints, *models, keras.DTypePolicy("float32"))
 
 
 def refused(hints, match, **models):
@@ -325,9 +326,9 @@ def test_a_teacher_without_layers_is_refused():
     hint = Hint("hidden", "hidden")
     student = frames(WIDE, name="student")
     with pytest.raises(ValueError, match=r"`teacher` must be.*teacher=None"):
-        HintTerms([hint], student, None)
+        HintTerms([hint], student, None, student.dtype_policy)
     refused([hint], "`teacher` must be a keras.Model", teacher=lambda x: x)
-    assert HintTerms([], student, lambda x: x).hints == []
+    assert HintTerms([], student, lambda x: x, None).hints == []
 
 
 def test_shapes_that_do_not_fit_are_refused():

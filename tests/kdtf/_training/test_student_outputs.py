@@ -16,7 +16,10 @@ HEADS = {"kind": "softmax", "tags": "sigmoid"}
         ({"soft_weight": {"kind": 1, "no": 1}}, r"`soft_weight` must be one"),
         ({"head": {"kind": "softmax"}}, r"`head` must be one value for all"),
         ({"head": dict.fromkeys(HEADS)}, r"`head` must be None for outputs"),
-        ({"hard_weight": {"kind": -1, "tags": 1}}, r"`hard_weight` must be"),
+        (
+            {"hard_weight": {"kind": -1, "tags": 1}},
+            r"`hard_weight` must be.*output 'kind'",
+        ),
         ({"teacher": nets.linear(7)}, r"`teacher` must return a dict"),
         ({"teacher": {"kind": nets.linear(7)}}, r"one for each that learns"),
         (

@@ -66,6 +66,18 @@ def test_a_teacher_of_several_outputs():
     distiller.fit(nets.inputs(), verbose=0)
 
 
+def test_logits_of_another_rank():
+    frames = keras.Sequential(
+        [
+            keras.Input((nets.FEATURES,)),
+            keras.layers.RepeatVector(3),
+            keras.layers.Dense(nets.CLASSES),
+        ]
+    )
+    with pytest.raises(ValueError, match=r"as many axes.*\(None, 3, 4\)"):
+        distiller_of(frames)
+
+
 def test_one_class_and_another_number_of_classes():
     one = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match=r"`student` must have two or more"):
