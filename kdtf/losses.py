@@ -3,7 +3,8 @@
 All of them are per example: logits `[..., classes]` in, losses `[...]` out, in
 float32 (float64 for float64 logits). Gradients are analytic
 (`tf.custom_gradient`): the backward pass keeps a few numbers per row, never a
-tensor of the size of the logits. No gradient flows to teachers, labels,
+tensor of the size of the logits, and rounds to half precision once, also where
+a loss has a soft and a hard term. No gradient flows to teachers, labels,
 temperatures or weights.
 
 With `head="sigmoid"` the logits are `[..., labels]`, for labels that do not
@@ -17,7 +18,7 @@ Network*, arXiv 1503.02531, section 2.
 
 import tensorflow as tf
 
-from kdtf._math import arguments, heads, loss_kernels, softmax
+from kdtf._math import arguments, heads, loss_kernels, softmax, terms
 from kdtf._math.top_logits import TopLogits
 from kdtf._types import Scalar, Tensor, TensorLike
 
@@ -59,12 +60,12 @@ def soft_loss(
       >>> loss.numpy().round(4)
       array([0.4621], dtype=float32)
     """
-    kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
-    kind.check_logits(student_logits, "student_logits")
-    arguments.check_temperature(temperature)
-    temperature = loss_kernels.scalar(temperature, student_logits)
-    return kind.divergence(student_logits, teacher_logits, temperature)
+    kernel = heads.soft_kernel(
+        student_logits, teacher_logits, temperature=temperature, head=head
+    )
+    [soft] = terms.evaluate(student_logits, kernel)
+    return soft
 
 
 def hard_loss(
@@ -95,11 +96,10 @@ def hard_loss(
       >>> loss.numpy().round(4)
       array([0.3133, 0.    ], dtype=float32)
     """
-    kind = heads.of(head)
     student_logits = tf.convert_to_tensor(student_logits)
-    kind.check_logits(student_logits, "student_logits")
-    labels = kind.fit_labels(labels, student_logits)
-    return kind.cross_entropy(student_logits, labels)
+    kernel = heads.hard_kernel(student_logits, labels, head=head)
+    [hard] = terms.evaluate(student_logits, kernel)
+    return hard
 
 
 def logit_matching_loss(
@@ -178,14 +178,16 @@ def distillation_loss(
       array([0.5722], dtype=float32)
     """
     arguments.check_weights(soft_weight, hard_weight)
-    soft = soft_loss(
-        student_logits, teacher_logits, temperature=temperature, head=head
-    )
-    hard = (
-        tf.zeros_like(soft)
-        if labels is None
-        else hard_loss(student_logits, labels, head=head)
-    )
+    student_logits = tf.convert_to_tensor(student_logits)
+    kernels = [
+        heads.soft_kernel(
+            student_logits, teacher_logits, temperature=temperature, head=head
+        )
+    ]
+    if labels is not None:
+        kernels.append(heads.hard_kernel(student_logits, labels, head=head))
+    soft, *hard = terms.evaluate(student_logits, *kernels)
+    [hard] = hard or [tf.zeros_like(soft)]
     return loss_kernels.weighted_mean(
         soft, hard, temperature, soft_weight, hard_weight
     )

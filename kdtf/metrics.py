@@ -178,7 +178,7 @@ class NegativeLogLikelihood(LabelMetric):
     def score(self, labels: Tensor, logits: Tensor) -> Tensor:
         """`[...]` negative log-likelihoods."""
         # A sigmoid's label is a softmax over two classes here.
-        return heads.of("softmax").cross_entropy(logits, labels)
+        return losses.hard_loss(logits, labels)
 
 
 @keras.saving.register_keras_serializable("kdtf")

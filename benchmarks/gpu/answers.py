@@ -16,20 +16,22 @@ def loss_and_gradient(values, soft_term, gradient_rows=32):
     Args:
       values: list of arrays: student logits and teacher logits `[rows,
         classes]`, labels `[rows]`, temperature, soft weight, hard weight.
-      soft_term: "divergence" or "cross-entropy".
+      soft_term: "divergence" or "cross-entropy"; or "top", the divergence from
+        a teacher that is, in place of its logits, the largest of them, their
+        classes `[rows, k]` each, and the log-mass of the others `[rows]`.
       gradient_rows: int, the rows whose gradient is returned.
 
     Returns:
       float and array `[gradient_rows, classes]`.
     """
-    z, v, labels = values[:3]
-    hyperparameters = [float(each) for each in values[3:]]
+    z, *teacher, labels, temperature, soft_weight, hard_weight = values
+    hyperparameters = list(map(float, (temperature, soft_weight, hard_weight)))
     total, gradient = 0.0, None
     for start in range(0, len(z), _ROWS_AT_ONCE):
         part = slice(start, start + _ROWS_AT_ONCE)
         losses, slopes = _rows(
             z[part].astype(np.float64),
-            v[part].astype(np.float64),
+            _teacher_logits([each[part] for each in teacher], z, temperature),
             labels[part],
             soft_term,
             *hyperparameters,
@@ -38,6 +40,20 @@ def loss_and_gradient(values, soft_term, gradient_rows=32):
         if gradient is None:
             gradient = slopes[:gradient_rows] / len(z)
     return total / len(z), gradient
+
+
+def _teacher_logits(teacher, z, temperature):
+    """`[rows, classes]`, of top logits with the other mass spread evenly."""
+    largest = teacher[0].astype(np.float64)
+    if len(teacher) == 1:
+        return largest
+    _, chosen, tail = teacher
+    log_mass = _log_sum(largest / float(temperature))[:, 0]
+    log_mass += tail - np.log(-np.expm1(tail.astype(np.float64)))
+    rest = log_mass - np.log(z.shape[1] - largest.shape[1])
+    logits = np.repeat(float(temperature) * rest[:, None], z.shape[1], axis=1)
+    np.put_along_axis(logits, chosen.astype(np.int64), largest, axis=1)
+    return logits
 
 
 def error(measured, right):
@@ -74,5 +90,10 @@ def _rows(z, v, labels, soft_term, temperature, soft_weight, hard_weight):
 
 
 def _log_softmax(x):
-    x = x - x.max(axis=-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return x - _log_sum(x)
+
+
+def _log_sum(x):
+    """`[rows, 1]`."""
+    peak = x.max(axis=-1, keepdims=True)
+    return peak + np.log(np.exp(x - peak).sum(axis=-1, keepdims=True))

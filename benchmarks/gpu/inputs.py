@@ -9,8 +9,8 @@ def draw(parameters, seed=0):
 
     Args:
       parameters: list of dicts with "shape", "dtype" and "draw", which is
-        ["normal", standard deviation], ["integers", upper bound] or
-        ["constant", value].
+        ["normal", standard deviation], ["integers", upper bound], ["distinct",
+        upper bound], integers that differ within a row, or ["constant", value].
       seed: int.
 
     Returns:
@@ -38,9 +38,14 @@ def _draw_one(rng, shape, how, size):
         return size * rng.standard_normal(shape, np.float32)
     if how == "integers":
         return rng.integers(0, size, shape)
+    if how == "distinct":
+        count = shape[-1]
+        step = size // count
+        columns = step * np.arange(count) + rng.integers(0, step, shape)
+        return rng.permuted(columns, axis=1)
     if how == "constant":
         return np.full(shape, size)
     raise ValueError(
-        "`draw` must start with normal, integers or constant. "
+        "`draw` must start with normal, integers, distinct or constant. "
         f"Received: {[how, size]}"
     )

@@ -11,6 +11,7 @@ import kdtf
 SIZE = (4096, 14_000)
 SMALL = (128, 1400)
 DTYPES = ("float32", "bfloat16")
+TOP, TAIL = 32, -1.0  # classes kept of a row, log-mass of the others
 HYPERPARAMETERS = {"temperature": 4.0, "soft_weight": 0.9, "hard_weight": 0.1}
 
 BATCH, LAYERS = 256, (784, 800, 800, 10)
@@ -27,7 +28,8 @@ class Program:
         `inputs.draw`.
       tolerance: largest error of an output, as a part of its largest value.
       saved: whether inputs and TensorFlow's outputs are saved next to it.
-      soft_term: of a loss, "divergence" or "cross-entropy"; of a step, None.
+      soft_term: of a loss, "divergence", "cross-entropy" or "top"; of a step,
+        None.
     """
 
     name: str
@@ -58,33 +60,39 @@ def loss(form, dtype, rows, classes, saved=False):
 
     Returns:
       `Program` from (student logits, teacher logits, labels, temperature, soft
-      weight, hard weight) to (scalar, gradient by the student logits).
+      weight, hard weight) to (scalar, gradient by the student logits). In place
+      of teacher logits "kdtf_top" has the three parts of a `kdtf.TopLogits`.
     """
     row_losses, soft_term, bfloat16_tolerance = FORMS[form]
 
     @tf.function(jit_compile=True, autograph=False)
-    def value_and_gradient(z, v, labels, *hyperparameters):
+    def value_and_gradient(z, *others):
         with tf.GradientTape() as tape:
             tape.watch(z)
-            value = tf.reduce_mean(row_losses(z, v, labels, *hyperparameters))
+            value = tf.reduce_mean(row_losses(z, *others))
         return value, tape.gradient(value, z)
 
-    logits = {"shape": [rows, classes], "dtype": dtype, "draw": ["normal", 5.0]}
-    labels = {"shape": [rows], "dtype": "int32", "draw": ["integers", classes]}
+    def argument(name, shape, dtype, *draw):
+        return {"name": name, "shape": shape, "dtype": dtype, "draw": draw}
+
+    logits = [rows, classes], dtype, "normal", 5.0
+    teacher = [argument("teacher_logits", *logits)]
+    if soft_term == "top":
+        top = [rows, TOP]
+        teacher = [
+            argument("top_logits", top, dtype, "normal", 5.0),
+            argument("top_classes", top, "int32", "distinct", classes),
+            argument("tail", [rows], "float32", "constant", TAIL),
+        ]
     return Program(
         name=f"loss_{form}_{dtype}_{rows}x{classes}",
         function=value_and_gradient,
         arguments=[
-            {"name": "student_logits", **logits},
-            {"name": "teacher_logits", **logits},
-            {"name": "labels", **labels},
+            argument("student_logits", *logits),
+            *teacher,
+            argument("labels", [rows], "int32", "integers", classes),
             *(
-                {
-                    "name": name,
-                    "shape": [],
-                    "dtype": "float32",
-                    "draw": ["constant", value],
-                }
+                argument(name, [], "float32", "constant", value)
                 for name, value in HYPERPARAMETERS.items()
             ),
         ],
@@ -151,6 +159,11 @@ def _kdtf(z, v, labels, temperature, soft_weight, hard_weight):
     )
 
 
+def _kdtf_top(z, top_logits, classes, tail, *others):
+    """kdtf's loss of the teacher's largest logits."""
+    return _kdtf(z, kdtf.TopLogits(top_logits, classes, tail), *others)
+
+
 def _formula(z, v, labels, *hyperparameters):
     """The textbook formula, in the dtype of the logits."""
     temperature = tf.cast(hyperparameters[0], z.dtype)
@@ -183,6 +196,7 @@ def _combined(soft, z, labels, *hyperparameters):
 # cost), the others every number on the way.
 FORMS = {
     "kdtf": (_kdtf, "divergence", 2**-8),
+    "kdtf_top": (_kdtf_top, "top", 2**-8),
     "formula": (_formula, "divergence", 0.1),
     "with_logits": (_with_logits, "cross-entropy", 0.1),
 }

@@ -37,8 +37,8 @@ def check(row):
       (largest, between the student's logits and those of the SavedModel in a
       process without Keras) and "resumed_difference" (largest, between the
       weights after a further epoch with and without a save and a load) and,
-      if the row asks for it, "litert". What
-      raised an error is "raises TYPE: MESSAGE", and what needs it is missing.
+      if the row asks for it, "litert". What raised an error is
+      "raises TYPE: MESSAGE", and what needs it is missing.
     """
     found = {}
     try:
@@ -65,6 +65,8 @@ def raised(error):
 def export_difference(row, distiller):
     """The largest difference between a student's logits and its export's."""
     x = next(iter(row.batches()))[0]
+    if isinstance(x, dict):  # which may hold more than the student takes
+        x = {name: x[name] for name in distiller.student.input}
     own = row.as_exported(distiller.student)(x, training=False)
     if not isinstance(own, dict):
         own = {"": own}

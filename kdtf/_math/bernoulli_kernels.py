@@ -11,7 +11,7 @@ import math
 
 import tensorflow as tf
 
-from kdtf._math import entries, loss_kernels, softmax
+from kdtf._math import entries, loss_kernels, softmax, terms
 
 # --- the soft term -----------------------------------------------------------
 #
@@ -26,9 +26,8 @@ from kdtf._math import entries, loss_kernels, softmax
 # is p (1 - q) (e^-g - 1) = q (1 - p) (1 - e^g), a product without differences.
 
 
-@tf.custom_gradient
 def divergence(student_logits, teacher_logits, temperature):
-    """KL(teacher || student) at T, `[..., labels]`, of every label."""
+    """KL(teacher || student) at T, the mean over the labels."""
     a, b, gap = _scaled(student_logits, teacher_logits, temperature)
     turned = a > 0
     a, b, gap = (tf.where(turned, -t, t) for t in (a, b, gap))
@@ -38,11 +37,22 @@ def divergence(student_logits, teacher_logits, temperature):
     far = p * gap + tf.math.softplus(b) - tf.math.softplus(a)
     loss = tf.where(tf.abs(gap) < loss_kernels.CLOSE, near, far)
 
-    def gradient(upstream):
-        unit = _soft_gradient(student_logits, teacher_logits, temperature)
-        return unit(upstream), None, None
+    def slope():
+        a, b, gap = _scaled(student_logits, teacher_logits, temperature)
+        residual = tf.where(
+            gap > 0,
+            tf.sigmoid(a) * tf.sigmoid(-b) * _expm1(-tf.abs(gap)),
+            -tf.sigmoid(b) * tf.sigmoid(-a) * _expm1(-tf.abs(gap)),
+        )
+        return residual / temperature
 
-    return loss, gradient
+    def second(student_logits):
+        z, v = loss_kernels.at_working_precision(student_logits, teacher_logits)
+        z, target = z / temperature, tf.sigmoid(v / temperature)
+        curvature = tf.sigmoid(z) * tf.sigmoid(-z) / temperature / temperature
+        return curvature, (tf.sigmoid(z) - target) / temperature
+
+    return _mean_term(loss, slope, second)
 
 
 def _scaled(student_logits, teacher_logits, temperature):
@@ -56,37 +66,6 @@ def _scaled(student_logits, teacher_logits, temperature):
     return a, b, tf.where(tf.math.is_finite(gap), gap, a - b)
 
 
-def _soft_gradient(student_logits, teacher_logits, temperature):
-    """upstream -> dL/dz = upstream (q - p) / T, right to any order."""
-
-    @tf.custom_gradient
-    def logit_gradient(student_logits, upstream):
-        a, b, gap = _scaled(student_logits, teacher_logits, temperature)
-        residual = tf.where(
-            gap > 0,
-            tf.sigmoid(a) * tf.sigmoid(-b) * _expm1(-tf.abs(gap)),
-            -tf.sigmoid(b) * tf.sigmoid(-a) * _expm1(-tf.abs(gap)),
-        )
-        residual /= temperature
-        result = tf.cast(upstream * residual, student_logits.dtype)
-
-        def second(direction):
-            _, v = loss_kernels.at_working_precision(
-                student_logits, teacher_logits
-            )
-            return _second_derivative(
-                student_logits,
-                upstream,
-                direction,
-                target=tf.sigmoid(v / temperature),
-                temperature=temperature,
-            )
-
-        return result, second
-
-    return lambda upstream: logit_gradient(student_logits, upstream)
-
-
 def _expm1(x):
     """e^x - 1 for x <= 0; see `loss_kernels.exp_remainder`."""
     near = loss_kernels.exp_remainder(-x) + x
@@ -96,9 +75,8 @@ def _expm1(x):
 # --- the hard term -----------------------------------------------------------
 
 
-@tf.custom_gradient
 def cross_entropy(student_logits, labels):
-    """-y log q - (1 - y) log(1 - q), `[..., labels]`; 0 where y is negative."""
+    """-y log q - (1 - y) log(1 - q), the mean over labels; 0 where y < 0."""
     z = softmax.at_least_float32(student_logits)
     y = tf.cast(labels, z.dtype)
     # What is no label shows as NaN.
@@ -107,49 +85,43 @@ def cross_entropy(student_logits, labels):
     # A label that is excluded by an infinite logit, and is not there, adds 0.
     loss = tf.math.multiply_no_nan(tf.math.softplus(-z), y)
     loss += tf.math.multiply_no_nan(tf.math.softplus(z), 1.0 - y)
-    loss = tf.where(known, loss, tf.zeros_like(loss))
 
-    def gradient(upstream):
-        return _hard_gradient(student_logits, y, known)(upstream), None
+    def where_known(values):
+        return tf.where(known, values, tf.zeros_like(values))
 
-    return loss, gradient
-
-
-def _hard_gradient(student_logits, y, known):
-    """upstream -> dL/dz = upstream (q - y), right to any order."""
-
-    @tf.custom_gradient
-    def logit_gradient(student_logits, upstream):
+    def slope():
         z = softmax.at_least_float32(student_logits)
         # q - y would lose the digits of a small 1 - q.
-        residual = (1.0 - y) * tf.sigmoid(z) - y * tf.sigmoid(-z)
-        residual = tf.where(known, residual, tf.zeros_like(residual))
-        result = tf.cast(upstream * residual, student_logits.dtype)
+        return where_known((1.0 - y) * tf.sigmoid(z) - y * tf.sigmoid(-z))
 
-        def second(direction):
-            return _second_derivative(
-                student_logits,
-                upstream,
-                tf.where(known, direction, tf.zeros_like(direction)),
-                target=y,
-            )
+    def second(student_logits):
+        z = softmax.at_least_float32(student_logits)
+        curvature = tf.sigmoid(z) * tf.sigmoid(-z)
+        return where_known(curvature), where_known(tf.sigmoid(z) - y)
 
-        return result, second
-
-    return lambda upstream: logit_gradient(student_logits, upstream)
+    return _mean_term(where_known(loss), slope, second)
 
 
-def _second_derivative(
-    student_logits, upstream, direction, *, target, temperature=1.0
-):
-    """Gradient of direction x upstream (q - target) / T by z and upstream.
+# --- both terms --------------------------------------------------------------
 
-    Written in plain differentiable operations, so that orders above the second
-    are right as well.
+
+def _mean_term(each, slope_of, derivatives_of):
+    """The `terms.Term` of the mean over the labels.
+
+    Args:
+      each: `[..., labels]`, the loss of every label.
+      slope_of: function to its derivative by its logit, `[..., labels]`.
+      derivatives_of: function of the logits to its second derivative and, in
+        plain differentiable operations, the first, `[..., labels]` each.
     """
-    z = softmax.at_least_float32(student_logits) / temperature
-    direction = tf.cast(direction, z.dtype)
-    slope = tf.sigmoid(z) * tf.sigmoid(-z) / temperature / temperature
-    by_logits = direction * upstream * slope
-    by_upstream = direction * (tf.sigmoid(z) - target) / temperature
-    return tf.cast(by_logits, student_logits.dtype), by_upstream
+    labels = tf.cast(tf.shape(each)[-1], each.dtype)
+
+    def slope(upstream):
+        return upstream[..., None] / labels * slope_of()
+
+    def second(student_logits, upstream, direction):
+        curvature, first = derivatives_of(student_logits)
+        by_upstream = tf.reduce_mean(direction * first, axis=-1)
+        return direction * upstream[..., None] / labels * curvature, by_upstream
+
+    return terms.Term(tf.reduce_mean(each, axis=-1), slope, second)

@@ -5,6 +5,8 @@ sigmoid head answers yes or no to each of its labels. Losses, metrics, teachers
 and exports ask here, so that they never disagree.
 """
 
+import functools
+
 import tensorflow as tf
 
 from kdtf._math import (
@@ -68,24 +70,30 @@ class SoftmaxHead:
         return tf.cast(entries.is_labelled(labels, logits), tf.float32)
 
     def divergence(self, student_logits, teacher_logits, temperature):
-        """KL(teacher || student) at T, `[...]`."""
+        """Kernel of KL(teacher || student) at T; see `terms.evaluate`."""
         if isinstance(teacher_logits, TopLogits):
-            top = TopLogits(*(tf.convert_to_tensor(t) for t in teacher_logits))
+            top = TopLogits(*map(tf.stop_gradient, teacher_logits))
             arguments.check_top_logits(student_logits, *top)
-            return tops.divergence(student_logits, *top, temperature)
-        teacher_logits = tf.convert_to_tensor(teacher_logits)
+            return functools.partial(
+                tops.divergence, top=top, temperature=temperature
+            )
+        teacher_logits = tf.stop_gradient(teacher_logits)
         arguments.check_same_shape(student_logits, teacher_logits)
-        return loss_kernels.divergence(
-            student_logits, teacher_logits, temperature
+        return functools.partial(
+            loss_kernels.divergence,
+            teacher_logits=teacher_logits,
+            temperature=temperature,
         )
 
     def cross_entropy(self, student_logits, labels):
-        """Cross-entropy `[...]` with labels as `fit_labels` gives them."""
+        """Kernel of the cross-entropy with labels as `fit_labels` gives them.
+
+        See `terms.evaluate`.
+        """
+        kernel = loss_kernels.sparse_cross_entropy
         if entries.is_dense(labels, student_logits):
-            return loss_kernels.dense_cross_entropy(
-                student_logits, tf.stop_gradient(labels)
-            )
-        return loss_kernels.sparse_cross_entropy(student_logits, labels)
+            kernel = loss_kernels.dense_cross_entropy
+        return functools.partial(kernel, labels=labels)
 
     def agreement(self, teacher_logits, logits):
         """`[...]` float32: 1 where both choose the same class.
@@ -194,26 +202,25 @@ class SigmoidHead:
         return tf.reduce_mean(known, axis=-1)
 
     def divergence(self, student_logits, teacher_logits, temperature):
-        """KL(teacher || student) at T, `[...]`."""
+        """Kernel of KL(teacher || student) at T; see `terms.evaluate`."""
         if isinstance(teacher_logits, TopLogits):
             raise ValueError(
                 "`teacher_logits` must be logits of all labels for a sigmoid "
                 "head: the labels that TopLogits leave out are not the rest "
                 "of one distribution. Received: TopLogits"
             )
-        teacher_logits = tf.convert_to_tensor(teacher_logits)
+        teacher_logits = tf.stop_gradient(teacher_logits)
         arguments.check_same_shape(student_logits, teacher_logits)
-        each = bernoulli_kernels.divergence(
-            student_logits, teacher_logits, temperature
+        return functools.partial(
+            bernoulli_kernels.divergence,
+            teacher_logits=teacher_logits,
+            temperature=temperature,
         )
-        return tf.reduce_mean(each, axis=-1)
 
     def cross_entropy(self, student_logits, labels):
-        """Cross-entropy `[...]`; labels that are not known count as 0."""
-        each = bernoulli_kernels.cross_entropy(
-            student_logits, tf.stop_gradient(labels)
-        )
-        return tf.reduce_mean(each, axis=-1)
+        """Kernel of the mean cross-entropy; unknown labels count as 0."""
+        del student_logits
+        return functools.partial(bernoulli_kernels.cross_entropy, labels=labels)
 
     def agreement(self, teacher_logits, logits):
         """`[...]` float32: the share of labels on which both agree."""
@@ -279,6 +286,42 @@ class SigmoidHead:
     def choices(self, logits):
         """`[..., labels]` int64: 1 where a label is likelier than not."""
         return tf.cast(tf.convert_to_tensor(logits) > 0, tf.int64)
+
+
+def soft_kernel(student_logits, teacher_logits, *, temperature, head):
+    """Checks the arguments of `kdtf.losses.soft_loss` and returns its kernel.
+
+    Args:
+      student_logits: tensor `[..., classes]`.
+      teacher_logits: as in `kdtf.losses.soft_loss`.
+      temperature: scalar.
+      head: str.
+
+    Returns:
+      A kernel of `terms.evaluate`.
+    """
+    kind = of(head)
+    kind.check_logits(student_logits, "student_logits")
+    arguments.check_temperature(temperature)
+    temperature = loss_kernels.scalar(temperature, student_logits)
+    return kind.divergence(student_logits, teacher_logits, temperature)
+
+
+def hard_kernel(student_logits, labels, *, head):
+    """Checks the arguments of `kdtf.losses.hard_loss` and returns its kernel.
+
+    Args:
+      student_logits: tensor `[..., classes]`.
+      labels: as in `kdtf.losses.hard_loss`.
+      head: str.
+
+    Returns:
+      A kernel of `terms.evaluate`.
+    """
+    kind = of(head)
+    kind.check_logits(student_logits, "student_logits")
+    labels = tf.stop_gradient(kind.fit_labels(labels, student_logits))
+    return kind.cross_entropy(student_logits, labels)
 
 
 _HEADS = {"softmax": SoftmaxHead(), "sigmoid": SigmoidHead()}

@@ -1,12 +1,12 @@
-"""Soft and hard loss with analytic gradients, in as few bytes as possible.
+"""Soft and hard loss with analytic slopes, in as few bytes as possible.
 
 The value takes two passes over the logits, one for the row maxima and one for
 all sums; the backward pass takes a third, since it keeps a few numbers a row
-and computes the rest again. On a GPU, with float32, every pass is a kernel or
-two that write nothing of full size but the gradient. Row maximum and row
+and computes the rest again. On a GPU every pass is a kernel or two that write
+nothing of full size but the gradient. Row maximum and row
 log-sum are kept apart: their sum would lose digits on large logits.
 
-Arguments are checked in `kdtf.losses`.
+Each is a `terms.Term`. Arguments are checked in `kdtf.losses`.
 """
 
 import math
@@ -14,7 +14,7 @@ import numbers
 
 import tensorflow as tf
 
-from kdtf._math import entries, softmax
+from kdtf._math import entries, softmax, terms
 
 # --- the soft term -----------------------------------------------------------
 #
@@ -36,58 +36,96 @@ from kdtf._math import entries, softmax
 CLOSE = 0.25  # u, R and log-ratios below it would lose digits otherwise
 
 
-@tf.custom_gradient
 def divergence(student_logits, teacher_logits, temperature):
-    """KL(teacher || student) at T, `[...]`; see `kdtf.losses.soft_loss`."""
-    peaks = _peaks(student_logits, teacher_logits)
+    """KL(teacher || student) at T; see `kdtf.losses.soft_loss`."""
+    peaks = tuple(
+        peak(softmax.at_least_float32(each))
+        for each in (student_logits, teacher_logits)
+    )
     loss, log_sums = _soft_sums(
         student_logits, teacher_logits, temperature, peaks
     )
 
-    def gradient(upstream):
+    def slope(upstream):
         rows = (*peaks, *log_sums)
-        unit = _soft_gradient(student_logits, teacher_logits, temperature, rows)
-        return unit(upstream), None, None
+        differences = _soft_log_probabilities(
+            student_logits, teacher_logits, temperature, rows
+        )
+        residual = exp_difference(*differences) / temperature
+        return upstream[..., None] * residual
 
-    return loss[..., 0], gradient
+    def second(student_logits, upstream, direction):
+        z, v = at_working_precision(student_logits, teacher_logits)
+        return second_derivative(
+            upstream,
+            direction,
+            target=tf.nn.softmax(v / temperature),
+            probabilities=tf.nn.softmax(z / temperature),
+            temperature=temperature,
+        )
+
+    return terms.Term(loss[..., 0], slope, second)
 
 
-def _peaks(*logits):
-    """The row maxima of each, `[..., 1]`."""
-    return tuple(_peak(softmax.at_least_float32(each)) for each in logits)
-
-
-def _peak(values):
+def peak(values):
     """Row maximum `[..., 1]`, or 0 where that is not finite.
 
     Without the condition XLA:GPU recognises a softmax in it and the subtraction
     that follows, and gives every sum a pass over the logits of its own.
     """
-    peak = tf.reduce_max(values, axis=-1, keepdims=True)
-    return tf.where(tf.math.is_finite(peak), peak, tf.zeros_like(peak))
+    largest = tf.reduce_max(values, axis=-1, keepdims=True)
+    return tf.where(tf.math.is_finite(largest), largest, 0.0)
 
 
 def _soft_sums(student_logits, teacher_logits, temperature, peaks):
     """KL, `[..., 1]`, and log S and L, which the backward pass keeps."""
     z, v, gap = _scaled(student_logits, teacher_logits, temperature, peaks)
-    p, close = tf.exp(v), tf.abs(gap) < CLOSE  # p times S
+    p = tf.exp(v)  # times S
 
     def total(values):
         return tf.reduce_sum(values, axis=-1, keepdims=True)
 
     v_sum, z_sum = total(p), total(tf.exp(z))
     mean_gap = total(p * gap) / v_sum
-    remainder = total(
-        p * tf.where(close, exp_remainder(gap), gap - 1.0)
-        + tf.where(close, tf.zeros_like(z), tf.exp(z))
+    if 2 in (student_logits.dtype.size, teacher_logits.dtype.size):
+        z, v = as_others(z, peaks[0]), as_others(v, peaks[0])
+    remainder = total(remainder_terms(z, v, gap))
+    loss, log_ratio = divergence_of_sums(
+        v_sum, z_sum, mean_gap, remainder / v_sum
     )
-    remainder /= v_sum
+    return loss, (tf.math.log(v_sum), log_ratio)
+
+
+def divergence_of_sums(v_sum, z_sum, mean_gap, remainder):
+    """KL and L of S, Z, M and R, `[..., 1]` each."""
     u = remainder - mean_gap
     small = tf.maximum(remainder, tf.abs(u)) < CLOSE
     log_ratio = tf.math.log(z_sum / v_sum)
     loss = tf.where(small, remainder - log_remainder(u), mean_gap + log_ratio)
-    log_ratio = tf.where(small, tf.math.log1p(u), log_ratio)
-    return loss, (tf.math.log(v_sum), log_ratio)
+    return loss, tf.where(small, tf.math.log1p(u), log_ratio)
+
+
+def remainder_terms(z, v, gap):
+    """S p r(g), `[..., classes]`, the terms of R times S."""
+    close = tf.abs(gap) < CLOSE
+    return tf.exp(v) * tf.where(close, exp_remainder(gap), gap - 1.0) + (
+        tf.where(close, tf.zeros_like(z), tf.exp(z))
+    )
+
+
+def as_others(values, finite):
+    """`[..., classes]` values, as far as XLA can tell other ones.
+
+    XLA:GPU stores an exponential that three sums share if that is cheap beside
+    them, and with logits of half precision it finds it so. It takes
+    exponentials of these for others and computes them where they are summed.
+
+    Args:
+      values: `[..., classes]`.
+      finite: `[..., 1]` of the same dtype; XLA does not know that it is finite.
+    """
+    one, zero = (tf.constant(c, finite.dtype) for c in (1, 0))
+    return values * tf.where(tf.math.is_finite(finite), one, zero)
 
 
 def _scaled(student_logits, teacher_logits, temperature, peaks):
@@ -97,9 +135,13 @@ def _scaled(student_logits, teacher_logits, temperature, peaks):
     coldness = 1.0 / temperature
     z = (z - peaks[0]) * coldness
     v = (v - tf.cast(peaks[1], z.dtype)) * coldness
-    # Finite, so that a class that the teacher excludes by -inf adds 0 x gap.
+    return z, v, gap_of(v, z)
+
+
+def gap_of(v, z):
+    """v - z, but finite: a class that is excluded by -inf adds 0 x gap."""
     low = z.dtype.min
-    return z, v, tf.maximum(v, low / 4) - tf.maximum(z, low / 2)
+    return tf.maximum(v, low / 4) - tf.maximum(z, low / 2)
 
 
 def _soft_log_probabilities(student_logits, teacher_logits, temperature, rows):
@@ -107,33 +149,6 @@ def _soft_log_probabilities(student_logits, teacher_logits, temperature, rows):
     *peaks, v_log_sum, log_ratio = rows
     z, v, gap = _scaled(student_logits, teacher_logits, temperature, peaks)
     return v - v_log_sum, z - v_log_sum - log_ratio, gap + log_ratio
-
-
-def _soft_gradient(student_logits, teacher_logits, temperature, rows):
-    """upstream `[...]` -> dL/dz = upstream (q - p) / T, right to any order."""
-
-    @tf.custom_gradient
-    def logit_gradient(student_logits, upstream):
-        log_p, log_q, log_ratio = _soft_log_probabilities(
-            student_logits, teacher_logits, temperature, rows
-        )
-        residual = exp_difference(log_p, log_q, log_ratio) / temperature
-        result = tf.cast(upstream[..., None] * residual, student_logits.dtype)
-
-        def second(direction):
-            z, v = at_working_precision(student_logits, teacher_logits)
-            return second_derivative(
-                student_logits,
-                upstream,
-                direction,
-                target=tf.nn.softmax(v / temperature),
-                probabilities=tf.nn.softmax(z / temperature),
-                temperature=temperature,
-            )
-
-        return result, second
-
-    return lambda upstream: logit_gradient(student_logits, upstream)
 
 
 def exp_difference(log_p, log_q, log_ratio):
@@ -157,9 +172,10 @@ def exp_remainder(d):
     faster than `expm1`, which compilers do not vectorise.
     """
     d = tf.clip_by_value(d, -CLOSE, CLOSE)
-    series = tf.zeros_like(d)
-    for n in range(8, 1, -1):  # Horner's scheme, down to the term d^2 / 2!
-        series = series * d + (-1) ** n / math.factorial(n)
+    last = 8 if d.dtype == tf.float64 else 7  # the next is below a rounding
+    series = (-1) ** last / math.factorial(last)
+    for n in range(last - 1, 1, -1):  # Horner's scheme, to the term d^2 / 2!
+        series = d * series + (-1) ** n / math.factorial(n)
     return tf.square(d) * series
 
 
@@ -175,91 +191,96 @@ def log_remainder(u):
 # --- the hard term -----------------------------------------------------------
 
 
-@tf.custom_gradient
 def sparse_cross_entropy(student_logits, labels):
-    """Cross-entropy `[...]` with classes `[...]`; negative ones add nothing."""
+    """Cross-entropy with classes `[...]`; negative ones add nothing."""
     rows = _hard_rows(student_logits)
-    peak, log_sum = rows
+    largest, log_sum = rows
     # The number itself, if it is known: `tf.shape` is no constant to XLA if the
     # loss is a function of its own that is called in a loop.
     classes = student_logits.shape[-1] or tf.shape(student_logits)[-1]
     # 1 if labelled, 0 if not, NaN if the label is out of range: an error that
     # shows, whereas a clipped label would train on a wrong class.
-    zero, one, nan = (tf.constant(c, peak.dtype) for c in (0, 1, math.nan))
+    zero, one, nan = (tf.constant(c, log_sum.dtype) for c in (0, 1, math.nan))
     in_range = labels < tf.cast(classes, labels.dtype)
     mass = tf.where(in_range, one, nan)
     mass = tf.where(entries.has_class(labels), mass, zero)
     # A sum, not `tf.gather`: it joins the pass that makes the other sums.
     is_label = tf.one_hot(labels, classes, True, False, dtype=tf.bool)
-    z = softmax.at_least_float32(student_logits) - peak
+    z = softmax.at_least_float32(student_logits) - largest
     picked = tf.reduce_sum(tf.where(is_label, z, tf.zeros_like(z)), axis=-1)
     loss = tf.math.multiply_no_nan(log_sum[..., 0] - picked, mass)
 
-    def gradient(upstream):
-        target = tf.one_hot(labels, classes, dtype=mass.dtype)
-        unit = _hard_gradient(student_logits, target, mass, rows)
-        return unit(upstream), None
+    def target_of(chosen):
+        if chosen is None:
+            return tf.one_hot(labels, classes, dtype=mass.dtype)
+        same = tf.cast(chosen, labels.dtype) == labels[..., None]
+        return tf.cast(same, mass.dtype)
 
-    return loss, gradient
+    return _hard_term(loss, student_logits, target_of, mass, rows)
 
 
-@tf.custom_gradient
 def dense_cross_entropy(student_logits, labels):
-    """Cross-entropy `[...]` with distributions `[..., classes]`."""
+    """Cross-entropy with distributions `[..., classes]`."""
     rows = _hard_rows(student_logits)
-    peak, log_sum = rows
-    target = tf.cast(labels, peak.dtype)
+    largest, log_sum = rows
+    target = tf.cast(labels, log_sum.dtype)
     labelled = entries.has_distribution(target)[..., None]
     target = tf.where(labelled, target, tf.zeros_like(target))
     mass = tf.reduce_sum(target, axis=-1)
-    z = softmax.at_least_float32(student_logits) - peak
+    z = softmax.at_least_float32(student_logits) - largest
     # A class that is excluded by -inf and has target 0 adds nothing.
-    terms = tf.math.multiply_no_nan(log_sum - z, target)
-    loss = tf.reduce_sum(terms, axis=-1)
+    each = tf.math.multiply_no_nan(log_sum - z, target)
+    loss = tf.reduce_sum(each, axis=-1)
 
-    def gradient(upstream):
-        unit = _hard_gradient(student_logits, target, mass, rows)
-        return unit(upstream), None
+    def target_of(chosen):
+        return target if chosen is None else terms.take(target, chosen)
 
-    return loss, gradient
+    return _hard_term(loss, student_logits, target_of, mass, rows)
 
 
 def _hard_rows(student_logits):
     """Row maximum and row log-sum, `[..., 1]` each."""
     z = softmax.at_least_float32(student_logits)
-    peak = _peak(z)
-    total = tf.reduce_sum(tf.exp(z - peak), axis=-1, keepdims=True)
-    return peak, tf.math.log(total)
+    largest = peak(z)
+    total = tf.reduce_sum(tf.exp(z - largest), axis=-1, keepdims=True)
+    return largest, tf.math.log(total)
 
 
-def _hard_gradient(student_logits, target, mass, rows):
-    """upstream `[...]` -> dL/dz = upstream (mass q - target), to any order."""
-    peak, log_sum = rows
+def _hard_term(loss, student_logits, target_of, mass, rows):
+    """The `terms.Term` with the slope mass q - target.
 
-    @tf.custom_gradient
-    def logit_gradient(student_logits, upstream):
-        z = softmax.at_least_float32(student_logits)
-        residual = mass[..., None] * tf.exp(z - peak - log_sum) - target
-        result = tf.cast(upstream[..., None] * residual, student_logits.dtype)
+    Args:
+      loss: `[...]`.
+      student_logits: `[..., classes]`.
+      target_of: function of classes `[..., k]` to the target at these, or of
+        None to all of it, `[..., classes]`.
+      mass: `[...]`, the target's sum.
+      rows: of `_hard_rows`.
+    """
+    largest, log_sum = rows
 
-        def second(direction):
-            z = softmax.at_least_float32(student_logits)
-            return second_derivative(
-                student_logits,
-                upstream,
-                direction,
-                target=target,
-                probabilities=tf.nn.softmax(z),
-                mass=mass[..., None],
-            )
+    def slope(upstream, classes=None):
+        z = student_logits
+        if classes is not None:
+            z = terms.take(z, classes)
+        q = tf.exp(softmax.at_least_float32(z) - largest - log_sum)
+        return upstream[..., None] * (mass[..., None] * q - target_of(classes))
 
-        return result, second
+    def second(student_logits, upstream, direction):
+        return second_derivative(
+            upstream,
+            direction,
+            target=target_of(None),
+            probabilities=tf.nn.softmax(
+                softmax.at_least_float32(student_logits)
+            ),
+            mass=mass[..., None],
+        )
 
-    return lambda upstream: logit_gradient(student_logits, upstream)
+    return terms.Term(loss, slope, second)
 
 
 def second_derivative(
-    student_logits,
     upstream,
     direction,
     *,
@@ -273,13 +294,12 @@ def second_derivative(
     Written in plain differentiable operations, so that orders above the second
     are right as well. With q = softmax(z / T), dq/dz u = q (u - <q, u>) / T.
     """
-    direction = tf.cast(direction, probabilities.dtype)
     mean = tf.reduce_sum(probabilities * direction, axis=-1, keepdims=True)
     by_logits = mass * probabilities * (direction - mean)
     by_logits *= upstream[..., None] / temperature / temperature
     residual = (mass * probabilities - target) / temperature
     by_upstream = tf.reduce_sum(direction * residual, axis=-1)
-    return tf.cast(by_logits, student_logits.dtype), by_upstream
+    return by_logits, by_upstream
 
 
 def at_working_precision(student_logits, teacher_logits):

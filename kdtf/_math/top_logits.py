@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kdtf._math import arguments, loss_kernels, softmax
+from kdtf._math import arguments, loss_kernels, softmax, terms
 from kdtf._types import Scalar, Tensor, TensorLike
 
 
@@ -68,7 +68,9 @@ class TopLogits(NamedTuple):
         arguments.check_temperature(temperature)
         top, classes = tf.math.top_k(logits, k)
         log_p = softmax.tempered_log_softmax(logits, temperature)
-        others = _put(log_p, classes, tf.fill(tf.shape(top), log_p.dtype.min))
+        others = terms.put(
+            log_p, classes, tf.fill(tf.shape(top), log_p.dtype.min)
+        )
         return cls(top, classes, tf.reduce_logsumexp(others, axis=-1))
 
     def dense(self, classes: int, temperature: Scalar) -> Tensor:
@@ -88,132 +90,161 @@ class TopLogits(NamedTuple):
             (top - peak) / temperature, self.tail, classes
         )
         shape = tf.concat([tf.shape(top)[:-1], [classes]], 0)
-        return _put(tf.broadcast_to(rest, shape), self.classes, top)
+        return terms.put(tf.broadcast_to(rest, shape), self.classes, top)
 
 
-@tf.custom_gradient
-def divergence(student_logits, top_logits, top_classes, tail, temperature):
-    """KL(teacher || student) at T, `[...]`, of the rows that these stand for.
+# --- the loss ----------------------------------------------------------------
+#
+# The sums of `loss_kernels` are over a row whose target is one number, c, but
+# at k classes. To tell these from the others would take a mask of the size of
+# the logits. Instead all classes are summed as if c were their target; what the
+# k add to that is left out or taken off again. It is left out where the k
+# largest logits of the student are those of the k classes: what is below the
+# smallest of these is another class. It is taken off where others are among
+# them. That loses digits only where the k add much more than all others; but a
+# student with another class above some of the k is far from its teacher, and
+# has no small loss whose digits could be lost.
 
-    The same numbers, and the same care for digits, as in
-    `loss_kernels.divergence`. The target is one number per row except at k
-    classes, so every sum runs over all classes with that number and is then
-    corrected at the k.
+
+def divergence(student_logits, top, temperature):
+    """KL(teacher || student) at T of the rows that `TopLogits` stand for.
+
+    Args:
+      student_logits: `[..., classes]`.
+      top: `TopLogits` of tensors.
+      temperature: scalar tensor.
+
+    Returns:
+      `terms.Term`, the same numbers as those of `loss_kernels.divergence`.
     """
-    width = tf.cast(tf.shape(student_logits)[-1], top_classes.dtype)
-    in_range = (top_classes >= 0) & (top_classes < width)
-    top_classes = tf.where(in_range, top_classes, tf.zeros_like(top_classes))
-    top = TopLogits(top_logits, top_classes, tail)
-    rows = _rows(student_logits, top, temperature)
-    z, z_top, v_top, k = _scaled(student_logits, top, temperature, rows)
-    rest = rows[1]
-    # Classes whose z equals the target add nothing, so nothing cancels later.
-    z_rest = _put(z, top.classes, tf.broadcast_to(rest, tf.shape(z_top)))
-    loss = tf.reduce_sum(_terms(rest, z_rest, rows), axis=-1)
-    loss -= k * _terms(rest, rest, rows)[..., 0]
-    loss += tf.reduce_sum(_terms(v_top, z_top, rows), axis=-1)
+    width = tf.cast(tf.shape(student_logits)[-1], top.classes.dtype)
+    in_range = (top.classes >= 0) & (top.classes < width)
+    classes = tf.where(in_range, top.classes, tf.zeros_like(top.classes))
+    top = top._replace(classes=classes)
+    row = _row(student_logits, top, temperature)
+    loss, log_sums = _sums(student_logits, row, temperature)
     # NaN, an error that shows, where a class is none of the student's.
     one, nan = (tf.constant(c, loss.dtype) for c in (1, math.nan))
     loss *= tf.where(tf.reduce_all(in_range, axis=-1), one, nan)
 
-    def gradient(upstream):
-        unit = _gradient(student_logits, top, temperature, rows)
-        return unit(upstream), None, None, None, None
+    def slope(upstream, classes=None):
+        v, z = row.v_top, row.z_top
+        if classes is None:
+            v, z = row.rest, _scaled(student_logits, row.peak, temperature)
+        each = _log_probabilities(v, z, *log_sums)
+        residual = loss_kernels.exp_difference(*each) / temperature
+        return upstream[..., None] * residual
 
-    return loss, gradient
-
-
-def _rows(student_logits, top, temperature):
-    """What the backward pass keeps: five numbers per row, `[..., 1]` each.
-
-    The peak of z; the target's logit off the top, over T; its log-sum; how much
-    larger the student's log-sum is; the peak of u.
-    """
-    z, u = loss_kernels.at_working_precision(student_logits, top.logits)
-    z_peak = tf.reduce_max(z, axis=-1, keepdims=True)
-    u_peak = tf.reduce_max(u, axis=-1, keepdims=True)
-    v_top = (u - u_peak) / temperature
-    rest = _rest(v_top, top.tail, z.shape[-1])
-    others = tf.cast(z.shape[-1] - u.shape[-1], z.dtype)
-    v_sum = tf.reduce_sum(tf.exp(v_top), axis=-1, keepdims=True)
-    v_sum += others * tf.exp(rest)
-    z = (z - z_peak) / temperature
-    z_top = _take(z, top.classes)
-    z_rest = _put(z, top.classes, tf.broadcast_to(rest, tf.shape(z_top)))
-    excess = sum(
-        tf.reduce_sum(
-            loss_kernels.exp_difference(v, z, v - z), axis=-1, keepdims=True
+    def second(student_logits, upstream, direction):
+        z, _ = loss_kernels.at_working_precision(student_logits, top.logits)
+        v = top.dense(z.shape[-1], temperature)
+        return loss_kernels.second_derivative(
+            upstream,
+            direction,
+            target=tf.nn.softmax(v / temperature),
+            probabilities=tf.nn.softmax(z / temperature),
+            temperature=temperature,
         )
-        for v, z in ((rest, z_rest), (v_top, z_top))
-    )
-    return (
-        z_peak,
-        rest,
-        tf.math.log(v_sum),
-        tf.math.log1p(excess / v_sum),
-        u_peak,
-    )
+
+    return terms.Term(loss, slope, second, classes)
 
 
-def _scaled(student_logits, top, temperature, rows):
-    """z `[..., classes]`, z and v `[..., k]`, minus peaks and over T; and k."""
+class _Row(NamedTuple):
+    """What the loss knows of rows before it sums.
+
+    Attributes:
+      peak: `[..., 1]`, of the student's logits z.
+      z_top: `[..., k]`, (z - peak) / T at the k classes.
+      v_top: `[..., k]`, the teacher's (u - peak) / T there.
+      rest: `[..., 1]`, c: the teacher's (u - peak) / T elsewhere.
+      others: scalar, how many classes are elsewhere.
+      lowest: `[..., 1]`, the smallest z at the k classes.
+      mixed: `[..., 1]` bool, whether other classes reach it.
+    """
+
+    peak: Any
+    z_top: Any
+    v_top: Any
+    rest: Any
+    others: Any
+    lowest: Any
+    mixed: Any
+
+
+def _row(student_logits, top, temperature):
+    """The `_Row`s."""
     z, u = loss_kernels.at_working_precision(student_logits, top.logits)
-    z = (z - rows[0]) / temperature
-    v_top = (u - rows[4]) / temperature
-    return z, _take(z, top.classes), v_top, tf.cast(u.shape[-1], z.dtype)
-
-
-def _log_probabilities(v, z, rows):
-    """log p, log q and log p - log q of classes with these logits over T."""
-    _, _, v_log_sum, log_sum_difference, _ = rows
-    log_q = z - v_log_sum - log_sum_difference
-    return v - v_log_sum, log_q, (v - z) + log_sum_difference
-
-
-def _terms(v, z, rows):
-    return _divergence_terms(*_log_probabilities(v, z, rows))
-
-
-def _divergence_terms(log_p, log_q, log_ratio):
-    """p (d - 1 + exp(-d)) with d = log_ratio: the terms of the divergence."""
-    p = tf.exp(log_p)
-    return tf.where(
-        tf.abs(log_ratio) < loss_kernels.CLOSE,
-        p * loss_kernels.exp_remainder(log_ratio),
-        p * (log_ratio - 1.0) + tf.exp(log_q),
+    there = terms.take(student_logits, top.classes)
+    there = softmax.at_least_float32(there)
+    # Of one more than k, so that XLA:GPU does not join it with the sums over k:
+    # these wait for the peak, and what counts could not join the peak's pass.
+    more = tf.concat([there, there[..., :1]], axis=-1)
+    lowest = tf.reduce_min(more, axis=-1, keepdims=True)
+    reach = tf.cast(z >= lowest, z.dtype)
+    k = u.shape[-1]
+    peak = loss_kernels.peak(z)
+    v_top = _scaled(u, loss_kernels.peak(u), temperature)
+    return _Row(
+        peak=peak,
+        z_top=_scaled(there, peak, temperature),
+        v_top=v_top,
+        rest=_rest(v_top, top.tail, z.shape[-1]),
+        others=tf.cast(z.shape[-1] - k, z.dtype),
+        lowest=lowest,
+        mixed=tf.reduce_sum(reach, axis=-1, keepdims=True) > k,
     )
 
 
-def _gradient(student_logits, top, temperature, rows):
-    """upstream `[...]` -> dL/dz = upstream (q - p) / T, right to any order."""
+def _scaled(logits, peak, temperature):
+    """(z - peak) / T, `[..., classes]`; see `loss_kernels` for the product."""
+    logits = softmax.at_least_float32(logits)
+    return (logits - peak) * (1.0 / temperature)
 
-    @tf.custom_gradient
-    def logit_gradient(student_logits, upstream):
-        z, z_top, v_top, _ = _scaled(student_logits, top, temperature, rows)
 
-        def residual(v, z):
-            difference = loss_kernels.exp_difference(
-                *_log_probabilities(v, z, rows)
-            )
-            return upstream[..., None] * difference / temperature
+def _sums(student_logits, row, temperature):
+    """KL, `[...]`, and log S and L, `[..., 1]`, as in `loss_kernels`."""
+    z = _scaled(student_logits, row.peak, temperature)
+    logits = softmax.at_least_float32(student_logits)
+    counts = row.mixed | ~(logits >= row.lowest)
 
-        result = _put(residual(rows[1], z), top.classes, residual(v_top, z_top))
+    def total(values):
+        return tf.reduce_sum(values, axis=-1, keepdims=True)
 
-        def second(direction):
-            z, _ = loss_kernels.at_working_precision(student_logits, top.logits)
-            v = top.dense(z.shape[-1], temperature)
-            return loss_kernels.second_derivative(
-                student_logits,
-                upstream,
-                direction,
-                target=tf.nn.softmax(v / temperature),
-                probabilities=tf.nn.softmax(z / temperature),
-                temperature=temperature,
-            )
+    z_sum = total(tf.exp(z))
+    if student_logits.dtype.size == 2:
+        z = loss_kernels.as_others(z, row.peak)
 
-        return tf.cast(result, student_logits.dtype), second
+    def sum_of(kind):
+        everywhere = kind(z, row.rest)
+        everywhere = tf.where(counts, everywhere, tf.zeros_like(z))
+        there = total(kind(row.z_top, row.rest))
+        there = tf.where(row.mixed, there, tf.zeros_like(there))
+        return total(everywhere) - there + total(kind(row.z_top, row.v_top))
 
-    return lambda upstream: logit_gradient(student_logits, upstream)
+    v_sum = total(tf.exp(row.v_top)) + row.others * tf.exp(row.rest)
+    loss, log_ratio = loss_kernels.divergence_of_sums(
+        v_sum,
+        z_sum,
+        sum_of(_gap_terms) / v_sum,
+        sum_of(_remainder_terms) / v_sum,
+    )
+    return loss[..., 0], (tf.math.log(v_sum), log_ratio)
+
+
+def _gap_terms(z, v):
+    """S p g; see `loss_kernels`."""
+    return tf.exp(v) * loss_kernels.gap_of(v, z)
+
+
+def _remainder_terms(z, v):
+    """S p r(g); see `loss_kernels`."""
+    return loss_kernels.remainder_terms(z, v, loss_kernels.gap_of(v, z))
+
+
+def _log_probabilities(v, z, log_sum, log_ratio):
+    """log p, log q and log p - log q of classes with these logits over T."""
+    gap = loss_kernels.gap_of(v, z)
+    return v - log_sum, z - log_sum - log_ratio, gap + log_ratio
 
 
 def _rest(v_top, tail, classes):
@@ -231,24 +262,3 @@ def _rest(v_top, tail, classes):
     return tf.cast(
         odds + log_sum - tf.math.log(tf.cast(others, tf.float64)), v_top.dtype
     )
-
-
-def _take(values, classes):
-    """`[..., k]` of `[..., classes]` values."""
-    return tf.gather(
-        values, classes, batch_dims=classes.shape.rank - 1, axis=-1
-    )
-
-
-def _put(values, classes, replacement):
-    """`[..., classes]` values with `[..., k]` others at these classes."""
-    width, k = tf.shape(values)[-1], tf.shape(classes)[-1]
-    flat = tf.reshape(values, (-1, width))
-    rows = tf.repeat(tf.range(tf.shape(flat)[0]), k)
-    columns = tf.reshape(tf.cast(classes, tf.int32), (-1,))
-    placed = tf.tensor_scatter_nd_update(
-        flat,
-        tf.stack([rows, columns], axis=-1),
-        tf.reshape(replacement, (-1,)),
-    )
-    return tf.reshape(placed, tf.shape(values))

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from kdtf import losses
-from kdtf._math import loss_kernels
+from kdtf._math import heads, loss_kernels, terms
 from kdtf._training import compile_policy
 
 
@@ -62,14 +61,20 @@ def entry_losses(logits, targets, temperature, soft_weight, hard_weight, head):
 def _entry_losses(
     logits, tempered_logits, labels, temperature, soft_weight, hard_weight, head
 ):
-    hard = None
+    kernels = []
+    if tempered_logits is not None:
+        kernels.append(
+            heads.soft_kernel(
+                logits, tempered_logits, temperature=temperature, head=head
+            )
+        )
     if labels is not None:
-        hard = losses.hard_loss(logits, labels, head=head)
+        kernels.append(heads.hard_kernel(logits, labels, head=head))
+    values = terms.evaluate(logits, *kernels)
+    hard = None if labels is None else values[-1]
     if tempered_logits is None:
         return EntryLosses(hard, None, hard)
-    soft = losses.soft_loss(
-        logits, tempered_logits, temperature=temperature, head=head
-    )
+    soft = values[0]
     total = loss_kernels.weighted_mean(
         soft,
         tf.zeros_like(soft) if hard is None else hard,

@@ -92,10 +92,50 @@ def _dense_float64(top, classes, temperature):
     scaled = u / temperature
     peak = scaled.max(-1, keepdims=True)
     log_sum = peak[:, 0] + np.log(np.exp(scaled - peak).sum(-1))
-    rest = tail - np.log(-np.expm1(tail)) + log_sum - np.log(classes - 5)
+    rest = tail - np.log(-np.expm1(tail)) + log_sum
+    rest -= np.log(classes - u.shape[-1])
     dense = np.repeat(temperature * rest[:, None], classes, axis=1)
     np.put_along_axis(dense, chosen.astype(int), u, axis=-1)
     return dense
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+@pytest.mark.parametrize("apart", (1.0, 1e-2, "above"))
+def test_the_loss_keeps_the_digits_of_a_student_close_to_its_teacher(
+    temperature, apart
+):
+    """What the k classes would add as others is left out, or taken off.
+
+    "above": other classes are among the largest logits of the student, where it
+    is taken off. Then it is the sum of all terms, of which the difference
+    keeps digits, so the student is further away.
+    """
+    teacher = random_logits(12, (8, 2000))
+    top = kdtf.TopLogits.of(teacher, 16, temperature)
+    dense = _dense_float64(top, 2000, temperature)
+    if apart == "above":
+        z = dense + random_logits(13, (8, 2000), scale=0.1, dtype="float64")
+        z = z.numpy()
+        z[:, :3] = np.asarray(top.logits)[:, -1:] + [0.1, 1.0, 3.0]
+    else:
+        z = dense + random_logits(13, (8, 2000), scale=apart, dtype="float64")
+    z = tf.cast(z, tf.float32)
+    value, _ = value_and_gradient(soft_loss, "eager", z, top, temperature)
+    # reference.soft_loss would lose the digits: the terms that have no sign.
+    log_p = reference.log_softmax(dense, temperature)
+    ratio = log_p - reference.log_softmax(as_float64(z), temperature)
+    expected = np.sum(np.exp(log_p) * (np.expm1(-ratio) + ratio), -1)
+    np.testing.assert_allclose(value, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("where", (0, 1))
+def test_nan_shows_wherever_it_is(mode, where):
+    top = kdtf.TopLogits.of([[3.0, 0.0, -1.0, -2.0]], 1, temperature=2.0)
+    z = np.array([[3.0, 0.0, -1.0, -2.0]], np.float32)
+    z[0, where] = np.nan
+    value, _ = value_and_gradient(soft_loss, mode, tf.constant(z), top, 2.0)
+    assert np.isnan(value[0])
 
 
 @pytest.mark.parametrize("mode", MODES)

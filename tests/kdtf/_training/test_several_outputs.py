@@ -11,6 +11,17 @@ ROWS = 24
 HEADS = {"kind": "softmax", "tags": "sigmoid"}
 
 
+def distiller_of_two():
+    distiller = kdtf.Distiller(
+        nets.kind_and_tags(0),
+        nets.kind_and_tags(7),
+        temperature=2.0,
+        head=HEADS,
+    )
+    distiller.compile("sgd", jit_compile=False)
+    return distiller
+
+
 @pytest.mark.parametrize(
     ("y", "message"),
     (
@@ -20,13 +31,7 @@ HEADS = {"kind": "softmax", "tags": "sigmoid"}
     ),
 )
 def test_labels_of_no_output(y, message):
-    distiller = kdtf.Distiller(
-        nets.kind_and_tags(0),
-        nets.kind_and_tags(7),
-        temperature=2.0,
-        head=HEADS,
-    )
-    distiller.compile("sgd")
+    distiller = distiller_of_two()
     with pytest.raises(ValueError, match=message):
         distiller.fit(nets.inputs(ROWS), y, verbose=0)
 
@@ -42,26 +47,9 @@ def test_labels_of_no_output(y, message):
     ),
 )
 def test_what_compile_refuses(given, message):
-    distiller = kdtf.Distiller(
-        nets.kind_and_tags(0),
-        nets.kind_and_tags(7),
-        temperature=2.0,
-        head=HEADS,
-    )
+    distiller = distiller_of_two()
     with pytest.raises(ValueError, match=message):
         distiller.compile("sgd", **given)
-
-
-def distiller_of_two(**arguments):
-    distiller = kdtf.Distiller(
-        nets.kind_and_tags(0),
-        nets.kind_and_tags(7),
-        temperature=2.0,
-        head=HEADS,
-        **arguments,
-    )
-    distiller.compile("sgd", jit_compile=False)
-    return distiller
 
 
 def labels():
@@ -135,13 +123,7 @@ def test_errors_of_labels_name_their_output():
 
 
 def test_class_weights_of_no_output():
-    distiller = kdtf.Distiller(
-        nets.kind_and_tags(0),
-        nets.kind_and_tags(7),
-        temperature=2.0,
-        head=HEADS,
-    )
-    distiller.compile("sgd")
+    distiller = distiller_of_two()
     with pytest.raises(ValueError, match=r"`class_weight` must be a dict from"):
         distiller.fit(
             nets.inputs(ROWS),
