@@ -54,20 +54,25 @@ def _mnist(results):
 
 
 def _characters(results):
-    found = _load(results, "characters/metrics.json")["experiments"]["table"]
-    right = {
-        (arm["name"], arm["time"]): f"{arm['accuracy']['mean']:.1%}"
-        for arm in found["arms"]
-    }
-    epochs = {arm["time"]: arm["epochs"] for arm in found["arms"]}
+    found = _load(results, "characters/metrics.json")["experiments"]
+    few, table = found["few"], found["table"]
+    of_few, of_all = (
+        {
+            (arm["name"], arm.get("time")): f"{arm['accuracy']['mean']:.1%}"
+            for arm in metrics["arms"]
+        }
+        for metrics in (few, table)
+    )
     return [
-        f"- **[Characters]({_PAGES}/characters.md)**: of {found['cases']:,} "
-        f"drawings of {found['classes']:,} characters a convolutional teacher "
-        f"gets {right['teacher', 'long']} right; after {epochs['short']} "
-        f"epochs a small net on labels {right['labels', 'short']} and the same "
-        f"net with soft targets {right['distilled', 'short']}, after "
-        f"{epochs['long']} epochs {right['labels', 'long']} and "
-        f"{right['distilled', 'long']}.",
+        f"- **[Characters]({_PAGES}/characters.md)**: with "
+        f"{few['drawings']} labelled drawings of each of "
+        f"{few['classes']:,} handwritten characters a small convolutional net "
+        f"gets {of_few['labels', None]} right, with soft targets on the same "
+        f"drawings {of_few['distilled', None]} (teacher "
+        f"{of_all['teacher', 'long']}).",
+        "- With all drawings labelled, and training to the end, soft targets "
+        f"add nothing: {of_all['labels', 'long']} and "
+        f"{of_all['distilled', 'long']}.",
     ]
 
 

@@ -205,6 +205,7 @@ TABLES = {
         for name in ("table", "soft_targets", "distilled")
     },
     "characters": _experiment("characters", "table", CHARACTERS["table"]),
+    "characters_few": _experiment("characters", "few", CHARACTERS["few"]),
     "speech_by_speaker": _experiment(
         "speech_by_speaker",
         "ensemble",

@@ -21,6 +21,7 @@ class Run:
       directory: `pathlib.Path` of an opened run directory.
       seeds: int; seeds 0 to seeds - 1 are run.
       checkpoint_every: int, epochs between two checkpoints.
+      teachers: the `Run` that trains the teachers; None for this one.
     """
 
     settings: Settings
@@ -28,6 +29,7 @@ class Run:
     directory: pathlib.Path
     seeds: int
     checkpoint_every: int = 5
+    teachers: "Run | None" = None
 
     def train(self, arm):
         """List of `results.Result` of an arm, one a seed."""
@@ -39,7 +41,9 @@ class Run:
             self.data,
             seed,
             self.directory / f"seed{seed}" / arm.directory_name(),
-            teacher=lambda: self._train(arm.teacher, seed).net,
+            teacher=lambda: (
+                (self.teachers or self)._train(arm.teacher, seed).net
+            ),
             checkpoint_every=self.checkpoint_every,
         )
 
