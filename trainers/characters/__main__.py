@@ -9,6 +9,10 @@ views that it sees:
     python -m trainers.characters --run_dir=runs/characters \
         --data_dir=FOLDER_OF_TFDS
 
+    python -m trainers.characters --run_dir=runs/characters \
+        --data_dir=FOLDER_OF_TFDS --experiment=few
+        The narrow net on few labelled drawings, with the teachers of that run.
+
     python -m trainers.characters --run_dir=runs/choice \
         --experiment=choice --seeds=1
         How the settings were chosen, on held-out drawings.
