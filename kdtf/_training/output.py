@@ -100,8 +100,10 @@ class Output:
     def fit_to_logits(self, batch, logits):
         """A batch with its labels in shape and, if asked for, checked."""
         self.logits_shape = logits.shape
-        while self._unchecked:  # until now the classes were not known
-            self.check_arrays(self._unchecked.pop(), logits.shape)
+        unchecked, self._unchecked = self._unchecked, []
+        for y in unchecked:  # until now the classes were not known
+            self.check_arrays(y, logits.shape)
+        self.forget_unchecked()  # they will not be known later
         batch = batch._replace(
             labels=self.head.fit_labels(batch.labels, logits),
             teacher_logits=_in_shape(batch.teacher_logits, logits),
