@@ -100,10 +100,11 @@ class Output:
     def fit_to_logits(self, batch, logits):
         """A batch with its labels in shape and, if asked for, checked."""
         self.logits_shape = logits.shape
-        unchecked, self._unchecked = self._unchecked, []
-        for y in unchecked:  # until now the classes were not known
-            self.check_arrays(y, logits.shape)
-        self.forget_unchecked()  # they will not be known later
+        unchecked = list(self._unchecked)  # their classes were not known
+        self.forget_unchecked()
+        if logits.shape[-1] is not None:
+            for y in unchecked:
+                self.check_arrays(y, logits.shape)
         batch = batch._replace(
             labels=self.head.fit_labels(batch.labels, logits),
             teacher_logits=_in_shape(batch.teacher_logits, logits),
