@@ -185,13 +185,17 @@ def check(teacher, student, outputs):
 
 def _check_one_an_output(teacher, student, outputs):
     """Raises unless a dict has a teacher for each output that needs one."""
-    taught = outputs.taught_names()
-    if not outputs.several or set(teacher) != set(taught):
-        needed = f"for each of {taught}" if outputs.several else "not"
+    if not outputs.several:
         raise ValueError(
             "`teacher` may be a dict of teachers for a student of several "
-            f"outputs, and then has one for each that learns from soft "
-            f"targets. Received: a dict for {list(teacher)}, needed: {needed}"
+            f"outputs alone. Received: a dict for {list(teacher)}"
+        )
+    taught = outputs.taught_names()
+    if set(teacher) != set(taught):
+        raise ValueError(
+            "`teacher` must be a dict by output, with one for each that learns "
+            f"from soft targets, {taught}; `soft_weight` 0 is for the others. "
+            f"Received: a dict for {list(teacher)}"
         )
     shapes = outputs.shapes_of(student) or {}
     for output in outputs.all:
