@@ -4,6 +4,7 @@ import hashlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
 
@@ -61,6 +62,33 @@ def _attribute(model, name):
         return getattr(model, name, None)
     except ValueError:  # Keras: it was never called
         return None
+
+
+def input_specs(model):
+    """`tf.TensorSpec`s of any batch size, in the structure of a model's input.
+
+    Args:
+      model: a built `keras.Model`.
+
+    Returns:
+      Structure of specs, with the names that Keras has for the inputs; of a
+      subclass, of which only shapes are recorded, without names and in float32.
+    """
+    if isinstance(model, MadeOfModels):
+        return input_specs(model.input_model)
+    if not hasattr(model, "inputs"):
+        shapes = model.get_build_config()["input_shape"]
+        return keras.tree.map_shape_structure(
+            lambda shape: tf.TensorSpec((None, *shape[1:])), shapes
+        )
+    # A Sequential has one input, without a structure around it.
+    structure = getattr(model, "input", model.inputs[0])
+    return keras.tree.map_structure(
+        lambda each: tf.TensorSpec(
+            (None, *each.shape[1:]), each.dtype, each.name
+        ),
+        structure,
+    )
 
 
 def class_count(model):

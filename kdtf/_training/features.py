@@ -216,7 +216,7 @@ def _traced_outputs(model, places, argument):
         # Without a trace of it in the model, such as its losses.
         with keras.StatelessScope():
             tf.function(run, autograph=False).get_concrete_function(
-                _input_specs(model)
+                _models.input_specs(model)
             )
     except Exception as error:  # whatever a model raises
         raise ValueError(
@@ -229,22 +229,6 @@ def _traced_outputs(model, places, argument):
         _the_one(seen[id(each.operation)], each.path, argument, seen["graph"])
         for each in places
     ]
-
-
-def _input_specs(model):
-    """`tf.TensorSpec`s in the structure of a built model's input."""
-    if isinstance(model, _models.MadeOfModels):
-        return _input_specs(model.input_model)
-    if hasattr(model, "inputs"):
-        structure = getattr(model, "input", model.inputs[0])
-        return keras.tree.map_structure(
-            lambda each: tf.TensorSpec((None, *each.shape[1:]), each.dtype),
-            structure,
-        )
-    shapes = model.get_build_config()["input_shape"]  # of a subclass
-    return keras.tree.map_shape_structure(
-        lambda shape: tf.TensorSpec((None, *shape[1:])), shapes
-    )
 
 
 def _the_one(outputs, path, argument, graph):

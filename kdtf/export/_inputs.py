@@ -27,11 +27,12 @@ def specs_of(student: Any, batch_size: int | None) -> Any:
     Raises:
       ValueError: if it is no built `keras.Model`.
     """
+    _require_built(student)
     specs = keras.tree.map_structure(
         lambda spec: tf.TensorSpec(
             (batch_size, *spec.shape[1:]), spec.dtype, spec.name
         ),
-        _own_specs(student),
+        _models.input_specs(student),
     )
     leaves = keras.tree.flatten_with_path(specs)
     keys = _unique_keys([_given_key(path, spec) for path, spec in leaves])
@@ -54,24 +55,13 @@ def in_float32(specs: Any) -> Any:
     )
 
 
-def _own_specs(student: Any) -> Any:
+def _require_built(student: Any) -> None:
     if not (isinstance(student, keras.Model) and student.built):
         raise ValueError(
             "`distiller_or_student` must be a Distiller or a built "
             "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
-    if isinstance(student, _models.MadeOfModels):
-        return _own_specs(student.input_model)
-    if not hasattr(student, "inputs"):  # a subclass only records shapes
-        shapes = student.get_build_config()["input_shape"]
-        return keras.tree.map_shape_structure(tf.TensorSpec, shapes)
-    # A Sequential has one input, without a structure around it.
-    structure = getattr(student, "input", student.inputs[0])
-    return keras.tree.map_structure(
-        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name),
-        structure,
-    )
 
 
 def _given_key(path: Sequence[Any], spec: tf.TensorSpec) -> str | None:
