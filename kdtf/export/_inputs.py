@@ -62,6 +62,8 @@ def _require_built(student: Any) -> None:
             "keras.Model: call it on data, or give it a keras.Input, first. "
             f"Received: {student!r}"
         )
+    if isinstance(student, _models.MadeOfModels):
+        _require_built(student.input_model)
 
 
 def _given_key(path: Sequence[Any], spec: tf.TensorSpec) -> str | None:
