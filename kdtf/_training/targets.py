@@ -269,6 +269,8 @@ def weights_beside(y, sample_weight):
 
 
 def _weights_of_part(part, sample_weight):
+    if part is None:
+        return None
     if sample_weight is None:
         rows = len(next(iter(keras.tree.flatten(part))))
         sample_weight = np.ones(rows, np.float32)

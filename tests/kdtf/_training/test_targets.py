@@ -56,6 +56,8 @@ def test_weights_by_output_get_the_structure_of_y():
     assert beside["a"]["labels"].tolist() == [2.0, 3.0]
     assert beside["a"]["teacher_logits"].tolist() == [2.0, 3.0]
     assert beside["b"].tolist() == [1.0, 1.0]  # without any: all count
+    beside = targets.weights_beside([None, np.zeros(1)], np.array([4.0]))
+    assert beside == [None, np.array([4.0])]
     beside = targets.weights_beside([np.zeros(2)] * 2, np.array([4.0, 5.0]))
     assert [each.tolist() for each in beside] == [[4.0, 5.0]] * 2
     beside = targets.weights_beside(
