@@ -13,6 +13,7 @@ from kdtf._training import (
     compiled_steps,
     hint_terms,
     hyperparameters,
+    iterators,
     metric_routing,
     strategy_checks,
     student_outputs,
@@ -183,6 +184,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
         self._programs = compiled_steps.CompiledSteps()
+        self._ends = iterators.Ends()
         self._results: Any = None
         self._constructor_arguments = {
             **student_outputs.plain(settings),

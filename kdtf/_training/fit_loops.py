@@ -15,6 +15,7 @@ from kdtf._training import (
     batch_groups,
     compiled_steps,
     data_errors,
+    iterators,
     multi_step,
     replica_loops,
     replicas,
@@ -71,6 +72,8 @@ class FitLoops(keras.Model):
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
+        # Before the data are regrouped, which hides what they are.
+        self._ends.expect("train", x, given.get("steps_per_epoch"))
         if self._trains_in_one_program():
             given = batch_groups.regroup(given, self.steps_per_execution)
         given = self._for_all_workers("fit", given)
@@ -108,6 +111,7 @@ class FitLoops(keras.Model):
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
         given = named.arguments.pop("kwargs", {}) | named.arguments
+        self._ends.expect("test", x, given.get("steps"))
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
         if not from_fit:
             given = self._for_all_workers("evaluate", given)
@@ -184,7 +188,7 @@ class FitLoops(keras.Model):
             function = replica_loops.Execution(self, self.train_step)
         elif self._trains_in_one_program():
             function = multi_step.train_function(self, function)
-        self.train_function = self._at_its_temperature(function)
+        self.train_function = self._at_its_temperature("train", function)
 
     def make_test_function(self, force: bool = False) -> None:
         """As in Keras."""
@@ -197,7 +201,7 @@ class FitLoops(keras.Model):
         function = self.test_function
         if replicas.trains_on_several(self):
             function = replica_loops.Execution(self, self.test_step)
-        self.test_function = self._at_its_temperature(function)
+        self.test_function = self._at_its_temperature("test", function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """As in Keras, of the shapes that the first replica sees."""
@@ -207,7 +211,7 @@ class FitLoops(keras.Model):
         else:
             keras_private.build_from_spec(build, iterator)
 
-    def _at_its_temperature(self, function):
+    def _at_its_temperature(self, kind, function):
         """Keras's function of an iterator, which refuses targets of another T.
 
         At every execution, since the temperature may be assigned in between.
@@ -217,7 +221,13 @@ class FitLoops(keras.Model):
             self._student_outputs.require_temperature(
                 targets.y_of_batches(iterator)
             )
-            return function(iterator)
+            try:
+                logs = function(iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
+                self._ends.ran_out(kind, iterator)
+                raise
+            self._ends.ran(kind, iterator, self.steps_per_execution)
+            return logs
 
         return checked
 
