@@ -15,7 +15,6 @@ from kdtf._training import (
     batch_groups,
     compiled_steps,
     data_errors,
-    iterators,
     multi_step,
     replica_loops,
     replicas,
