@@ -28,7 +28,7 @@ class _Slow:
             while True:
                 yield np.zeros([2, 3], np.float32), np.zeros([2], np.int32)
         finally:
-            self.may_end.wait(60)
+            self.may_end.wait(5)
             self.has_ended.set()
 
     def ends_without_a_wait(self):
