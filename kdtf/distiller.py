@@ -184,6 +184,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._teacher_weights = teachers.weights_function({})
         self._programs = compiled_steps.CompiledSteps()
         self._results: Any = None
+        self._chooses_steps = False
         self._constructor_arguments = {
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
@@ -268,9 +269,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, *self._taught(x, y), sample_weight)
-        return self._run("test", self._evaluate, batch)
+        return self._run("test", self._evaluate, self._with_targets(data))
 
     def compute_loss(
         self,
@@ -415,10 +414,10 @@ class Distiller(SavedWithoutTeacher, Steps):
                 f"Received: loss={loss!r}"
             )
         self._student_outputs.assign_loss_weights(loss_weights)
-        steps = kwargs.get("steps_per_execution", 1)
-        if not isinstance(steps, int) or steps < 1:
+        steps = kwargs.pop("steps_per_execution", "auto")
+        if steps != "auto" and (not isinstance(steps, int) or steps < 1):
             raise ValueError(
-                "`steps_per_execution` must be a positive int. "
+                '`steps_per_execution` must be "auto" or a positive int. '
                 f"Received: steps_per_execution={steps!r}"
             )
         metrics = self._student_outputs.resolved(metrics, "metrics")
@@ -433,9 +432,11 @@ class Distiller(SavedWithoutTeacher, Steps):
             super().compile(
                 optimizer=optimizer,
                 loss_weights=loss_weights,
+                steps_per_execution=1 if steps == "auto" else steps,
                 **given,
                 **kwargs,
             )
+        self._chooses_steps = steps == "auto"
         strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
 

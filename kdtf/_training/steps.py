@@ -30,18 +30,14 @@ class Steps(FitLoops):
         return step(*batch)
 
     def _with_targets(self, data, among=None):
-        """A batch of data as `_update` takes it; runs the teacher.
+        """A batch of data as `_update` and `_evaluate` take it.
 
-        Called outside any tape, which would record the teacher's pass. For
+        Runs the teacher, outside any tape, which would record its pass. For
         stacked batches `among` is (first, last): the teacher then runs on the
         batches from `first` to before `last`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch, theirs = self._taught(x, y, among)
-        self._student_outputs.require(
-            batch, awaits_teacher=self._awaits_teacher
-        )
-        return x, batch, theirs, sample_weight
+        return x, *self._taught(x, y, among), sample_weight
 
     def _update(self, x, batch, theirs, sample_weight):
         """The part of `train_step` that trains; `multi_step` loops over it.
@@ -55,6 +51,9 @@ class Steps(FitLoops):
         Returns:
           The logs.
         """
+        self._student_outputs.require(
+            batch, awaits_teacher=self._awaits_teacher
+        )
         with tf.GradientTape() as tape:
             loss, *seen = self._loss_of(
                 x, batch, theirs, sample_weight, training=True
