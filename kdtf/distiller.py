@@ -182,6 +182,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
+        self._teacher_is_steady = False
         self._programs = compiled_steps.CompiledSteps()
         self._results: Any = None
         self._chooses_steps = False
@@ -234,6 +235,7 @@ class Distiller(SavedWithoutTeacher, Steps):
             teacher, self._student_outputs
         )
         self._teacher_weights = teachers.weights_function(teacher)
+        self._teacher_is_steady = teachers.is_steady(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
@@ -450,3 +452,12 @@ class Distiller(SavedWithoutTeacher, Steps):
         """Whether a step is kdtf's, and not that of a subclass."""
         found = getattr(getattr(self, step), "__func__", None)
         return found is getattr(Distiller, step)
+
+    def _asks_teacher_once(self):
+        """Whether its teacher says the same of a row again and again."""
+        return (
+            self._teacher_is_steady
+            and bool(self._student_outputs.taught_names())
+            and not self._hint_terms.hints
+            and self._runs_own("compute_loss")  # it may change the teacher
+        )

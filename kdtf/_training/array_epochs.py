@@ -6,8 +6,8 @@ put on the device once, an epoch is an order of their rows, and what runs the
 steps gathers the rows of its batches.
 """
 
-import functools
 import math
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,11 @@ class ArraysAdapter(keras_private.DataAdapter):
       data: structure of tensors `[rows, ...]`, or None: x, y, sample weight.
       rows: int.
       bytes_a_row: int.
+      complete: function of the data to those of the next epoch; it may add to
+        them what it takes time to find out.
     """
+
+    complete = staticmethod(lambda data: data)
 
     def __init__(self, adapter, data, shuffle):
         """Of Keras's adapter of the same arrays."""
@@ -43,15 +47,16 @@ class ArraysAdapter(keras_private.DataAdapter):
 
     def __iter__(self):
         order = next(self._orders) if self._orders else self._in_order
-        return ArrayEpoch(self, order)
+        return ArrayEpoch(self, self.complete(self.data), order)
 
-    @functools.cached_property
+    def rows_in_order(self, data, first, size):
+        """Some rows of data like its own, as they come without shuffling."""
+        return batch(data, self._in_order, first, size)
+
+    @property
     def element_spec(self):
-        """The spec of a batch."""
-        return _map(
-            lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype),
-            self.data,
-        )
+        """The spec of a batch of the data."""
+        return _specs(self.data)
 
     @property
     def num_batches(self):
@@ -74,14 +79,14 @@ class ArrayEpoch:
     """What is left of an epoch.
 
     Attributes:
-      data: as of the `ArraysAdapter`.
+      data: structure of tensors `[rows, ...]`, or None.
       order: `[rows]` integers, which row comes when.
       element_spec: of a batch.
     """
 
-    def __init__(self, adapter, order):
-        self.data, self.order = adapter.data, order
-        self.element_spec = adapter.element_spec
+    def __init__(self, adapter, data, order):
+        self.data, self.order = data, order
+        self.element_spec = _specs(data)
         self._size, self._rows = adapter.batch_size, adapter.rows
         self._first = 0
 
@@ -169,6 +174,12 @@ def stacked_batches(data, order, first, size, most):
 def _map(function, data):
     return keras.tree.map_structure(
         lambda leaf: None if leaf is None else function(leaf), data
+    )
+
+
+def _specs(data):
+    return _map(
+        lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), data
     )
 
 

@@ -9,7 +9,12 @@ import contextlib
 import keras
 
 from kdtf import _keras_private as keras_private
-from kdtf._training import array_epochs, batch_groups, step_counts
+from kdtf._training import (
+    array_epochs,
+    batch_groups,
+    step_counts,
+    taught_arrays,
+)
 
 _DATA = ("x", "y", "sample_weight")
 
@@ -33,26 +38,32 @@ def for_fit(distiller, arguments):
     adapter = _adapter(data, arguments, arguments.get("shuffle", True))
     if isinstance(adapter, array_epochs.ArraysAdapter):
         steps = _chosen(distiller, "train_step", adapter, arguments)
+        taught_arrays.apply(distiller, adapter, arguments)
     elif distiller._is_one_program("train_step") and steps > 1:
         adapter = batch_groups.GroupedAdapter(adapter, steps)
     arguments["x"] = adapter
-    validation = arguments.get("validation_data")
-    if _takes_adapters(distiller, "test_step") and isinstance(
-        validation, (tuple, list)
-    ):
-        parts = keras.utils.unpack_x_y_sample_weight(validation)
-        size = arguments.get("validation_batch_size")
-        arguments["validation_data"] = (
-            _adapter(
-                dict(zip(_DATA, parts, strict=True)),
-                {
-                    "batch_size": size or arguments.get("batch_size"),
-                    "steps_per_epoch": arguments.get("validation_steps"),
-                },
-                shuffle=False,
-            ),
-        )
+    validation_data = arguments.get("validation_data")
+    if isinstance(validation_data, (tuple, list)):
+        given = _validation_data(distiller, validation_data, arguments)
+        arguments["validation_data"] = given
     return arguments, steps
+
+
+def _validation_data(distiller, validation_data, arguments):
+    """Arrays to validate on, as a tuple of their adapter."""
+    if not _takes_adapters(distiller, "test_step"):
+        return validation_data
+    parts = keras.utils.unpack_x_y_sample_weight(validation_data)
+    size = arguments.get("validation_batch_size")
+    given = {
+        "batch_size": size or arguments.get("batch_size"),
+        "steps_per_epoch": arguments.get("validation_steps"),
+    }
+    data = dict(zip(_DATA, parts, strict=True))
+    adapter = _adapter(data, given, shuffle=False)
+    if isinstance(adapter, array_epochs.ArraysAdapter):
+        taught_arrays.apply(distiller, adapter, arguments)
+    return (adapter,)
 
 
 def for_evaluate(distiller, arguments):

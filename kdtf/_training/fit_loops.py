@@ -314,7 +314,7 @@ def _require_y_of_weights(x, y, sample_weight, argument="sample_weight"):
     """
     if x is not None and y is None and sample_weight is not None:
         raise ValueError(
-            f"`{argument}` of unlabelled arrays must come with labels of -1, as "
-            "in y=np.full(len(x), -1): Keras drops weights without y. "
+            f"`{argument}` of unlabelled arrays must come with labels of -1, "
+            "as in y=np.full(len(x), -1): Keras drops weights without y. "
             "Received: sample weights, and no y"
         )

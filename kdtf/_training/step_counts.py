@@ -13,7 +13,7 @@ from kdtf import _models
 
 _OPERATIONS = 1e10  # 0.1 to 0.2 s on two CPU cores
 _BYTES = 2**26  # of the batches of an execution
-_MOST = 256
+_MOST = 1024
 _ENTRIES = 128  # of a row, along an axis of unknown size
 _HOOKS = (
     "on_batch_begin",
@@ -36,7 +36,7 @@ def of_arrays(student, adapter, callbacks):
     Returns:
       int; such that the executions of an epoch are about equally long.
     """
-    if any(map(_looks_at_batches, keras.tree.flatten(callbacks))):
+    if look_at_batches(callbacks) or not student.built:
         return 1
     rows = max(1, min(adapter.batch_size, adapter.rows))
     most = min(
@@ -59,15 +59,19 @@ def _operations_a_row(student):
     return 6 * entries * max(1, student.count_params())
 
 
+def look_at_batches(callbacks):
+    """Whether one of what `fit` was given does something at single batches."""
+    return any(map(_looks_at_batches, keras.tree.flatten(callbacks)))
+
+
 def _looks_at_batches(callback):
-    """Whether a callback does something at single batches."""
     if isinstance(callback, keras.callbacks.CallbackList):
         return True  # whatever it holds
+    # Those that save count batches, if they save between two epochs.
     package = type(callback).__module__.partition(".")[0]
-    if package in ("keras", "kdtf"):
-        # Those that save count batches, if they save between two epochs.
-        if getattr(callback, "save_freq", None) == "epoch":
-            return False
+    saves = package in ("keras", "kdtf") and hasattr(callback, "save_freq")
+    if saves and callback.save_freq == "epoch":
+        return False
     return any(
         getattr(getattr(callback, hook, None), "__func__", None)
         is not getattr(keras.callbacks.Callback, hook)

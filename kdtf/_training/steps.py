@@ -141,12 +141,17 @@ class Steps(FitLoops):
     def _taught(self, x, y, among=None):
         """The targets of a batch, and the teacher's features of the hints."""
         run, outputs = self._run_teacher, self._student_outputs
+        found = None
+        if isinstance(y, targets.Taught):
+            y, found = y
 
         def from_data(output, y):
             taught = bool(run and output.learns_soft_targets)
             return output.targets_of(y, beside_teacher=taught)
 
         batch = outputs.each(from_data, outputs.of_data(y))
+        if found is not None:
+            return outputs.each(targets.taught, batch, found), ()
         if not (run and (outputs.taught_names() or self._hint_terms.hints)):
             return batch, ()
 

@@ -24,8 +24,8 @@ def count(rows=1000, batch_size=4, callbacks=(), student=None, row_bytes=20):
 
 def test_small_steps_are_taken_together():
     assert count() == 250  # an epoch
-    # 4,000 batches: at least 16 executions of at most 256, of equal length.
-    assert count(rows=16_000) == 250
+    # 4,000 batches: at least 4 executions of at most 1,024, of equal length.
+    assert count(rows=16_000) == 1000
     assert count(rows=4) == 1
 
 
@@ -47,6 +47,13 @@ def test_entries_of_a_row_count(monkeypatch):
     )
     assert frames.count_params() == 24
     assert count(student=frames) == 10
+
+
+def test_a_student_that_is_not_built_does_not_tell_its_size():
+    student = keras.Sequential([keras.layers.Dense(nets.CLASSES)])
+    assert count(student=student) == 1
+    student.build((None, nets.FEATURES))
+    assert count(student=student) == 250
 
 
 class OfEpochs(keras.callbacks.Callback):
