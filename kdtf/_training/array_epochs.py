@@ -93,19 +93,20 @@ class ArrayEpoch:
     def __next__(self):
         """The next batch."""
 
-        def one(data, order, place, *, size, most):
-            del most
-            return batch(data, order, place[0], size)
-
-        return self.run(one, 1)
+        return self.run(
+            lambda data, order, first, count, size, most: batch(
+                data, order, first, size
+            ),
+            1,
+        )
 
     def run(self, run_part, steps):
         """Runs steps on the next batches.
 
         Args:
-          run_part: function of the data, the order and a tensor of two, the
-            place of the first row and how many batches to run; and of two
-            ints, the `size` of all of them and the `most` that there may be.
+          run_part: function of the data, the order and four ints: the place of
+            the first row, how many batches to run, the size of all of them, and
+            how many they are at most.
           steps: int, how many batches to run if there are as many.
 
         Returns:
@@ -122,8 +123,9 @@ class ArrayEpoch:
         if whole < steps and left % self._size:
             parts.append((1, left % self._size, 1))
         for count, size, most in parts:
-            place = tf.constant([self._first, count])
-            found = run_part(self.data, self.order, place, size=size, most=most)
+            found = run_part(
+                self.data, self.order, self._first, count, size, most
+            )
             self._first += count * size
         return found
 
@@ -152,8 +154,8 @@ def batch(data, order, first, size):
     Args:
       data: structure of tensors `[rows, ...]`, or None.
       order: `[rows]` integers.
-      first: int tensor.
-      size: int.
+      first: int, or a tensor.
+      size: int, or a tensor.
     """
     rows = tf.slice(order, [first], [size])
     return _map(lambda leaf: tf.gather(leaf, rows), data)

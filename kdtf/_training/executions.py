@@ -30,7 +30,7 @@ class Execution:
         )
         self._run_one = graph(lambda it: self._step(it.get_next()))
         self._run_many = graph(self._up_to)
-        self._run_part = graph(self._on_part)
+        self._run_part = graph(self._part)
 
     def __call__(self, iterator):
         """Returns the logs of the last step.
@@ -41,7 +41,7 @@ class Execution:
         """
         steps = self._distiller.steps_per_execution
         if isinstance(iterator, array_epochs.ArrayEpoch):
-            return iterator.run(self._run_part, steps)
+            return iterator.run(self._on_rows, steps)
         if not isinstance(iterator, tf.data.Iterator):  # of `train_on_batch`
             for batch in itertools.islice(iterator, steps):
                 logs = self._step(batch)
@@ -71,15 +71,21 @@ class Execution:
         )
         return logs
 
-    def _on_part(self, data, order, place, *, size, most):
+    def _on_rows(self, data, order, first, count, size, most):
         """The logs of the last of some steps; see `ArrayEpoch.run`."""
-        first, count = tf.unstack(place)
+        # Of tensors: in a graph of batches of one known size, TensorFlow would
+        # add up in another order than in Keras's.
+        place = tf.constant([first, count, size])
+        return self._run_part(data, order, place, several=most > 1)
+
+    def _part(self, data, order, place, *, several):
+        first, count, size = tf.unstack(place)
 
         def run(i):
             rows = array_epochs.batch(data, order, first + i * size, size)
             return self._step(rows)
 
-        if most == 1:
+        if not several:
             return run(0)
         _, logs = tf.while_loop(
             lambda i, _: i < count,

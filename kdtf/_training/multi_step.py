@@ -42,7 +42,7 @@ class ManySteps:
         self._distiller, self._step, self._others = distiller, step, others
         self._names = []  # of a step's logs, when it has been traced
         self._run_groups = executions.graph(self._on_groups)
-        self._run_part = executions.graph(self._on_part)
+        self._run_part = executions.graph(self._part)
 
     def __call__(self, iterator):
         """Returns the logs of the last step.
@@ -52,7 +52,7 @@ class ManySteps:
         """
         steps = self._distiller.steps_per_execution
         if isinstance(iterator, array_epochs.ArrayEpoch):
-            return iterator.run(self._run_part, steps)
+            return iterator.run(self._on_rows, steps)
         if not batch_groups.is_grouped(iterator):
             return self._others(iterator)
         done, logs = self._run_groups(iterator)
@@ -94,8 +94,12 @@ class ManySteps:
         tf.while_loop(lambda first: first < count, run_alike, [tf.constant(0)])
         return count
 
-    def _on_part(self, data, order, place, *, size, most):
-        """Runs batches of rows; see `ArrayEpoch.run`."""
+    def _on_rows(self, data, order, first, count, size, most):
+        """The logs of the last of some steps; see `ArrayEpoch.run`."""
+        place = tf.constant([first, count])
+        return self._run_part(data, order, place, size=size, most=most)
+
+    def _part(self, data, order, place, *, size, most):
         first, count = tf.unstack(place)
         stacked = array_epochs.stacked_batches(data, order, first, size, most)
         self._on_stacked(stacked, 0, count)

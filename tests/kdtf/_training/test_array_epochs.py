@@ -21,8 +21,7 @@ def batches(adapter, steps):
     found = []
     epoch = iter(adapter.get_tf_dataset())
 
-    def gather(data, order, place, *, size, most):
-        first, count = place.numpy()
+    def gather(data, order, first, count, size, most):
         stacked = array_epochs.stacked_batches(data, order, first, size, most)
         for i in range(count):
             one = array_epochs.batch(data, order, first + i * size, size)

@@ -62,9 +62,12 @@ def through_keras():
 )
 def test_arrays_train_as_through_keras(through_keras, compiled):
     ours = trained(**compiled)
+    # Without XLA in the same operations: to the last bit.
+    exact = compiled.get("jit_compile", True) is False
+    rtol, atol = (0, 0) if exact else (2e-5, 1e-6)
     pairs = zip(*map(keras.tree.flatten, (ours, through_keras)), strict=True)
     for a, b in pairs:
-        np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
 def fit_arguments(distiller, **given):
