@@ -97,6 +97,8 @@ class ManySteps:
     def _on_rows(self, data, order, first, count, size, most):
         """The logs of the last of some steps; see `ArrayEpoch.run`."""
         place = tf.constant([first, count])
+        # A power of two, so that other numbers of rows are not compiled anew.
+        most = 1 << (most - 1).bit_length()
         return self._run_part(data, order, place, size=size, most=most)
 
     def _part(self, data, order, place, *, size, most):

@@ -331,3 +331,22 @@ def test_an_exception_between_executions_passes_and_training_goes_on():
         assert int(distiller.optimizer.iterations) == count * STEPS
     distiller.fit(*data, batch_size=4, verbose=0)
     assert int(distiller.optimizer.iterations) == 2 * STEPS + 6
+
+
+def test_more_rows_are_not_compiled_anew():
+    distiller = new_distiller(nets.linear(7), steps="auto")
+    traced = []
+    update = distiller._update
+
+    def counted(*batch):
+        traced.append(1)
+        return update(*batch)
+
+    distiller._update = counted
+    for rows in (20, 24, 28, 32):
+        x, y = nets.inputs(rows), nets.labels(rows)
+        distiller.fit(x, y, batch_size=4, verbose=0)
+        if rows == 24:  # the second trace is for any number
+            traced.clear()
+    assert not traced
+    assert int(distiller.optimizer.iterations) == 5 + 6 + 7 + 8
