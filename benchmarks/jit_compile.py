@@ -4,13 +4,17 @@
 
 trains one small student for every kind of layer on given teacher logits, with
 and without XLA, one step an execution and many (as Keras runs them if the
-student has convolutions). Five minutes on two cores; let nothing else run.
+student has convolutions), and tells after how many steps XLA has made up for
+the time that it takes to compile. Ten minutes on two cores; let nothing else
+run. `--students=recurrent` measures those whose name has that in it, and keeps
+the other rows of the result file.
 """
 
 import itertools
 import json
 import pathlib
 import statistics
+import time
 
 import keras
 import numpy as np
@@ -21,7 +25,7 @@ import kdtf
 from benchmarks import timing
 from trainers.core import run_directory
 
-BATCH, CLASSES, STEPS, EXECUTION = 128, 10, 64, 32
+BATCH, CLASSES, STEPS, EXECUTION = 128, 10, 60, 20
 IMAGE, SEQUENCE, FLAT = (28, 28, 1), (32, 64), (784,)
 LAYERS = keras.layers
 
@@ -70,7 +74,30 @@ STUDENTS = {
         (14, 14, 16),
         lambda: [LAYERS.DepthwiseConv2D(3), LAYERS.Flatten()],
     ),
+    "small image net": (
+        IMAGE,
+        lambda: [
+            LAYERS.Conv2D(8, 3, activation="relu"),
+            LAYERS.MaxPooling2D(),
+            LAYERS.DepthwiseConv2D(3, activation="relu"),
+            LAYERS.Conv2D(16, 1, activation="relu"),
+            LAYERS.GlobalAveragePooling2D(),
+        ],
+    ),
     "recurrent (GRU)": (SEQUENCE, lambda: [LAYERS.GRU(64)]),
+    "recurrent (LSTM)": (SEQUENCE, lambda: [LAYERS.LSTM(64)]),
+    "recurrent (GRU, both ways)": (
+        SEQUENCE,
+        lambda: [LAYERS.Bidirectional(LAYERS.GRU(32))],
+    ),
+    "recurrent (LSTM, both ways)": (
+        SEQUENCE,
+        lambda: [LAYERS.Bidirectional(LAYERS.LSTM(32))],
+    ),
+    "recurrent (two GRUs)": (
+        SEQUENCE,
+        lambda: [LAYERS.GRU(64, return_sequences=True), LAYERS.GRU(64)],
+    ),
     "embedding": (
         (64,),
         lambda: [
@@ -82,7 +109,24 @@ STUDENTS = {
         SEQUENCE,
         lambda: [_SelfAttention(), LAYERS.Flatten()],
     ),
+    "transformer (as DistilBERT, no dropout)": (
+        (64,),
+        lambda: [
+            LAYERS.Embedding(1000, 64),
+            _TransformerBlock(),
+            _TransformerBlock(),
+            LAYERS.GlobalAveragePooling1D(),
+        ],
+    ),
 }
+# In bfloat16, by the policy mixed_bfloat16.
+HALF_PRECISION = (
+    "dense",
+    "convolution over time",
+    "recurrent (GRU)",
+    "attention",
+    "transformer (as DistilBERT, no dropout)",
+)
 
 
 class _SelfAttention(keras.layers.Layer):
@@ -96,12 +140,27 @@ class _SelfAttention(keras.layers.Layer):
         return self.attention(x, x)
 
 
-def contenders(shape, layers):
+class _TransformerBlock(keras.layers.Layer):
+    """Attention and two dense layers, each with a sum and a normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = LAYERS.MultiHeadAttention(4, 16)
+        self.inner = LAYERS.Dense(256, "gelu")
+        self.outer = LAYERS.Dense(64)
+        self.norms = [LAYERS.LayerNormalization() for _ in range(2)]
+
+    def call(self, x):
+        x = self.norms[0](x + self.attention(x, x))
+        return self.norms[1](x + self.outer(self.inner(x)))
+
+
+def contenders(shape, layers, policy="float32"):
     """Dict from (XLA or not, steps an execution) to an epoch's training."""
     rng = np.random.default_rng(0)
-    # Whole numbers, which an embedding can take for words.
-    x = rng.integers(0, 1000, (STEPS * BATCH, *shape)).astype(np.float32) / (
-        1 if shape == (64,) else 1000
+    # Whole numbers, which an embedding takes for words, exact in bfloat16.
+    x = rng.integers(0, 256, (STEPS * BATCH, *shape)).astype(np.float32) / (
+        1 if shape == (64,) else 256
     )
     y = {
         "labels": rng.integers(0, CLASSES, len(x)).astype(np.int32),
@@ -112,9 +171,11 @@ def contenders(shape, layers):
     data = timing.without_autotune(data)
 
     def build(jit, execution):
+        keras.config.set_dtype_policy(policy)
         student = keras.Sequential(
             [keras.Input(shape), *layers(), LAYERS.Dense(CLASSES)]
         )
+        keras.config.set_dtype_policy("float32")
         distiller = kdtf.Distiller(student, temperature=4.0)
         distiller.compile(
             "adam", jit_compile=jit, steps_per_execution=execution
@@ -127,40 +188,76 @@ def contenders(shape, layers):
     }
 
 
+def _first(train):
+    began = time.perf_counter()
+    train()
+    return time.perf_counter() - began
+
+
+def _row(kind, shape, layers, policy, rounds):
+    """The figures of one kind of student."""
+    ways = contenders(shape, layers, policy)
+    first = {way: _first(train) for way, train in ways.items()}
+    seconds = timing.interleaved(ways, rounds)
+    row = {"student": kind}
+    for execution in (1, EXECUTION):
+        medians = {
+            jit: statistics.median(seconds[jit, execution]) / STEPS
+            for jit in (True, False)
+        }
+        # What the first epoch takes longer than the others.
+        compiling = {
+            jit: first[jit, execution] - medians[jit] * STEPS
+            for jit in (True, False)
+        }
+        saved = medians[False] - medians[True]
+        row[f"{execution}"] = {
+            "milliseconds_without": 1e3 * medians[False],
+            "milliseconds_with": 1e3 * medians[True],
+            "seconds_to_compile_without": compiling[False],
+            "seconds_to_compile_with": compiling[True],
+            "steps_until_it_pays": max(
+                0, round((compiling[True] - compiling[False]) / saved)
+            )
+            if saved > 0
+            else None,
+            "ratio": timing.ratio(
+                seconds[True, execution], seconds[False, execution]
+            ),
+        }
+    return row
+
+
+def students():
+    """Dict from a student's name to shape, layers, dtype policy."""
+    found = {kind: (*student, "float32") for kind, student in STUDENTS.items()}
+    for kind in HALF_PRECISION:
+        found[f"{kind}, bfloat16"] = (*STUDENTS[kind], "mixed_bfloat16")
+    return found
+
+
 def main(argv):
     """Measures, prints and writes the figures."""
     del argv
     values = flags.FLAGS
-    rows = []
-    for kind, (shape, layers) in STUDENTS.items():
-        seconds = timing.interleaved(contenders(shape, layers), values.rounds)
-        row = {"student": kind}
-        for execution in (1, EXECUTION):
-            with_xla, without = (
-                seconds[jit, execution] for jit in (True, False)
-            )
-            row[f"{execution}"] = {
-                "milliseconds_without": 1e3
-                * statistics.median(without)
-                / STEPS,
-                "milliseconds_with": 1e3 * statistics.median(with_xla) / STEPS,
-                "ratio": timing.ratio(with_xla, without),
-            }
-        print(
-            kind,
-            {k: v["ratio"]["median"] for k, v in row.items() if k != "student"},
-            flush=True,
-        )
-        rows.append(row)
-        print(json.dumps(row, indent=2), flush=True)
+    path = pathlib.Path(values.output)
+    known = json.loads(path.read_text())["rows"] if values.students else []
+    rows = {row["student"]: row for row in known}
+    for kind, student in students().items():
+        if values.students in kind:
+            rows[kind] = _row(kind, *student, values.rounds)
+            print(json.dumps(rows[kind], indent=2), flush=True)
+    order = [rows[kind] for kind in students() if kind in rows]
     run_directory.write_json(
-        pathlib.Path(values.output),
-        {**timing.conditions("jit_compile"), "rows": rows},
+        path, {**timing.conditions("jit_compile"), "rows": order}
     )
 
 
 if __name__ == "__main__":
     flags.DEFINE_integer("rounds", 7, "timings of each", lower_bound=1)
+    flags.DEFINE_string(
+        "students", "", "what the names of those to measure contain; '' for all"
+    )
     flags.DEFINE_string(
         "output", "results/jit_compile.json", "where the figures go"
     )

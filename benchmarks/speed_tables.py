@@ -109,6 +109,8 @@ def jit_compile(results):
         "student",
         *(f"{many} a time, ms without / with XLA" for many in steps),
         *(f"ratio, {many}" for many in steps),
+        "to trace and compile, s without / with XLA",
+        f"pays after steps, {' / '.join(steps)}",
     )
     for each in figures["rows"]:
         lines.append(
@@ -120,9 +122,18 @@ def jit_compile(results):
                     for many in steps
                 ),
                 *(_ratio(each[many]["ratio"]) for many in steps),
+                f"{each[steps[0]]['seconds_to_compile_without']:.1f} / "
+                f"{each[steps[0]]['seconds_to_compile_with']:.1f}",
+                " / ".join(
+                    _steps(each[many]["steps_until_it_pays"]) for many in steps
+                ),
             )
         )
     return lines
+
+
+def _steps(count):
+    return "never" if count is None else f"{count:,}"
 
 
 def teacher_step(results):

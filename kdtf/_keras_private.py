@@ -84,21 +84,10 @@ def _require_masks_as_attributes():
         raise _missing("tf.Tensor._keras_mask")
 
 
-def leaf_layers(model):
-    """All layers of a model that hold no others, or None if Keras hides them.
-
-    Reason: `model.layers` stops at the layers that wrap others.
-    """
-    try:
-        return [layer for layer in all_layers(model) if not layer._layers]
-    except (AttributeError, RuntimeError):
-        return None
-
-
 def all_layers(model):
     """A model and all layers within it, at any depth.
 
-    Reason: as of `leaf_layers`.
+    Reason: `model.layers` stops at the layers that wrap others.
 
     Raises:
       RuntimeError: if Keras hides them.

@@ -13,6 +13,7 @@ from kdtf._training import (
     compiled_steps,
     hint_terms,
     hyperparameters,
+    iterators,
     metric_routing,
     strategy_checks,
     student_outputs,
@@ -184,6 +185,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._teacher_weights = teachers.weights_function({})
         self._teacher_is_steady = False
         self._programs = compiled_steps.CompiledSteps()
+        self._ends = iterators.Ends()
         self._results: Any = None
         self._chooses_steps = False
         self._constructor_arguments = {

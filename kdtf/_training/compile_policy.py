@@ -1,8 +1,14 @@
 """Where XLA pays, as `benchmarks/jit_compile.py` and `loss.py` measured it.
 
 On a GPU Keras decides. On a CPU XLA saves up to two thirds of a step, since it
-fuses the operations around matrix products; but it draws random numbers slowly
-and, inside a loop, convolves thirty times slower than TensorFlow.
+fuses the operations around matrix products; but it draws random numbers slowly,
+runs the two directions of a recurrent layer one after the other, makes up for
+half precision at every operation and, inside a loop, convolves thirty times
+slower than TensorFlow.
+
+The rule does not ask how long a run is, though XLA takes seconds to compile:
+training that is resumed, or done in several calls of `fit`, must round as that
+in one does.
 """
 
 import keras
@@ -32,6 +38,7 @@ _AS_FAST = {  # shapes and simple arithmetic only
     _LAYERS.ReLU,
     _LAYERS.Rescaling,
     _LAYERS.Reshape,
+    _LAYERS.TimeDistributed,
 }
 _CONVOLUTIONS = (
     _LAYERS.Conv1D,
@@ -91,17 +98,17 @@ def is_faster(
     given = keras.tree.flatten([metrics, weighted_metrics])
     if not all(_is_known(metric) for metric in given):
         return False
-    layers = keras_private.leaf_layers(student)
-    if layers is None or student.compute_dtype != "float32":
+    if student.compute_dtype != "float32":
         return False
-    return {type(layer) for layer in layers} <= _FASTER | _AS_FAST
+    layers = _layers(student)
+    return layers is not None and all(map(_is_fast, layers))
 
 
 def loops_fast(student):
     """Whether many steps of a student in one program are as fast as apart."""
     if on_gpu():
         return True
-    layers = keras_private.leaf_layers(student)
+    layers = _layers(student)
     return layers is not None and not any(
         isinstance(layer, _CONVOLUTIONS) for layer in layers
     )
@@ -128,6 +135,29 @@ def has_strategy(distiller):
         tf.distribute.has_strategy()
         or distiller.distribute_strategy is not tf.distribute.get_strategy()
     )
+
+
+def _layers(student):
+    """All layers of a student, without itself; None if Keras hides them."""
+    try:
+        layers = keras_private.all_layers(student)
+    except RuntimeError:
+        return None
+    return [layer for layer in layers if layer is not student]
+
+
+def _is_fast(layer):
+    """Whether a layer, apart from those that it holds, is no slower by XLA."""
+    if isinstance(layer, keras.Model):
+        return _is_known(layer)
+    if type(layer) in (_LAYERS.GRU, _LAYERS.GRUCell):
+        # Unrolled, it takes minutes to compile.
+        return not (
+            layer.dropout
+            or layer.recurrent_dropout
+            or getattr(layer, "unroll", False)
+        )
+    return type(layer) in _FASTER | _AS_FAST
 
 
 def _is_known(thing):

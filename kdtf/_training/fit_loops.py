@@ -72,6 +72,8 @@ class FitLoops(keras.Model):
         if isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
             # Keras's default warns that it cannot shuffle a data set.
             given.setdefault("shuffle", False)
+        # Before the data are regrouped, which hides what they are.
+        self._ends.expect("train", x, given.get("steps_per_epoch"))
         given = self._for_all_workers("fit", given)
         given, steps = fit_data.for_fit(self, given)
         with (
@@ -113,6 +115,7 @@ class FitLoops(keras.Model):
             x, y, *args, sample_weight=sample_weight, **kwargs
         )
         given = named.arguments.pop("kwargs", {}) | named.arguments
+        self._ends.expect("test", x, given.get("steps"))
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
         steps = self.steps_per_execution
         if not from_fit:
@@ -192,7 +195,7 @@ class FitLoops(keras.Model):
             function = self.train_function
         if self._is_one_program("train_step"):
             function = multi_step.ManySteps(self, self._update, function)
-        self.train_function = self._at_its_temperature(function)
+        self.train_function = self._at_its_temperature("train", function)
 
     def make_test_function(self, force: bool = False) -> None:
         """As in Keras."""
@@ -205,7 +208,7 @@ class FitLoops(keras.Model):
             function = self.test_function
         if self._is_one_program("test_step"):
             function = multi_step.ManySteps(self, self._evaluate, function)
-        self.test_function = self._at_its_temperature(function)
+        self.test_function = self._at_its_temperature("test", function)
 
     def _execution(self, step):
         """What runs the steps of an execution, or None if Keras does."""
@@ -223,7 +226,7 @@ class FitLoops(keras.Model):
         else:
             keras_private.build_from_spec(build, iterator)
 
-    def _at_its_temperature(self, function):
+    def _at_its_temperature(self, kind, function):
         """Keras's function of an iterator, which refuses targets of another T.
 
         At every execution, since the temperature may be assigned in between.
@@ -233,7 +236,13 @@ class FitLoops(keras.Model):
             self._student_outputs.require_temperature(
                 targets.y_of_batches(iterator)
             )
-            return function(iterator)
+            try:
+                logs = function(iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
+                self._ends.ran_out(kind, iterator)
+                raise
+            self._ends.ran(kind, iterator, self.steps_per_execution)
+            return logs
 
         return checked
 

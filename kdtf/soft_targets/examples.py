@@ -14,7 +14,7 @@ from kdtf.soft_targets import format as store_format
 EXAMPLES_OF_START = 64
 
 # Launching an operation costs more than what it does to a small batch.
-_EXAMPLES_AT_ONCE = 1024
+_EXAMPLES_AT_ONCE = 4096
 _BYTES_AT_ONCE = 2**22
 
 

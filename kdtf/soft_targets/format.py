@@ -151,13 +151,13 @@ def encode(arrays, fields, tag, place):
       place: list of int: view, batch, and the lengths of the axes between
         batch and classes.
     """
-    parts = {n: _bytes(arrays[n], field.width) for n, field in fields.items()}
-    parts[_ORIGIN] = tag + np.int64(place).tobytes()
-    features = {
-        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[part]))
-        for name, part in parts.items()
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
+    example = tf.train.Example()
+    features = example.features.feature
+    for name, field in fields.items():
+        part = _bytes(arrays[name], field.width)
+        features[name].bytes_list.value.append(part)
+    origin = tag + np.int64(place).tobytes()
+    features[_ORIGIN].bytes_list.value.append(origin)
     return example.SerializeToString(deterministic=True)
 
 

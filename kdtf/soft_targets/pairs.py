@@ -9,6 +9,8 @@ from kdtf._training import targets
 from kdtf.soft_targets import examples
 from kdtf.soft_targets import format as store_format
 
+_BUFFER = 2**18  # bytes that are read from a file at once
+
 
 def of_run(manifest, dataset, run, size, augment):
     """The batches of some shards with their soft targets.
@@ -27,14 +29,17 @@ def of_run(manifest, dataset, run, size, augment):
     """
     shown = examples.view(dataset, run.view, augment, first=run.first)
     shown = with_length(shown, batches(manifest, run, size))
-    records = tf.data.TFRecordDataset(run.paths)
+    records = _records(run.paths)
     if None in manifest.entries:
         stored = records.map(_decoder(store_format.decode_one, manifest))
         stored = with_length(stored, run.batches)
         placed = stored.scan(tf.cast(run.first, tf.int64), _counted)
         return _zip(shown, placed, manifest)
-    chunk = size * max(1, examples.at_once(dataset, batched=True) // size)
-    stored = records.batch(16).map(_decoder(store_format.decode, manifest))
+    at_once = examples.at_once(dataset, batched=True)
+    chunk = size * max(1, at_once // size)
+    rows = _quotient(manifest.examples, manifest.batches)
+    stored = records.batch(_quotient(at_once, rows))
+    stored = stored.map(_decoder(store_format.decode, manifest))
     stored = stored.rebatch(chunk)
     stored = with_length(stored, _quotient(run.examples, chunk))
     end = run.first + run.examples
@@ -61,6 +66,20 @@ def with_length(dataset, length):
 
 def _quotient(count, size):
     return -(-count // size)
+
+
+def _records(paths):
+    """The records of some files, one after the other.
+
+    As `tf.data.TFRecordDataset`, which makes a data set of each file by a
+    function: to set that up takes as long, each epoch, as to read 400 batches.
+    """
+    records = tf.raw_ops.TFRecordDataset(
+        filenames=paths, compression_type="", buffer_size=_BUFFER
+    )
+    return tf.data.experimental.from_variant(
+        records, tf.TensorSpec([], tf.string)
+    )
 
 
 def _decoder(decode, manifest):

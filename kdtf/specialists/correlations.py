@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf._types import TensorLike
+from kdtf.soft_targets import examples
 
 Probabilities: TypeAlias = TensorLike | Iterable[TensorLike]
 
@@ -174,6 +175,8 @@ def _batches(probabilities: Probabilities) -> Iterator[np.ndarray]:
             f"`probabilities` must be {_FORM}. "
             f"Received: a {type(data).__name__}"
         )
+    if isinstance(data, tf.data.Dataset):
+        data = examples.prompt(data)
     for batch in data:
         yield _numbers(batch)
 

@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdtf import _atomic, _disk
+from kdtf.soft_targets import examples
 from kdtf.specialists._structures import as_tuples
 
 _MANIFEST = "manifest.json"
@@ -176,7 +177,7 @@ class _Rows:
 def _write(batches: tf.data.Dataset, files: list[_Rows]) -> int:
     """Writes all batches; returns how many examples they had."""
     cases = 0
-    for batch in batches.as_numpy_iterator():
+    for batch in examples.prompt(batches).as_numpy_iterator():
         parts = tf.nest.flatten(batch)
         if parts[-1].min() < 0:
             raise ValueError(

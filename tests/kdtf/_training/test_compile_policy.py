@@ -56,11 +56,26 @@ def half_precision():
         keras.config.set_dtype_policy(previous)
 
 
+def recurrent(layer):
+    return keras.Sequential([keras.Input((6, 5)), layer, LAYERS.Dense(4)])
+
+
 class Scale(keras.layers.Layer):
     """What nobody has measured."""
 
     def call(self, x):
         return 2 * x
+
+
+class Holder(keras.layers.Layer):
+    """It may do anything with the layer that it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = LAYERS.Dense(4)
+
+    def call(self, x):
+        return self.dense(x)
 
 
 class Subclassed(keras.Model):
@@ -78,6 +93,7 @@ FASTER = {
     "batch normalisation": nets.deep,
     "functional": functional,
     "nested": lambda: keras.Sequential([keras.Input((5,)), nets.deep()]),
+    "recurrent": lambda: recurrent(LAYERS.GRU(3)),
     "words": words,
 }
 NOT_KNOWN = {
@@ -91,6 +107,18 @@ NOT_KNOWN = {
     "a layer of one's own": lambda: keras.Sequential(
         [keras.Input((5,)), Scale(), LAYERS.Dense(4)]
     ),
+    "a layer of one's own around others": lambda: keras.Sequential(
+        [keras.Input((5,)), Holder(), LAYERS.Dense(4)]
+    ),
+    "recurrent, both ways": lambda: recurrent(
+        LAYERS.Bidirectional(LAYERS.GRU(3))
+    ),
+    "recurrent, dropout": lambda: recurrent(LAYERS.GRU(3, dropout=0.5)),
+    "recurrent, dropout between its steps": lambda: recurrent(
+        LAYERS.GRU(3, recurrent_dropout=0.5)
+    ),
+    "recurrent, unrolled": lambda: recurrent(LAYERS.GRU(3, unroll=True)),
+    "recurrent (LSTM)": lambda: recurrent(LAYERS.LSTM(3)),
     "subclassed": Subclassed,
 }
 

@@ -127,13 +127,13 @@ def test_the_start_is_more_than_a_small_first_batch():
 
 def test_none_does_not_keep_examples_from_being_stacked():
     data = stores.dataset().map(lambda x, y: (x, None))
-    assert examples.at_once(data, batched=True) == 1024
+    assert examples.at_once(data, batched=True) == 4096
 
 
 @pytest.mark.parametrize(
     ("shape", "dtype", "expected"),
     (
-        ((4, 5), tf.float32, 1024),
+        ((4, 5), tf.float32, 4096),
         ((4, 2**16), tf.uint8, 63),
         ((4, None), tf.int8, 1),
     ),
