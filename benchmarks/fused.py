@@ -93,7 +93,10 @@ def random_inputs(teacher, shape):
     elif teacher == TEACHERS[1]:
         parts = normal(rows, width), normal(width, classes, scale=0.25)
     else:
-        chosen, tail = aligned([rows, TOP], np.int32), aligned([rows], np.float32)
+        chosen, tail = (
+            aligned([rows, TOP], np.int32),
+            aligned([rows], np.float32),
+        )
         chosen[:] = np.argsort(rng.random([rows, TOP]), axis=1)
         chosen *= classes // TOP
         tail[:] = -1.0
@@ -137,9 +140,7 @@ def measure(teacher, shape, rounds):
     inputs = random_inputs(teacher, shape)
     contenders = {each: runner(each, inputs) for each in PASSES}
     seconds = timing.interleaved(contenders, rounds)
-    megabytes = {
-        each: peak_megabytes(each, teacher, shape) for each in PASSES
-    }
+    megabytes = {each: peak_megabytes(each, teacher, shape) for each in PASSES}
     return [
         {
             "teacher": teacher,

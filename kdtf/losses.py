@@ -216,7 +216,7 @@ def linear_distillation_loss(
     weights: TensorLike | None = None,
     rows_at_a_time: int = 256,
 ) -> Tensor:
-    """The mean `distillation_loss` of a linear layer's logits, not made at once.
+    """The mean `distillation_loss` of logits that are never there as a whole.
 
     With 100,000 classes the logits hidden @ kernel + bias, their gradient and
     the teacher's logits are most of what a training step keeps in memory. Here

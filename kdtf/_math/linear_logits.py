@@ -119,12 +119,10 @@ class Unmade:
 
 
 def made(logits):
-    """The logits `[..., classes]`, in the dtype of the hidden states."""
+    """The logits `[rows, classes]` of what `flat` returned."""
     hidden, kernel, bias, transposed = logits
-    product = tf.matmul(
-        hidden, tf.cast(kernel, hidden.dtype), transpose_b=transposed
-    )
-    return product if bias is None else product + tf.cast(bias, product.dtype)
+    product = tf.matmul(hidden, kernel, transpose_b=transposed)
+    return product if bias is None else product + bias
 
 
 def flat(values, rows):
@@ -135,7 +133,11 @@ def flat(values, rows):
       rows: int or scalar, how many there must be.
     """
     if isinstance(values, LinearLogits):
-        return values._replace(hidden=flat(values.hidden, rows))
+        hidden, kernel, bias, transposed = values
+        # Cast here, once, and not in every pass.
+        kernel = tf.cast(kernel, hidden.dtype)
+        bias = None if bias is None else tf.cast(bias, hidden.dtype)
+        return LinearLogits(flat(hidden, rows), kernel, bias, transposed)
     if isinstance(values, TopLogits):
         logits, classes, tail = values
         return TopLogits(
@@ -209,9 +211,44 @@ class Division(NamedTuple):
         """The rows of a pass, an int, or None where that is not known."""
         return self.size if isinstance(self.size, int) else None
 
-    def joined(self, found):
+    def loop(self, one, kinds, state):
+        """Calls a function for every pass, and joins what it finds of rows.
+
+        Args:
+          one: function of i and a state to `(found, state)`, with a dict of
+            `[size, ...]`.
+          kinds: dict from the names of what is found to dtype and shape of a
+            row.
+          state: list of tensors.
+
+        Returns:
+          `(found, state)`: a dict of `[rows, ...]`, and the last state.
+        """
+        arrays = {
+            name: tf.TensorArray(
+                dtype, self.number, element_shape=[self.static_size, *shape]
+            )
+            for name, (dtype, shape) in kinds.items()
+        }
+
+        def body(i, arrays, state):
+            found, state = one(i, state)
+            written = {n: a.write(i, found[n]) for n, a in arrays.items()}
+            return i + 1, written, state
+
+        _, arrays, state = tf.while_loop(
+            lambda i, *_: i < self.number,
+            body,
+            (tf.constant(0), arrays, state),
+            parallel_iterations=1,
+        )
+        return {n: self._joined(a.stack()) for n, a in arrays.items()}, state
+
+    def _joined(self, found):
         """`[rows, ...]` of `[number, size, ...]`, what each pass has found."""
         shape = tf.concat([[self.number * self.size], tf.shape(found)[2:]], 0)
         found = tf.reshape(found, shape)
+        if self.static_size and self.number * self.size == self.rows:
+            return found  # not a copy
         before = self.rows - self.size
-        return tf.concat([found[:before], found[-self.size :]], axis=0)
+        return tf.concat([found[:before], found[before - self.rows :]], axis=0)

@@ -28,6 +28,7 @@ _HEAD = heads.of("softmax")
 # In float16 slopes are multiplied with what makes the largest this, about: far
 # from its largest number, 65,504, and as far from where its digits end.
 _HALF = 256.0
+_BLOCK = 2**20  # logits, of which a dozen copies are small beside a pass
 
 
 class Settings(NamedTuple):
@@ -142,6 +143,7 @@ class _Passes:
 
     def __init__(self, student, batch, settings, rows_at_a_time, choices):
         self._shape = tf.shape(student.hidden)
+        self._dtypes = [p.dtype for p in student[:3] if p is not None]
         self._division = linear_logits.Division.of(
             student.hidden, rows_at_a_time
         )
@@ -169,26 +171,62 @@ class _Passes:
           by hidden states, kernel and, if there is one, bias; or [].
         """
 
-        def one(i, arrays, sums):
-            found, terms_, z = self._losses(i)
+        def one(i, sums):
+            found = self._pass(i, slopes)
             if slopes:
-                weights = self._scale * self._division.cut(self.weights, i)
-                slope = terms.slope(terms_, self._upstreams(weights), z.dtype)
+                slope = found.pop("slope")
                 found["hidden"] = self._by_hidden(slope)
                 sums = self._added(sums, slope, i)
-            written = {n: a.write(i, found[n]) for n, a in arrays.items()}
-            return i + 1, written, sums
+            return found, sums
 
-        _, arrays, sums = tf.while_loop(
-            lambda i, *_: i < self._division.number,
-            one,
-            (tf.constant(0), self._arrays(slopes), self._zeros(slopes)),
-            parallel_iterations=1,
-        )
-        rows = {n: self._division.joined(a.stack()) for n, a in arrays.items()}
+        kinds = self._kinds()
+        if slopes:
+            hidden = self._student.hidden
+            kinds["hidden"] = hidden.dtype, hidden.shape[1:]
+        zeros = self._zeros() if slopes else []
+        rows, sums = self._division.loop(one, kinds, zeros)
         if slopes:
             sums = [rows.pop("hidden"), *sums]
         return rows, sums
+
+    def _pass(self, i, slopes):
+        """What `Rows` holds of pass i, and "slope" by its logits if asked for.
+
+        Logits are made, and slopes multiplied, of all rows of a pass. What is
+        between is done block by block, so that a compiler which keeps what is
+        between as well, XLA on a CPU, keeps it of a block.
+        """
+        student, teacher, labels, weights = (
+            None if each is None else self._division.cut(each, i)
+            for each in (
+                self._student,
+                self._teacher,
+                self._labels,
+                self.weights,
+            )
+        )
+        logits = linear_logits.made(student)
+        if isinstance(teacher, LinearLogits):
+            teacher = linear_logits.made(teacher)
+        blocks = linear_logits.Division.of(
+            logits, _rows_of_block(logits.shape[-1])
+        )
+
+        def one(j, nothing):
+            z, v, y, w = (
+                None if each is None else blocks.cut(each, j)
+                for each in (logits, teacher, labels, weights)
+            )
+            found, terms_ = self._losses(z, v, y)
+            if slopes:
+                upstreams = self._upstreams(w * self._scale)
+                found["slope"] = terms.slope(terms_, upstreams, z.dtype)
+            return found, nothing
+
+        kinds = self._kinds()
+        if slopes:
+            kinds["slope"] = logits.dtype, logits.shape[1:]
+        return blocks.loop(one, kinds, [])[0]
 
     def gradients(self, sums, upstream):
         """Of the weighted sum of all losses, in the dtypes of the parts.
@@ -198,10 +236,9 @@ class _Passes:
           upstream: scalar.
         """
         factor = upstream / self._scale
-        parts = [part for part in self._student[:3] if part is not None]
         by_hidden, *others = (
-            tf.cast(factor * tf.cast(each, self._exact), part.dtype)
-            for each, part in zip(sums, parts, strict=True)
+            tf.cast(factor * tf.cast(each, self._exact), dtype)
+            for each, dtype in zip(sums, self._dtypes, strict=True)
         )
         return [tf.reshape(by_hidden, self._shape), *others]
 
@@ -219,14 +256,10 @@ class _Passes:
         bound *= tf.reduce_max(tf.abs(self.weights))
         return tf.where(bound > 0, _HALF / bound, scale)
 
-    def _losses(self, i):
-        """Of pass i: dict of what `Rows` holds, terms, `[size, classes]`."""
-        z = linear_logits.made(self._division.cut(self._student, i))
+    def _losses(self, z, teacher, labels):
+        """Dict of what `Rows` holds of some rows, and the terms of the loss."""
         found, terms_ = {}, []
-        if self._teacher is not None:
-            teacher = self._division.cut(self._teacher, i)
-            if isinstance(teacher, LinearLogits):
-                teacher = linear_logits.made(teacher)
+        if teacher is not None:
             kernel = heads.soft_kernel(
                 z, teacher, temperature=self._settings[0], head=_HEAD.name
             )
@@ -234,15 +267,14 @@ class _Passes:
             found["soft"] = terms_[-1].value
             if self._choices:
                 found["teacher_choice"] = _HEAD.choices(teacher)
-        if self._labels is not None:
-            labels = self._division.cut(self._labels, i)
+        if labels is not None:
             kernel = heads.hard_kernel(z, labels, head=_HEAD.name)
             terms_.append(kernel(z))
             found["hard"] = terms_[-1].value
         if self._choices:
             found["choice"] = _HEAD.choices(z)
         found["total"] = self._mean(found.get("soft"), found.get("hard"))
-        return found, terms_, z
+        return found, terms_
 
     def _mean(self, soft, hard):
         """The loss, of what there is of its two terms; see `losses`."""
@@ -263,8 +295,7 @@ class _Passes:
 
     def _by_hidden(self, slope):
         """`[size, d]`: the gradient by hidden states of rows."""
-        kernel = tf.cast(self._student.kernel, slope.dtype)
-        transposed = self._student.transposed
+        _, kernel, _, transposed = self._student
         return tf.matmul(slope, kernel, transpose_b=not transposed)
 
     def _added(self, sums, slope, i):
@@ -283,32 +314,31 @@ class _Passes:
             by_bias = [by_bias[0] + tf.reduce_sum(tf.where(new, slope, 0), 0)]
         return [by_kernel, *by_bias]
 
-    def _zeros(self, slopes):
+    def _zeros(self):
         """Where the sums by kernel and bias begin."""
         parts = [part for part in self._student[1:3] if part is not None]
-        return [tf.zeros(p.shape, self._exact) for p in parts if slopes]
+        return [tf.zeros(part.shape, self._exact) for part in parts]
 
-    def _arrays(self, slopes):
-        """Dict of a `tf.TensorArray` for what each pass finds of its rows."""
-        names = ["total"]
-        names += ["soft"] * (self._teacher is not None)
-        names += ["hard"] * (self._labels is not None)
-        dtypes = dict.fromkeys(names, self._exact)
+    def _kinds(self):
+        """Dtype and shape of what is known of a row, by its name in `Rows`."""
+        exact, choice = (self._exact, []), (tf.int64, [])
+        kinds = {"total": exact}
+        if self._teacher is not None:
+            kinds["soft"] = exact
+        if self._labels is not None:
+            kinds["hard"] = exact
         if self._choices:
-            names = ["choice"] + ["teacher_choice"] * ("soft" in dtypes)
-            dtypes |= dict.fromkeys(names, tf.int64)
-        shapes = dict.fromkeys(dtypes, [])
-        if slopes:
-            hidden = self._student.hidden
-            dtypes["hidden"], shapes["hidden"] = hidden.dtype, hidden.shape[1:]
-        return {
-            name: tf.TensorArray(
-                dtype,
-                self._division.number,
-                element_shape=[self._division.static_size, *shapes[name]],
-            )
-            for name, dtype in dtypes.items()
-        }
+            kinds["choice"] = choice
+            if self._teacher is not None:
+                kinds["teacher_choice"] = choice
+        return kinds
+
+
+def _rows_of_block(classes):
+    """How many rows to take at once for all but the products."""
+    if tf.config.list_physical_devices("GPU"):
+        return tf.int32.max  # all: nothing but slopes is stored there
+    return max(8, _BLOCK // classes)
 
 
 def _flat(batch, student, rows):
