@@ -102,11 +102,14 @@ class Unmade:
       parts: the `LinearLogits`, of tensors.
       shape: `tf.TensorShape`.
       dtype: of the hidden states.
+      rows_at_a_time: int, or None where no loss is asked for.
+      training: whether gradients are.
       rows: None, and what is known of each row once there is a loss of them.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts, rows_at_a_time=None, training=False):
         self.parts = parts
+        self.rows_at_a_time, self.training = rows_at_a_time, training
         classes = parts.kernel.shape[0 if parts.transposed else -1]
         self.shape = parts.hidden.shape[:-1].concatenate([classes])
         self.dtype = parts.hidden.dtype

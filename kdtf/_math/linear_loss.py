@@ -101,12 +101,18 @@ def weighted_sum(
             rows_at_a_time,
             choices,
         )
-        rows, sums = passes.run(slopes)
+        # A tape around a function that was traced would try to get through
+        # the loop, whose gradients are made already.
+        rows, sums = tf.nest.map_structure(tf.stop_gradient, passes.run(slopes))
         names[:] = rows
         total = tf.reduce_sum(passes.weights * rows["total"])
 
         def gradient(upstream, *_):
-            return _once(passes.gradients(sums, upstream), upstream, *parts)
+            by_hidden, *others = passes.gradients(sums, upstream)
+            # The shape of what is there, and not of what was: handed over as
+            # numbers it would be no constant to XLA.
+            by_hidden = tf.reshape(by_hidden, tf.shape(parts[0]))
+            return _once([by_hidden, *others], upstream, *parts)
 
         return (total, *rows.values()), gradient
 
@@ -142,7 +148,6 @@ class _Passes:
     """
 
     def __init__(self, student, batch, settings, rows_at_a_time, choices):
-        self._shape = tf.shape(student.hidden)
         self._dtypes = [p.dtype for p in student[:3] if p is not None]
         self._division = linear_logits.Division.of(
             student.hidden, rows_at_a_time
@@ -236,11 +241,10 @@ class _Passes:
           upstream: scalar.
         """
         factor = upstream / self._scale
-        by_hidden, *others = (
+        return [
             tf.cast(factor * tf.cast(each, self._exact), dtype)
             for each, dtype in zip(sums, self._dtypes, strict=True)
-        )
-        return [tf.reshape(by_hidden, self._shape), *others]
+        ]
 
     def _scale_of_slopes(self):
         """What slopes are multiplied with while they are in half precision.

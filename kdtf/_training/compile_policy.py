@@ -130,6 +130,11 @@ def has_strategy(distiller):
     )
 
 
+def several_replicas():
+    """Whether the strategy of this scope has several replicas."""
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
 def _is_known(thing):
     """Whether it is of Keras or kdtf, or a name, which stands for such."""
     package = type(thing).__module__.partition(".")[0]

@@ -314,7 +314,7 @@ def test_second_derivatives_are_refused():
     hidden, kernel, bias = parts()
     with tf.GradientTape() as outer:
         outer.watch([hidden, kernel, bias])
-        loss, gradients = fused(
+        _, gradients = fused(
             hidden, kernel, bias, (teacher_of("logits", 2.0)[0],), 2.0, rows=3
         )
     with pytest.raises(ValueError, match="differentiated once"):
