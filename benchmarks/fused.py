@@ -27,7 +27,7 @@ TOP = 32
 HYPERPARAMETERS = {"temperature": 2.0, "soft_weight": 0.9, "hard_weight": 0.1}
 TEACHERS = ("given logits", "hidden states and kernel", f"top {TOP} logits")
 APART = None  # instead of the rows of a pass
-PASSES = (APART, 64, 128, 256, 512)
+PASSES = (APART, 128, 256, 512)
 
 
 def row_losses(hidden, kernel, teacher, labels):

@@ -279,5 +279,5 @@ def test_subclasses_and_strategies_are_refused(mirrored_strategy):
 )
 def test_metrics_of_logits_are_refused(metric):
     distiller = kdtf.Distiller(net(), temperature=1.0, rows_at_a_time=3)
-    with pytest.raises(ValueError, match="`metrics` must be .accuracy."):
+    with pytest.raises(ValueError, match=r"`metrics` must be .accuracy."):
         distiller.compile(metrics=[metric])
