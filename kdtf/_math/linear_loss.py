@@ -351,12 +351,9 @@ def _flat(batch, student, rows):
     if teacher is not None:
         teacher = linear_logits.flat(teacher, rows)
     if labels is not None:
-        dense = entries.is_dense(labels, linear_logits.Unmade(student))
-        labels = (
-            linear_logits.flat(labels, rows)
-            if dense
-            else tf.reshape(labels, [rows])
-        )
+        one_hot = entries.is_dense(labels, linear_logits.Unmade(student))
+        shape = [rows, *labels.shape[-1:]] if one_hot else [rows]
+        labels = tf.reshape(labels, shape)
     return teacher, labels, tf.reshape(weights, [rows])
 
 

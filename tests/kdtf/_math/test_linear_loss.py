@@ -6,7 +6,6 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._math import linear_loss
-from kdtf._math.linear_logits import Division
 from kdtf.losses import LinearLogits
 from tests import reference
 from tests.running import MODES, as_float64, assert_close, random_logits, run
@@ -360,16 +359,3 @@ def test_refused(changes, message):
     }
     with pytest.raises(ValueError, match=message):
         kdtf.losses.linear_distillation_loss(**given)
-
-
-@pytest.mark.parametrize("rows", (0, 1, 5, 6, 13))
-@pytest.mark.parametrize("most", (1, 3, 6, 20))
-def test_every_row_is_new_in_one_pass(rows, most):
-    division = Division.of(tf.zeros([rows, 2]), most)
-    seen = []
-    for i in range(division.number):
-        new = division.is_new(i).numpy()
-        found = division.cut(tf.range(rows), i).numpy()
-        assert len(found) == division.size <= most
-        seen.extend(found[new])
-    assert seen == list(range(rows))
