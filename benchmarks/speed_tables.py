@@ -27,11 +27,16 @@ def train_step(results):
         ]
     lines.append("")
     lines += [
-        f"- {each['size']}: {each['ours']} / {each['against']}, at its "
-        f"{each['its_setting']}: {_ratio(each)}"
+        f"- {each['size']}: {each['ours']} / {each['against']}, "
+        f"{_setting(each['its_setting'])}: {_ratio(each)}"
         for each in figures["ratios"]
     ]
     return lines
+
+
+def _setting(which):
+    alike = which not in ("best", "default")
+    return f"both with `{which}`" if alike else f"at its {which}"
 
 
 def train_step_settings(results):
@@ -48,6 +53,31 @@ def train_step_settings(results):
             )
             for run in runs
         ]
+    return lines
+
+
+def arrays(results):
+    """Every contender's epoch over arrays, and the ratios."""
+    figures = _load(results, "arrays.json")
+    lines = header(
+        "student", "trained by", "ms an epoch", "microseconds a step"
+    )
+    for size, found in figures["sizes"].items():
+        lines += [
+            row(
+                size,
+                name,
+                f"{milliseconds:,.1f}",
+                f"{found['microseconds_a_step'][name]:,.0f}",
+            )
+            for name, milliseconds in found["milliseconds_an_epoch"].items()
+        ]
+    lines.append("")
+    lines += [
+        f"- {size}: {each['ours']} / {each['against']}: {_ratio(each)}"
+        for size, found in figures["sizes"].items()
+        for each in found["ratios"]
+    ]
     return lines
 
 

@@ -229,6 +229,7 @@ TABLES = {
     },
     "train_step": speed_tables.train_step,
     "train_step_settings": speed_tables.train_step_settings,
+    "arrays": speed_tables.arrays,
     "loss": speed_tables.loss,
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,

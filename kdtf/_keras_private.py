@@ -15,11 +15,15 @@ import keras
 import tensorflow as tf
 
 try:
-    # Reason: `fit` has no public way to iterate over groups of batches, and
-    # none to split off validation data by itself. Without them `fit` runs
-    # Keras's own loop.
+    # Reason: `fit` has no public way to iterate over groups of batches, or over
+    # arrays that stay where they are, and none to split off validation data by
+    # itself. Without them `fit` runs Keras's own loop.
     from keras.src.trainers.data_adapters import get_data_adapter
+    from keras.src.trainers.data_adapters.array_data_adapter import (
+        ArrayDataAdapter,
+    )
     from keras.src.trainers.data_adapters.array_slicing import (
+        convert_to_sliceable,
         train_validation_split,
     )
     from keras.src.trainers.data_adapters.data_adapter import DataAdapter
@@ -31,6 +35,24 @@ except ImportError:
 def has_data_adapters():
     """Whether `get_data_adapter` and its kin are there."""
     return get_data_adapter is not None
+
+
+def arrays_of(adapter):
+    """The arrays that Keras's data adapter of arrays takes its batches of.
+
+    Reason: an adapter gives batches only.
+
+    Returns:
+      Tuple of x, y and sample weight, as far as they are given; floating arrays
+      are of Keras's default dtype. None if it is another adapter, or Keras
+      hides them.
+    """
+    inputs = getattr(adapter, "_inputs", None)
+    if inputs is None or not isinstance(adapter, ArrayDataAdapter):
+        return None
+    return keras.tree.lists_to_tuples(
+        convert_to_sliceable(inputs, target_backend="tensorflow")
+    )
 
 
 def mask_of(tensor):

@@ -197,8 +197,10 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
+        self._teacher_is_steady = False
         self._programs = compiled_steps.CompiledSteps()
         self._results: Any = None
+        self._chooses_steps = False
         self._constructor_arguments = {
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
@@ -252,6 +254,7 @@ class Distiller(SavedWithoutTeacher, Steps):
             run, self._student_outputs
         )
         self._teacher_weights = teachers.weights_function(teacher)
+        self._teacher_is_steady = teachers.is_steady(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
@@ -287,9 +290,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, *self._taught(x, y), sample_weight)
-        return self._run("test", self._evaluate, batch)
+        return self._run("test", self._evaluate, self._with_targets(data))
 
     def compute_loss(
         self,
@@ -434,10 +435,10 @@ class Distiller(SavedWithoutTeacher, Steps):
                 f"Received: loss={loss!r}"
             )
         self._student_outputs.assign_loss_weights(loss_weights)
-        steps = kwargs.get("steps_per_execution", 1)
-        if not isinstance(steps, int) or steps < 1:
+        steps = kwargs.pop("steps_per_execution", "auto")
+        if steps != "auto" and (not isinstance(steps, int) or steps < 1):
             raise ValueError(
-                "`steps_per_execution` must be a positive int. "
+                '`steps_per_execution` must be "auto" or a positive int. '
                 f"Received: steps_per_execution={steps!r}"
             )
         metrics = self._student_outputs.resolved(metrics, "metrics")
@@ -454,9 +455,11 @@ class Distiller(SavedWithoutTeacher, Steps):
             super().compile(
                 optimizer=optimizer,
                 loss_weights=loss_weights,
+                steps_per_execution=1 if steps == "auto" else steps,
                 **given,
                 **kwargs,
             )
+        self._chooses_steps = steps == "auto"
         strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
 
@@ -481,3 +484,12 @@ class Distiller(SavedWithoutTeacher, Steps):
         """Whether a step is kdtf's, and not that of a subclass."""
         found = getattr(getattr(self, step), "__func__", None)
         return found is getattr(Distiller, step)
+
+    def _asks_teacher_once(self):
+        """Whether its teacher says the same of a row again and again."""
+        return (
+            self._teacher_is_steady
+            and bool(self._student_outputs.taught_names())
+            and not self._hint_terms.hints
+            and self._runs_own("compute_loss")  # it may change the teacher
+        )
