@@ -9,6 +9,7 @@ import contextlib
 import copy
 import functools
 import itertools
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -121,6 +122,47 @@ def operations_from_the_end(model, output=None):
         yield history.operation
         node = history.operation._inbound_nodes[history.node_index]
         outputs = node.input_tensors
+
+
+class Call(NamedTuple):
+    """One call of a layer or operation in a functional model.
+
+    Attributes:
+      operation: the layer or operation.
+      inputs: list of `keras.KerasTensor`.
+      keywords: dict, the other arguments of the call.
+    """
+
+    operation: Any
+    inputs: list
+    keywords: dict
+
+
+def call_of(tensor):
+    """The `Call` that gave a `keras.KerasTensor`.
+
+    Reason: as of `operations_from_the_end`.
+
+    Raises:
+      RuntimeError: if Keras hides it.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    nodes = getattr(history and history.operation, "_inbound_nodes", None)
+    if not nodes:
+        raise _missing("keras.KerasTensor._keras_history")
+    node = nodes[history.node_index]
+    return Call(
+        history.operation, node.input_tensors, dict(node.arguments.kwargs)
+    )
+
+
+def runs_as_graph(model):
+    """Whether a model's `call` is that of its graph, and no code of its own.
+
+    Reason: a subclass of a functional model may have a `call` beside a graph.
+    """
+    module = getattr(type(model).call, "__module__", "")
+    return module.startswith("keras.src.models.")
 
 
 def maker_of(tensor):

@@ -14,6 +14,7 @@ from kdtf._training import (
     hint_terms,
     hyperparameters,
     iterators,
+    linear_head,
     metric_routing,
     strategy_checks,
     student_outputs,
@@ -114,6 +115,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         head: str | dict[str, str | None] = "softmax",
         hints: Sequence[Hint] = (),
         check_inputs: bool = False,
+        rows_at_a_time: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Builds a Distiller.
@@ -143,6 +145,12 @@ class Distiller(SavedWithoutTeacher, Steps):
             error. Turns XLA off. Without it a label that is no class gives a
             loss of NaN, which `keras.callbacks.TerminateOnNaN` stops at,
             unless it is in an array given to `fit`: those are checked once.
+          rows_at_a_time: positive int, or None. With it, and a student of
+            many classes that ends in a linear layer, `fit` and `evaluate` make
+            the logits of so many entries at a time, as
+            `kdtf.losses.linear_distillation_loss` does, those of a teacher
+            that ends in such a layer as well. Of metrics `compile` then takes
+            accuracies alone.
           **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
@@ -150,7 +158,9 @@ class Distiller(SavedWithoutTeacher, Steps):
             called, is not built or shares weights that the student trains,
             either shows that it ends in a softmax or sigmoid, both tell their
             number of classes and differ, the temperature is not positive and
-            finite, or the weights are negative, not finite or both 0.
+            finite, or the weights are negative, not finite or both 0; or with
+            `rows_at_a_time` if the student does not end in a linear layer, or
+            what else is given needs logits.
         """
         if not isinstance(student, keras.Model):
             raise ValueError(
@@ -174,12 +184,17 @@ class Distiller(SavedWithoutTeacher, Steps):
         policy = keras.dtype_policies.get(
             kwargs.pop("dtype", student.dtype_policy)
         )
+        head_of_loss = linear_head.of(
+            student, outputs, hints, check_inputs, rows_at_a_time
+        )
+        self._require_own_steps(rows_at_a_time)
         terms = hint_terms.HintTerms(hints, student, teacher, policy)
         super().__init__(dtype=policy, **kwargs)
         self.student = student
         self._hint_terms = terms
         self._hint_projections = list(terms.projections)
         self._student_outputs = outputs
+        self._linear_head = head_of_loss
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
@@ -191,6 +206,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._constructor_arguments = {
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
+            "rows_at_a_time": rows_at_a_time,
         }
         self._trackers = [*outputs.trackers(), *terms.trackers]
         self._reported: frozenset = frozenset()
@@ -233,8 +249,11 @@ class Distiller(SavedWithoutTeacher, Steps):
         teachers.warn_if_swapped(teacher, self.student)
         # Functions hide the teacher from Keras's saver, which follows every
         # attribute and property of a model.
+        run = teacher
+        if self._linear_head is not None:
+            run = self._linear_head.take_teacher(teacher)
         self._run_teacher = teachers.targets_function(
-            teacher, self._student_outputs
+            run, self._student_outputs
         )
         self._teacher_weights = teachers.weights_function(teacher)
         self._teacher_is_steady = teachers.is_steady(teacher)
@@ -428,6 +447,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         weighted_metrics = self._student_outputs.resolved(
             weighted_metrics, "weighted_metrics"
         )
+        if self._linear_head is not None:
+            linear_head.require_servable([metrics, weighted_metrics])
         if self._constructor_arguments["check_inputs"]:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -449,6 +470,17 @@ class Distiller(SavedWithoutTeacher, Steps):
         loss, tracked = output.loss(batch, logits, weights)
         self._reported |= set(tracked)
         return loss
+
+    def _require_own_steps(self, rows_at_a_time):
+        """Raises if a subclass needs logits, where there are none."""
+        for step in ("compute_loss", "compute_metrics"):
+            if rows_at_a_time is not None and not self._runs_own(step):
+                raise ValueError(
+                    "`rows_at_a_time` must be None for a subclass that "
+                    f"overrides {step}, which gets logits. "
+                    f"Received: {type(self).__name__} with "
+                    f"rows_at_a_time={rows_at_a_time}"
+                )
 
     def _runs_own(self, step):
         """Whether a step is kdtf's, and not that of a subclass."""

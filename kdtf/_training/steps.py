@@ -91,6 +91,10 @@ class Steps(FitLoops):
         """
         outputs = self._student_outputs
         found, ours = self._student_of(x, training)
+        if self._linear_head is not None:
+            found, batch = self._linear_head.unmade(
+                found, batch, training=training
+            )
         logits = outputs.of_student(found)
         batch = outputs.each(Output.fit_to_logits, batch, logits)
         weights = outputs.each(
@@ -121,8 +125,14 @@ class Steps(FitLoops):
         """
         with empty_parts.with_a_row(x, self.student) as (shown, cut):
             with features.captured(self._hint_terms.student) as ours:
-                found = self(shown, training=training)
+                found = self._run_student(shown, training)
             return tf.nest.map_structure(cut, (found, ours))
+
+    def _run_student(self, x, training):
+        """Its output, or what its last layer gets if the loss has that."""
+        if self._linear_head is None:
+            return self(x, training=training)
+        return self._linear_head.student.hidden(x, training=training)
 
     def _hint_loss(self, ours, theirs, logits, weights):
         """What the hints add to the loss."""
