@@ -5,7 +5,7 @@
 2,048 rows of 256 hidden states and 50,000 classes, in float32 compiled by XLA:
 the loss and its gradients by hidden states and kernel, of teacher logits that
 are given, of a teacher's hidden states and kernel, and of its largest 32
-logits. Ten minutes on two cores; let nothing else run.
+logits. Two minutes on two cores; let nothing else run.
 """
 
 import functools

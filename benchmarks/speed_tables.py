@@ -136,6 +136,25 @@ def _steps(count):
     return "never" if count is None else f"{count:,}"
 
 
+def fused(results):
+    """Time and memory of the last layer and the loss, fused and apart."""
+    lines = header(
+        "teacher", "rows at a time", "ms", "of apart", "MB", "of apart"
+    )
+    for each in _load(results, "fused.json")["rows"]:
+        lines.append(
+            row(
+                each["teacher"],
+                str(each["rows_at_a_time"] or "all: apart"),
+                f"{each['milliseconds']:,.0f}",
+                _ratio(each["time_over_apart"]),
+                f"{each['megabytes']:,.0f}",
+                f"{each['memory_over_apart']:.3f}",
+            )
+        )
+    return lines
+
+
 def teacher_step(results):
     """Time of an epoch of the MNIST teacher."""
     lines = header("way", "s an epoch", "of the bare loop")

@@ -231,6 +231,7 @@ TABLES = {
     "train_step_settings": speed_tables.train_step_settings,
     "arrays": speed_tables.arrays,
     "loss": speed_tables.loss,
+    "fused": speed_tables.fused,
     "jit_compile": speed_tables.jit_compile,
     "teacher_step": speed_tables.teacher_step,
     "memory": speed_tables.memory,
