@@ -2,9 +2,9 @@
 
 On a GPU Keras decides. On a CPU XLA saves up to two thirds of a step, since it
 fuses the operations around matrix products; but it draws random numbers slowly,
-runs the two directions of a recurrent layer one after the other, makes up for
-half precision at every operation and, inside a loop, convolves thirty times
-slower than TensorFlow.
+runs the two directions of a recurrent layer one after the other, is slow in
+bfloat16 but for dense layers and, inside a loop, convolves thirty times slower
+than TensorFlow.
 
 The rule does not ask how long a run is, though XLA takes seconds to compile:
 training that is resumed, or done in several calls of `fit`, must round as that
@@ -25,6 +25,7 @@ _FASTER = {
     _LAYERS.Embedding,
     _LAYERS.LayerNormalization,
 }
+_FASTER_IN_BFLOAT16 = {_LAYERS.Dense}
 _AS_FAST = {  # shapes and simple arithmetic only
     _LAYERS.Activation,
     _LAYERS.Add,
@@ -82,9 +83,9 @@ def is_faster(
       run_eagerly: what its `compile` was given.
 
     Returns:
-      bool. True if the student computes in float32, all of its layers are of
-      kinds that were measured, its input's shape is known but for the batch
-      (each shape is compiled anew), and steps and metrics are Keras's or
+      bool. True if all layers of the student are of kinds that were measured,
+      in the dtype that it computes in, its input's shape is known but for the
+      batch (each shape is compiled anew), and steps and metrics are Keras's or
       kdtf's own (others may do what XLA cannot).
     """
     student = distiller.student
@@ -97,8 +98,6 @@ def is_faster(
         return False
     given = keras.tree.flatten([metrics, weighted_metrics])
     if not all(_is_known(metric) for metric in given):
-        return False
-    if student.compute_dtype != "float32":
         return False
     layers = _layers(student)
     return layers is not None and all(map(_is_fast, layers))
@@ -155,14 +154,17 @@ def _is_fast(layer):
     """Whether a layer, apart from those that it holds, is no slower by XLA."""
     if isinstance(layer, keras.Model):
         return _is_known(layer)
-    if type(layer) in (_LAYERS.GRU, _LAYERS.GRUCell):
+    kind, dtype = type(layer), layer.compute_dtype
+    if kind in _AS_FAST:
+        return True
+    if dtype == "bfloat16":
+        return kind in _FASTER_IN_BFLOAT16
+    if kind in (_LAYERS.GRU, _LAYERS.GRUCell):
         # Unrolled, it takes minutes to compile.
-        return not (
-            layer.dropout
-            or layer.recurrent_dropout
-            or getattr(layer, "unroll", False)
-        )
-    return type(layer) in _FASTER | _AS_FAST
+        unrolled = getattr(layer, "unroll", False)
+        drops_out = layer.dropout or layer.recurrent_dropout
+        return dtype == "float32" and not (unrolled or drops_out)
+    return dtype == "float32" and kind in _FASTER
 
 
 def _is_known(thing):

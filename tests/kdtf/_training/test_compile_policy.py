@@ -47,11 +47,11 @@ def convolution():
     )
 
 
-def half_precision():
+def half_precision(build, policy="mixed_bfloat16"):
     previous = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(policy)
     try:
-        return nets.deep()
+        return build()
     finally:
         keras.config.set_dtype_policy(previous)
 
@@ -92,6 +92,7 @@ class Subclassed(keras.Model):
 FASTER = {
     "batch normalisation": nets.deep,
     "functional": functional,
+    "half precision": lambda: half_precision(functional),
     "nested": lambda: keras.Sequential([keras.Input((5,)), nets.deep()]),
     "recurrent": lambda: recurrent(LAYERS.GRU(3)),
     "words": words,
@@ -103,7 +104,11 @@ NOT_KNOWN = {
     "any length": lambda: keras.Sequential(
         [keras.Input((None, 5)), LAYERS.Dense(4)]
     ),
-    "half precision": half_precision,
+    "half precision, normalisation": lambda: half_precision(nets.deep),
+    "half precision, recurrent": lambda: half_precision(
+        lambda: recurrent(LAYERS.GRU(3))
+    ),
+    "float16": lambda: half_precision(functional, "mixed_float16"),
     "a layer of one's own": lambda: keras.Sequential(
         [keras.Input((5,)), Scale(), LAYERS.Dense(4)]
     ),
