@@ -187,7 +187,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         head_of_loss = linear_head.of(
             student, outputs, hints, check_inputs, rows_at_a_time
         )
-        self._require_own_steps(rows_at_a_time)
+        linear_head.require_own_steps(self, rows_at_a_time)
         terms = hint_terms.HintTerms(hints, student, teacher, policy)
         super().__init__(dtype=policy, **kwargs)
         self.student = student
@@ -424,6 +424,9 @@ class Distiller(SavedWithoutTeacher, Steps):
             under `check_inputs=True`; "auto" also turns it on for students
             that XLA is known to train faster on a CPU. With it, the steps of
             an execution are the loop of one XLA program.
+            `steps_per_execution="auto"`, the default, makes it as many as take
+            a fraction of a second over arrays, and one over data sets or where
+            a callback looks at single batches.
 
         Raises:
           ValueError: if a loss or its weights are given, or a metric cannot
@@ -471,27 +474,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._reported |= set(tracked)
         return loss
 
-    def _require_own_steps(self, rows_at_a_time):
-        """Raises if a subclass needs logits, where there are none."""
-        for step in ("compute_loss", "compute_metrics"):
-            if rows_at_a_time is not None and not self._runs_own(step):
-                raise ValueError(
-                    "`rows_at_a_time` must be None for a subclass that "
-                    f"overrides {step}, which gets logits. "
-                    f"Received: {type(self).__name__} with "
-                    f"rows_at_a_time={rows_at_a_time}"
-                )
-
     def _runs_own(self, step):
         """Whether a step is kdtf's, and not that of a subclass."""
         found = getattr(getattr(self, step), "__func__", None)
         return found is getattr(Distiller, step)
-
-    def _asks_teacher_once(self):
-        """Whether its teacher says the same of a row again and again."""
-        return (
-            self._teacher_is_steady
-            and bool(self._student_outputs.taught_names())
-            and not self._hint_terms.hints
-            and self._runs_own("compute_loss")  # it may change the teacher
-        )

@@ -55,6 +55,22 @@ def of(student, outputs, hints, check_inputs, rows_at_a_time):
     return LinearHead(student, rows_at_a_time)
 
 
+def require_own_steps(distiller, rows_at_a_time):
+    """Raises if a subclass needs logits, where there are none.
+
+    Raises:
+      ValueError: names what it overrides.
+    """
+    for step in ("compute_loss", "compute_metrics"):
+        if rows_at_a_time is not None and not distiller._runs_own(step):
+            raise ValueError(
+                "`rows_at_a_time` must be None for a subclass that "
+                f"overrides {step}, which gets logits. "
+                f"Received: {type(distiller).__name__} with "
+                f"rows_at_a_time={rows_at_a_time}"
+            )
+
+
 class SplitModel:
     """A model as what its last layer gets, and that layer.
 

@@ -26,13 +26,23 @@ def apply(distiller, adapter, arguments):
     """
     if (
         arguments.get("epochs", 1) < 2
-        or not distiller._asks_teacher_once()
+        or not says_the_same(distiller)
         or step_counts.look_at_batches(arguments.get("callbacks"))
     ):
         return
     taught = _Taught(distiller, adapter, arguments.get("verbose", "auto"))
     if taught.fits():
         adapter.complete = taught
+
+
+def says_the_same(distiller):
+    """Whether a Distiller's teacher says the same of a row all the time."""
+    return (
+        distiller._teacher_is_steady
+        and bool(distiller._student_outputs.taught_names())
+        and not distiller._hint_terms.hints
+        and distiller._runs_own("compute_loss")  # it may change the teacher
+    )
 
 
 class _Taught:
