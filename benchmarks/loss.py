@@ -135,6 +135,11 @@ def _peak_megabytes(name, compiled, shape):
     # The memory for tracing and compiling is not the loss's.
     runner(name, compiled, random_inputs((2, 3)), 1)()
     run = runner(name, compiled, random_inputs(shape), 1)
+    return peak_of(run)
+
+
+def peak_of(run):
+    """Megabytes that this process grows by while a function runs (Linux)."""
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     run()

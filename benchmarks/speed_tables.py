@@ -27,11 +27,16 @@ def train_step(results):
         ]
     lines.append("")
     lines += [
-        f"- {each['size']}: {each['ours']} / {each['against']}, at its "
-        f"{each['its_setting']}: {_ratio(each)}"
+        f"- {each['size']}: {each['ours']} / {each['against']}, "
+        f"{_setting(each['its_setting'])}: {_ratio(each)}"
         for each in figures["ratios"]
     ]
     return lines
+
+
+def _setting(which):
+    alike = which not in ("best", "default")
+    return f"both with `{which}`" if alike else f"at its {which}"
 
 
 def train_step_settings(results):
@@ -48,6 +53,31 @@ def train_step_settings(results):
             )
             for run in runs
         ]
+    return lines
+
+
+def arrays(results):
+    """Every contender's epoch over arrays, and the ratios."""
+    figures = _load(results, "arrays.json")
+    lines = header(
+        "student", "trained by", "ms an epoch", "microseconds a step"
+    )
+    for size, found in figures["sizes"].items():
+        lines += [
+            row(
+                size,
+                name,
+                f"{milliseconds:,.1f}",
+                f"{found['microseconds_a_step'][name]:,.0f}",
+            )
+            for name, milliseconds in found["milliseconds_an_epoch"].items()
+        ]
+    lines.append("")
+    lines += [
+        f"- {size}: {each['ours']} / {each['against']}: {_ratio(each)}"
+        for size, found in figures["sizes"].items()
+        for each in found["ratios"]
+    ]
     return lines
 
 
@@ -104,6 +134,25 @@ def jit_compile(results):
 
 def _steps(count):
     return "never" if count is None else f"{count:,}"
+
+
+def fused(results):
+    """Time and memory of the last layer and the loss, fused and apart."""
+    lines = header(
+        "teacher", "rows at a time", "ms", "of apart", "MB", "of apart"
+    )
+    for each in _load(results, "fused.json")["rows"]:
+        lines.append(
+            row(
+                each["teacher"],
+                str(each["rows_at_a_time"] or "all: apart"),
+                f"{each['milliseconds']:,.0f}",
+                _ratio(each["time_over_apart"]),
+                f"{each['megabytes']:,.0f}",
+                f"{each['memory_over_apart']:.3f}",
+            )
+        )
+    return lines
 
 
 def teacher_step(results):

@@ -3,7 +3,7 @@
 import collections
 import json
 
-from benchmarks import timing
+from benchmarks import arrays, timing
 from trainers.mnist import figures, omitted
 
 _PAGES = "docs/results"
@@ -144,8 +144,21 @@ def _speed(results):
         "keras": "plain Keras `fit`, student alone",
         "torch": "PyTorch, eager loop, given teacher logits",
     }
+    epochs = _load(results, "arrays.json")["sizes"]
+    name, found = next(iter(epochs.items()))
+    of_arrays = {
+        (each["ours"], each["against"]): each["median"]
+        for each in found["ratios"]
+    }
     return [
-        f"- **[Speed](BENCHMARKS.md#time-of-a-step)** on two CPU cores: with "
+        "- **[Arrays in memory](BENCHMARKS.md#arrays-in-memory)**, in default "
+        f"settings, on two CPU cores: an epoch of {name.split(',')[0]} units "
+        "on given logits takes "
+        f"{of_arrays[_GIVEN, peers['keras']]:.2f} of the time of plain Keras "
+        "`fit` of the student alone; with a live teacher "
+        f"{of_arrays[arrays.ONLINE, arrays.KERAS]:.2f} of that of "
+        "`keras.distillation`.",
+        f"- **[Data sets](BENCHMARKS.md#time-of-a-step)**, at best: with "
         f"the teacher's logits given, a step of a {large} student takes "
         f"{ratios[large, peers['keras']]:.2f} of the time of plain Keras `fit` "
         "of the student alone.",

@@ -9,16 +9,21 @@ import contextlib
 import copy
 import functools
 import itertools
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 try:
-    # Reason: `fit` has no public way to iterate over groups of batches, and
-    # none to split off validation data by itself. Without them `fit` runs
-    # Keras's own loop.
+    # Reason: `fit` has no public way to iterate over groups of batches, or over
+    # arrays that stay where they are, and none to split off validation data by
+    # itself. Without them `fit` runs Keras's own loop.
     from keras.src.trainers.data_adapters import get_data_adapter
+    from keras.src.trainers.data_adapters.array_data_adapter import (
+        ArrayDataAdapter,
+    )
     from keras.src.trainers.data_adapters.array_slicing import (
+        convert_to_sliceable,
         train_validation_split,
     )
     from keras.src.trainers.data_adapters.data_adapter import DataAdapter
@@ -30,6 +35,24 @@ except ImportError:
 def has_data_adapters():
     """Whether `get_data_adapter` and its kin are there."""
     return get_data_adapter is not None
+
+
+def arrays_of(adapter):
+    """The arrays that Keras's data adapter of arrays takes its batches of.
+
+    Reason: an adapter gives batches only.
+
+    Returns:
+      Tuple of x, y and sample weight, as far as they are given; floating arrays
+      are of Keras's default dtype. None if it is another adapter, or Keras
+      hides them.
+    """
+    inputs = getattr(adapter, "_inputs", None)
+    if inputs is None or not isinstance(adapter, ArrayDataAdapter):
+        return None
+    return keras.tree.lists_to_tuples(
+        convert_to_sliceable(inputs, target_backend="tensorflow")
+    )
 
 
 def mask_of(tensor):
@@ -99,6 +122,47 @@ def operations_from_the_end(model, output=None):
         yield history.operation
         node = history.operation._inbound_nodes[history.node_index]
         outputs = node.input_tensors
+
+
+class Call(NamedTuple):
+    """One call of a layer or operation in a functional model.
+
+    Attributes:
+      operation: the layer or operation.
+      inputs: list of `keras.KerasTensor`.
+      keywords: dict, the other arguments of the call.
+    """
+
+    operation: Any
+    inputs: list
+    keywords: dict
+
+
+def call_of(tensor):
+    """The `Call` that gave a `keras.KerasTensor`.
+
+    Reason: as of `operations_from_the_end`.
+
+    Raises:
+      RuntimeError: if Keras hides it.
+    """
+    history = getattr(tensor, "_keras_history", None)
+    nodes = getattr(history and history.operation, "_inbound_nodes", None)
+    if not nodes:
+        raise _missing("keras.KerasTensor._keras_history")
+    node = nodes[history.node_index]
+    return Call(
+        history.operation, node.input_tensors, dict(node.arguments.kwargs)
+    )
+
+
+def runs_as_graph(model):
+    """Whether a model's `call` is that of its graph, and no code of its own.
+
+    Reason: a subclass of a functional model may have a `call` beside a graph.
+    """
+    module = getattr(type(model).call, "__module__", "")
+    return module.startswith("keras.src.models.")
 
 
 def maker_of(tensor):

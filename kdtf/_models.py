@@ -81,14 +81,18 @@ def input_specs(model):
         return keras.tree.map_shape_structure(
             lambda shape: tf.TensorSpec((None, *shape[1:])), shapes
         )
-    # A Sequential has one input, without a structure around it.
-    structure = getattr(model, "input", model.inputs[0])
     return keras.tree.map_structure(
         lambda each: tf.TensorSpec(
             (None, *each.shape[1:]), each.dtype, each.name
         ),
-        structure,
+        inputs(model),
     )
+
+
+def inputs(model):
+    """The symbolic inputs of a functional or Sequential model, as given."""
+    # A Sequential has one input, without a structure around it.
+    return getattr(model, "input", model.inputs[0])
 
 
 def class_count(model):

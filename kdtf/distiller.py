@@ -14,6 +14,7 @@ from kdtf._training import (
     hint_terms,
     hyperparameters,
     iterators,
+    linear_head,
     metric_routing,
     strategy_checks,
     student_outputs,
@@ -114,6 +115,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         head: str | dict[str, str | None] = "softmax",
         hints: Sequence[Hint] = (),
         check_inputs: bool = False,
+        rows_at_a_time: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Builds a Distiller.
@@ -143,6 +145,12 @@ class Distiller(SavedWithoutTeacher, Steps):
             error. Turns XLA off. Without it a label that is no class gives a
             loss of NaN, which `keras.callbacks.TerminateOnNaN` stops at,
             unless it is in an array given to `fit`: those are checked once.
+          rows_at_a_time: positive int, or None. With it, and a student of
+            many classes that ends in a linear layer, `fit` and `evaluate` make
+            the logits of so many entries at a time, as
+            `kdtf.losses.linear_distillation_loss` does, those of a teacher
+            that ends in such a layer as well. Of metrics `compile` then takes
+            accuracies alone.
           **kwargs: `name` and the other arguments of `keras.Model`.
 
         Raises:
@@ -150,7 +158,9 @@ class Distiller(SavedWithoutTeacher, Steps):
             called, is not built or shares weights that the student trains,
             either shows that it ends in a softmax or sigmoid, both tell their
             number of classes and differ, the temperature is not positive and
-            finite, or the weights are negative, not finite or both 0.
+            finite, or the weights are negative, not finite or both 0; or with
+            `rows_at_a_time` if the student does not end in a linear layer, or
+            what else is given needs logits.
         """
         if not isinstance(student, keras.Model):
             raise ValueError(
@@ -174,21 +184,29 @@ class Distiller(SavedWithoutTeacher, Steps):
         policy = keras.dtype_policies.get(
             kwargs.pop("dtype", student.dtype_policy)
         )
+        head_of_loss = linear_head.of(
+            student, outputs, hints, check_inputs, rows_at_a_time
+        )
+        linear_head.require_own_steps(self, rows_at_a_time)
         terms = hint_terms.HintTerms(hints, student, teacher, policy)
         super().__init__(dtype=policy, **kwargs)
         self.student = student
         self._hint_terms = terms
         self._hint_projections = list(terms.projections)
         self._student_outputs = outputs
+        self._linear_head = head_of_loss
         self._awaits_teacher = self._loads_whole = False
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
+        self._teacher_is_steady = False
         self._programs = compiled_steps.CompiledSteps()
         self._ends = iterators.Ends()
         self._results: Any = None
+        self._chooses_steps = False
         self._constructor_arguments = {
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
+            "rows_at_a_time": rows_at_a_time,
         }
         self._trackers = [*outputs.trackers(), *terms.trackers]
         self._reported: frozenset = frozenset()
@@ -231,10 +249,14 @@ class Distiller(SavedWithoutTeacher, Steps):
         teachers.warn_if_swapped(teacher, self.student)
         # Functions hide the teacher from Keras's saver, which follows every
         # attribute and property of a model.
+        run = teacher
+        if self._linear_head is not None:
+            run = self._linear_head.take_teacher(teacher)
         self._run_teacher = teachers.targets_function(
-            teacher, self._student_outputs
+            run, self._student_outputs
         )
         self._teacher_weights = teachers.weights_function(teacher)
+        self._teacher_is_steady = teachers.is_steady(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
@@ -270,9 +292,7 @@ class Distiller(SavedWithoutTeacher, Steps):
 
     def test_step(self, data: Any) -> dict:
         """One batch of `evaluate`; changes nothing but the metrics."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch = (x, *self._taught(x, y), sample_weight)
-        return self._run("test", self._evaluate, batch)
+        return self._run("test", self._evaluate, self._with_targets(data))
 
     def compute_loss(
         self,
@@ -404,6 +424,9 @@ class Distiller(SavedWithoutTeacher, Steps):
             under `check_inputs=True`; "auto" also turns it on for students
             that XLA is known to train faster on a CPU. With it, the steps of
             an execution are the loop of one XLA program.
+            `steps_per_execution="auto"`, the default, makes it as many as take
+            a fraction of a second over arrays, and one over data sets or where
+            a callback looks at single batches.
 
         Raises:
           ValueError: if a loss or its weights are given, or a metric cannot
@@ -417,16 +440,18 @@ class Distiller(SavedWithoutTeacher, Steps):
                 f"Received: loss={loss!r}"
             )
         self._student_outputs.assign_loss_weights(loss_weights)
-        steps = kwargs.get("steps_per_execution", 1)
-        if not isinstance(steps, int) or steps < 1:
+        steps = kwargs.pop("steps_per_execution", "auto")
+        if steps != "auto" and (not isinstance(steps, int) or steps < 1):
             raise ValueError(
-                "`steps_per_execution` must be a positive int. "
+                '`steps_per_execution` must be "auto" or a positive int. '
                 f"Received: steps_per_execution={steps!r}"
             )
         metrics = self._student_outputs.resolved(metrics, "metrics")
         weighted_metrics = self._student_outputs.resolved(
             weighted_metrics, "weighted_metrics"
         )
+        if self._linear_head is not None:
+            linear_head.require_servable([metrics, weighted_metrics])
         if self._constructor_arguments["check_inputs"]:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -435,9 +460,11 @@ class Distiller(SavedWithoutTeacher, Steps):
             super().compile(
                 optimizer=optimizer,
                 loss_weights=loss_weights,
+                steps_per_execution=1 if steps == "auto" else steps,
                 **given,
                 **kwargs,
             )
+        self._chooses_steps = steps == "auto"
         strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
 

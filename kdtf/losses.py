@@ -18,7 +18,16 @@ Network*, arXiv 1503.02531, section 2.
 
 import tensorflow as tf
 
-from kdtf._math import arguments, heads, loss_kernels, softmax, terms
+from kdtf._math import (
+    arguments,
+    heads,
+    linear_logits,
+    linear_loss,
+    loss_kernels,
+    softmax,
+    terms,
+)
+from kdtf._math.linear_logits import LinearLogits
 from kdtf._math.top_logits import TopLogits
 from kdtf._types import Scalar, Tensor, TensorLike
 
@@ -191,3 +200,77 @@ def distillation_loss(
     return loss_kernels.weighted_mean(
         soft, hard, temperature, soft_weight, hard_weight
     )
+
+
+def linear_distillation_loss(
+    hidden: TensorLike,
+    kernel: TensorLike,
+    teacher: TensorLike | LinearLogits | TopLogits,
+    labels: TensorLike | None = None,
+    *,
+    bias: TensorLike | None = None,
+    transposed: bool = False,
+    temperature: Scalar,
+    soft_weight: Scalar,
+    hard_weight: Scalar,
+    weights: TensorLike | None = None,
+    rows_at_a_time: int = 256,
+) -> Tensor:
+    """The mean `distillation_loss` of logits that are never there as a whole.
+
+    With 100,000 classes the logits hidden @ kernel + bias, their gradient and
+    the teacher's logits are most of what a training step keeps in memory. Here
+    those of `rows_at_a_time` rows are there at once. The gradients by hidden
+    states, kernel and bias are ready when the loss is; that by the kernel is
+    accumulated in float32 (float64) and rounded once.
+
+    Compile what calls it (`tf.function(jit_compile=True)`), as a whole step or
+    alone: eager operations keep more of each pass. It can be differentiated
+    once. Softmax heads alone; a sigmoid's labels are each of their own.
+
+    Args:
+      hidden: `[..., d]` floating, the student's; the products with the kernel
+        are in this dtype, as those of a layer.
+      kernel: `[d, classes]` floating.
+      teacher: logits `[..., classes]`, `LinearLogits` or `kdtf.TopLogits` taken
+        at this temperature; not differentiated.
+      labels: as in `hard_loss`, or None if no row is labelled.
+      bias: `[classes]` floating, or None.
+      transposed: bool, whether `kernel` is `[classes, d]`, as an embedding
+        that is also the last layer; it is not copied.
+      temperature: as in `distillation_loss`.
+      soft_weight: likewise.
+      hard_weight: likewise.
+      weights: `[...]`, or of its first axes, or None if every row weighs 1; not
+        differentiated. A mask is weights of 0 and 1.
+      rows_at_a_time: positive int. Fewer rows take less memory; below 128 or
+        so the products take longer.
+
+    Returns:
+      Scalar, sum(weights * losses) / number of rows; 0 if there are none.
+
+    Raises:
+      ValueError: as in `distillation_loss`, or if shapes do not fit.
+
+    Example:
+      >>> hidden, kernel = np.ones((4, 8), "float32"), np.eye(8, 100)
+      >>> teacher = kdtf.losses.LinearLogits(hidden, 2 * kernel)
+      >>> loss = kdtf.losses.linear_distillation_loss(
+      ...     hidden, kernel, teacher, [0, 1, 2, -1],
+      ...     temperature=2.0, soft_weight=0.9, hard_weight=0.1)
+      >>> loss.numpy().round(4)
+      np.float32(0.3426)
+    """
+    arguments.check_weights(soft_weight, hard_weight)
+    arguments.check_temperature(temperature)
+    arguments.check_rows_at_a_time(rows_at_a_time)
+    student = linear_logits.as_tensors(
+        LinearLogits(hidden, kernel, bias, transposed)
+    )
+    batch = linear_loss.batch_for(student, teacher, labels, weights)
+    settings = linear_loss.Settings(temperature, soft_weight, hard_weight)
+    total, _ = linear_loss.weighted_sum(
+        student, batch, settings, rows_at_a_time
+    )
+    rows = tf.reduce_prod(tf.shape(student.hidden)[:-1])
+    return tf.math.divide_no_nan(total, tf.cast(rows, total.dtype))

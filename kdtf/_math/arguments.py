@@ -43,6 +43,16 @@ def check_weights(soft_weight, hard_weight):
         )
 
 
+def check_rows_at_a_time(count):
+    """Raises ValueError if it is no positive int."""
+    whole = isinstance(count, numbers.Integral) and not isinstance(count, bool)
+    if not (whole and count > 0):
+        raise ValueError(
+            "`rows_at_a_time` must be a positive int, how many rows of logits "
+            f"are in memory at once. Received: rows_at_a_time={count!r}"
+        )
+
+
 def _check_number(name, value):
     """Raises ValueError if a value is not one number, also of a graph."""
     shape = getattr(value, "shape", None)
@@ -93,7 +103,9 @@ def check_same_shape(student_logits, teacher_logits):
         )
 
 
-def check_top_logits(student_logits, top_logits, classes, tail):
+def check_top_logits(
+    student_logits, top_logits, classes, tail, argument="teacher_logits"
+):
     """Raises ValueError if the parts of a `TopLogits` do not fit."""
     rows = student_logits.shape[:-1]
     count, k = student_logits.shape[-1], top_logits.shape[-1]
@@ -106,7 +118,7 @@ def check_top_logits(student_logits, top_logits, classes, tail):
     )
     if not fits:
         raise ValueError(
-            "`teacher_logits` must be TopLogits of logits [..., k], integer "
+            f"`{argument}` must be TopLogits of logits [..., k], integer "
             "classes [..., k] and tail [...], with k below the number of "
             f"classes. Received: logits of shape {top_logits.shape}, "
             f"{classes.dtype.name} classes of shape {classes.shape}, tail of "

@@ -84,7 +84,7 @@ def fit_labels(labels, logits):
     labels = _numbers(labels)
     if labels.shape.rank is None and logits.shape.rank is not None:
         # `tf.function` forgets the rank of what came in two of them.
-        shape = tf.shape(logits)
+        shape = dynamic_shape(logits)
         dense = labels.dtype.is_floating
         labels = tf.reshape(labels, shape if dense else shape[:-1])
         labels.set_shape(logits.shape if dense else logits.shape[:-1])
@@ -219,9 +219,10 @@ def entry_weights(logits, sample_weight):
     mask = keras_private.mask_of(logits)
     if sample_weight is None and mask is None:
         return None
-    weights = tf.ones(tf.shape(logits)[:-1])
+    weights = tf.ones(dynamic_shape(logits)[:-1])
     if sample_weight is not None:
-        weights *= _align(sample_weight, logits.shape[:-1])
+        shape = logits.shape[:-1]
+        weights *= fit_weights(sample_weight, shape, "sample_weight")
     if mask is not None:
         weights *= tf.cast(mask, tf.float32)
     return weights
@@ -273,12 +274,24 @@ def entry_count(logits):
     mask = keras_private.mask_of(logits)
     if mask is not None:
         return tf.math.count_nonzero(mask)
-    return tf.reduce_prod(tf.shape(logits)[:-1])
+    return tf.reduce_prod(dynamic_shape(logits)[:-1])
 
 
-def _align(sample_weight, shape):
-    """Sample weights whose axes line up with entries of that shape."""
-    weights = tf.cast(_numbers(sample_weight, "sample_weight"), tf.float32)
+def fit_weights(weights, shape, argument):
+    """Weights whose axes line up with entries of that shape.
+
+    Args:
+      weights: array-like, `[...]` or of the first axes of it.
+      shape: `tf.TensorShape` of known rank, of the entries.
+      argument: str, what errors call them.
+
+    Returns:
+      float32 of as many axes.
+
+    Raises:
+      ValueError: if they are no numbers, or do not fit.
+    """
+    weights = tf.cast(_numbers(weights, argument), tf.float32)
     rank = shape.rank
     if weights.shape.rank == rank + 1 and weights.shape[-1] == 1:
         weights = tf.squeeze(weights, axis=-1)
@@ -290,10 +303,16 @@ def _align(sample_weight, shape):
     )
     if not fits:
         raise ValueError(
-            f"`sample_weight` must have at most {rank} axes here: one weight "
+            f"`{argument}` must have at most {rank} axes here: one weight "
             f"per example or one per entry, of which there are {shape}. "
-            f"Received: sample_weight of shape {weights.shape}"
+            f"Received: {argument} of shape {weights.shape}"
         )
     while weights.shape.rank < rank:
         weights = weights[..., None]
     return weights
+
+
+def dynamic_shape(logits):
+    """The shape of logits, a tensor; also of `linear_logits.Unmade`."""
+    known = getattr(logits, "dynamic_shape", None)
+    return tf.shape(logits) if known is None else known()

@@ -102,12 +102,8 @@ class SoftmaxHead:
           teacher_logits: `[..., classes]`, or `TopLogits`.
           logits: `[..., classes]`.
         """
-        if isinstance(teacher_logits, TopLogits):
-            theirs = tf.cast(teacher_logits.classes[..., 0], tf.int64)
-        else:
-            theirs = tf.argmax(teacher_logits, axis=-1)
         # `==` would forget the shape where one of the two knows more of it.
-        same = tf.equal(theirs, tf.argmax(logits, axis=-1))
+        same = tf.equal(self.choices(teacher_logits), self.choices(logits))
         return tf.cast(same, tf.float32)
 
     def as_distributions(self, labels, logits):
@@ -167,7 +163,9 @@ class SoftmaxHead:
         return tf.math.log(tf.maximum(p, floor))
 
     def choices(self, logits):
-        """`[...]` int64: the most probable class."""
+        """`[...]` int64: the most probable class; also of `TopLogits`."""
+        if isinstance(logits, TopLogits):
+            return tf.cast(logits.classes[..., 0], tf.int64)
         return tf.argmax(logits, axis=-1)
 
 

@@ -76,13 +76,22 @@ def _gradient(student_logits, terms, upstreams):
             by_logits = tf.cast(tf.add_n(by_logits), student_logits.dtype)
             return by_logits, *by_upstreams
 
-        return _slope(terms, upstreams, student_logits.dtype), second
+        return slope(terms, upstreams, student_logits.dtype), second
 
     return total(student_logits, *upstreams)
 
 
-def _slope(terms, upstreams, dtype):
-    """`[..., classes]` of that dtype: the sum of the slopes, rounded once."""
+def slope(terms, upstreams, dtype):
+    """The gradient of <upstreams, values> by the logits, rounded once.
+
+    Args:
+      terms: list of `Term`.
+      upstreams: list of `[...]`, one a term.
+      dtype: of the result.
+
+    Returns:
+      `[..., classes]`.
+    """
 
     def total(*classes):
         slopes = [

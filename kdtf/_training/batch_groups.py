@@ -34,31 +34,6 @@ class Group(NamedTuple):
     shapes: Any
 
 
-def regroup(arguments, steps):
-    """The arguments of a `fit` that runs over groups of batches.
-
-    Args:
-      arguments: dict of the arguments of `keras.Model.fit`.
-      steps: int, the steps of an execution.
-
-    Returns:
-      Dict of arguments that give the same training; the given ones if this
-      Keras cannot be handed groups.
-    """
-    if not keras_private.has_data_adapters():
-        return arguments
-    arguments = _with_validation_data(dict(arguments))
-    data = {name: arguments.pop(name, None) for name in ("x", "y")}
-    data["sample_weight"] = arguments.pop("sample_weight", None)
-    adapter = keras_private.get_data_adapter(
-        **data,
-        batch_size=arguments.get("batch_size"),
-        steps_per_epoch=arguments.get("steps_per_epoch"),
-        shuffle=arguments.get("shuffle", True),
-    )
-    return {**arguments, "x": _GroupedAdapter(adapter, steps)}
-
-
 def is_grouped(iterator):
     """Whether an iterator's elements are groups."""
     return isinstance(iterator, tf.data.Iterator) and isinstance(
@@ -66,23 +41,11 @@ def is_grouped(iterator):
     )
 
 
-def _with_validation_data(arguments):
-    """Splits validation data off here: Keras cannot split grouped batches."""
-    split = arguments.pop("validation_split", 0.0)
-    if split and arguments.get("validation_data") is None:
-        names = ("x", "y", "sample_weight")
-        training, validation = keras_private.train_validation_split(
-            tuple(arguments.get(name) for name in names), split
-        )
-        arguments.update(zip(names, training, strict=True))
-        arguments["validation_data"] = validation
-    return arguments
-
-
-class _GroupedAdapter(keras_private.DataAdapter):
+class GroupedAdapter(keras_private.DataAdapter):
     """Another adapter, with its batches in groups."""
 
     def __init__(self, adapter, steps):
+        """Of an adapter, and the steps of an execution."""
         self._adapter = adapter
         self._steps = steps
 

@@ -136,6 +136,11 @@ def has_strategy(distiller):
     )
 
 
+def several_replicas():
+    """Whether the strategy of this scope has several replicas."""
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
 def _layers(student):
     """All layers of a student, without itself; None if Keras hides them."""
     try:

@@ -5,11 +5,9 @@ TensorFlow's own kernels run it faster. So Keras is not left to compile a step
 as a whole: the step runs the teacher, and then a program of all the rest.
 """
 
-import contextlib
-
 import tensorflow as tf
 
-from kdtf._training import compile_policy
+from kdtf._training import executions
 
 _UNKNOWN_TO_XLA = (tf.string, tf.resource, tf.variant)
 
@@ -51,25 +49,4 @@ def can_be_compiled(leaf):
 
 def applies(distiller):
     """Whether a compiled Distiller's own steps compile their programs."""
-    return (
-        distiller.jit_compile
-        and not distiller.run_eagerly
-        and not compile_policy.has_strategy(distiller)
-    )
-
-
-@contextlib.contextmanager
-def left_to_the_steps(distiller, own):
-    """Keeps Keras from compiling steps that compile their programs.
-
-    Args:
-      distiller: a compiled `Distiller`.
-      own: whether the steps are its own, and not those of a subclass.
-    """
-    jit_compile = distiller.jit_compile
-    if own and applies(distiller):
-        distiller.jit_compile = False
-    try:
-        yield
-    finally:
-        distiller.jit_compile = jit_compile
+    return distiller.jit_compile and executions.applies(distiller)

@@ -12,9 +12,9 @@ import tensorflow as tf
 from kdtf import _keras_private as keras_private
 from kdtf import _workers
 from kdtf._training import (
-    batch_groups,
-    compiled_steps,
     data_errors,
+    executions,
+    fit_data,
     multi_step,
     replica_loops,
     replicas,
@@ -60,6 +60,7 @@ class FitLoops(keras.Model):
             examples; or if a file that they are read from is damaged.
         """
         self._set_class_weight(class_weight)
+        _require_y_of_weights(x, y, sample_weight)
         sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().fit).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
@@ -73,10 +74,13 @@ class FitLoops(keras.Model):
             given.setdefault("shuffle", False)
         # Before the data are regrouped, which hides what they are.
         self._ends.expect("train", x, given.get("steps_per_epoch"))
-        if self._trains_in_one_program():
-            given = batch_groups.regroup(given, self.steps_per_execution)
         given = self._for_all_workers("fit", given)
-        with self._around_a_run(y), worker_checks.no_noise(x):
+        given, steps = fit_data.for_fit(self, given)
+        with (
+            self._around_a_run(y),
+            worker_checks.no_noise(x),
+            fit_data.steps_of_an_execution(self, steps),
+        ):
             history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
@@ -105,6 +109,7 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
+        _require_y_of_weights(x, y, sample_weight)
         sample_weight = self._student_outputs.weights_beside(y, sample_weight)
         named = inspect.signature(super().evaluate).bind(
             x, y, *args, sample_weight=sample_weight, **kwargs
@@ -112,9 +117,14 @@ class FitLoops(keras.Model):
         given = named.arguments.pop("kwargs", {}) | named.arguments
         self._ends.expect("test", x, given.get("steps"))
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
+        steps = self.steps_per_execution
         if not from_fit:
             given = self._for_all_workers("evaluate", given)
-        with self._around_a_run(None if from_fit else y):
+            given, steps = fit_data.for_evaluate(self, given)
+        with (
+            self._around_a_run(None if from_fit else y),
+            fit_data.steps_of_an_execution(self, steps),
+        ):
             return super().evaluate(**given)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -179,14 +189,12 @@ class FitLoops(keras.Model):
         strategy_checks.require_scope(self)
         self._build_optimizer()
         self._programs.reset("train")
-        own = self._runs_own("train_step")
-        with compiled_steps.left_to_the_steps(self, own):
+        function = self._execution("train_step")
+        if function is None:
             super().make_train_function(force=True)
-        function = self.train_function
-        if replicas.trains_on_several(self):
-            function = replica_loops.Execution(self, self.train_step)
-        elif self._trains_in_one_program():
-            function = multi_step.train_function(self, function)
+            function = self.train_function
+        if self._is_one_program("train_step"):
+            function = multi_step.ManySteps(self, self._update, function)
         self.train_function = self._at_its_temperature("train", function)
 
     def make_test_function(self, force: bool = False) -> None:
@@ -194,13 +202,21 @@ class FitLoops(keras.Model):
         if self.test_function is not None and not force:
             return
         self._programs.reset("test")
-        own = self._runs_own("test_step")
-        with compiled_steps.left_to_the_steps(self, own):
+        function = self._execution("test_step")
+        if function is None:
             super().make_test_function(force=True)
-        function = self.test_function
-        if replicas.trains_on_several(self):
-            function = replica_loops.Execution(self, self.test_step)
+            function = self.test_function
+        if self._is_one_program("test_step"):
+            function = multi_step.ManySteps(self, self._evaluate, function)
         self.test_function = self._at_its_temperature("test", function)
+
+    def _execution(self, step):
+        """What runs the steps of an execution, or None if Keras does."""
+        if replicas.trains_on_several(self):
+            return replica_loops.Execution(self, getattr(self, step))
+        if self._runs_here(step):
+            return executions.Execution(self, getattr(self, step))
+        return None
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """As in Keras, of the shapes that the first replica sees."""
@@ -243,6 +259,7 @@ class FitLoops(keras.Model):
     def _checked(self, validation_data):
         """Validation data as Keras needs them, their arrays checked."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(validation_data)
+        _require_y_of_weights(x, y, weight, "validation_data")
         self._student_outputs.check_arrays(y, self.student)
         return x, y, self._student_outputs.weights_beside(y, weight)
 
@@ -278,12 +295,35 @@ class FitLoops(keras.Model):
             worker_checks.require_same(self, method, given)
         return given
 
-    def _trains_in_one_program(self):
-        """Whether many steps are one program."""
-        return self._runs_own("train_step") and multi_step.applies(self)
+    def _runs_here(self, step):
+        """Whether kdtf runs the steps of an execution, and not Keras."""
+        return self._runs_own(step) and executions.applies(self)
+
+    def _is_one_program(self, step):
+        """Whether the steps of an execution are one program."""
+        return (
+            self._runs_own(step)
+            # What else they report is known when each step has run.
+            and self._runs_own("compute_metrics")
+            and multi_step.applies(self)
+        )
 
     def _set_class_weight(self, class_weight):
         if not self._student_outputs.assign_class_weight(
             class_weight, self.student
         ):
             self.train_function = None  # it holds the old weights
+
+
+def _require_y_of_weights(x, y, sample_weight, argument="sample_weight"):
+    """Raises if Keras would leave out the weights of arrays.
+
+    Raises:
+      ValueError: says what to give beside them.
+    """
+    if x is not None and y is None and sample_weight is not None:
+        raise ValueError(
+            f"`{argument}` of unlabelled arrays must come with labels of -1, "
+            "as in y=np.full(len(x), -1): Keras drops weights without y. "
+            "Received: sample weights, and no y"
+        )

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
 from kdtf._math import entries
+from kdtf._math.linear_logits import Unmade
+from kdtf._training import linear_head
 from kdtf.metrics import (
     ExpectedCalibrationError,
     LabelMetric,
@@ -180,7 +182,15 @@ def update(metrics, output, batch, logits, weights):
             without_data.append(output.prefix + metric.name)
             continue
         metric_weights = weights if weighted else None
-        if isinstance(metric, TeacherMetric):
+        if isinstance(logits, Unmade):
+            labelled = head.labelled(batch.labels, logits)
+            linear_head.update_accuracy(
+                metric,
+                batch.labels,
+                logits,
+                entries.labelled_weights(metric_weights, labelled),
+            )
+        elif isinstance(metric, TeacherMetric):
             metric.update_state(batch.teacher_logits, logits, metric_weights)
         elif isinstance(metric, _OF_KDTF):
             metric.update_state(batch.labels, logits, metric_weights)

@@ -1,90 +1,144 @@
-"""Many training steps in one XLA program.
+"""Many steps in one XLA program.
 
 Under `jit_compile=True` Keras launches one compiled step after another, even
 within an execution of many: a small student spends most of its time between
 its steps. Here the steps of an execution are the loop of one program, over
-batches that the input pipeline has grouped (`batch_groups`).
+batches that the input pipeline has grouped (`batch_groups`), or that are rows
+of arrays on the device (`array_epochs`).
 
-The teacher runs before the program, batch by batch: it does not change from
-step to step, and on a CPU TensorFlow's own kernels run it faster than XLA's.
+The teacher runs before the program: it does not change from step to step, and
+on a CPU TensorFlow's own kernels run it faster than XLA's.
 """
 
 import tensorflow as tf
 
-from kdtf._training import batch_groups, compile_policy
+from kdtf._training import (
+    array_epochs,
+    batch_groups,
+    compile_policy,
+    compiled_steps,
+    executions,
+)
 
 
 def applies(distiller):
-    """Whether a compiled Distiller trains many steps in one program."""
-    return (
-        distiller.jit_compile
-        and not distiller.run_eagerly
-        and distiller.steps_per_execution > 1
-        and not compile_policy.has_strategy(distiller)
-        and compile_policy.loops_fast(distiller.student)
-    )
+    """Whether a compiled Distiller runs the steps of an execution as one."""
+    compiled = compiled_steps.applies(distiller)
+    return compiled and compile_policy.loops_fast(distiller.student)
 
 
-def train_function(distiller, one_by_one):
-    """What Keras calls once per execution, to train up to K steps.
+class ManySteps:
+    """What Keras calls once per execution, to run up to K steps as one."""
 
-    Args:
-      distiller: a compiled `Distiller`, with K as its `steps_per_execution`.
-      one_by_one: Keras's own such function, for data that are not grouped.
+    def __init__(self, distiller, step, others):
+        """Of a compiled `Distiller`.
 
-    Returns:
-      Function from an iterator over groups (or batches) to the logs of the last
-      step, like Keras's own; it raises StopIteration if there is no batch.
-    """
-    names = []
+        Args:
+          distiller: the `Distiller`.
+          step: function of a batch with its targets to the logs, its `_update`
+            or `_evaluate`.
+          others: function of an iterator whose batches come one by one.
+        """
+        self._distiller, self._step, self._others = distiller, step, others
+        self._names = []  # of a step's logs, when it has been traced
+        self._run_groups = executions.graph(self._on_groups)
+        self._run_part = executions.graph(self._part)
 
-    def train_on_next(iterator, step):
-        group = iterator.get_next_as_optional()
-        there_is_one = group.has_value()
-        trained = tf.cond(
-            there_is_one,
-            lambda: _train_on_group(distiller, group.get_value(), names),
-            lambda: tf.constant(0),
-        )
-        return step + trained, there_is_one
+    def __call__(self, iterator):
+        """Returns the logs of the last step.
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def execute(iterator):
-        """Trains up to K steps; returns how many there were batches for."""
-        steps, _ = tf.while_loop(
-            lambda step, more: more & (step < distiller.steps_per_execution),
-            lambda step, _: train_on_next(iterator, step),
-            [tf.constant(0), tf.constant(True)],
-        )
-        results = distiller.get_metrics_result()
-        return steps, {name: results[name] for name in names}
-
-    def function(iterator):
+        Raises:
+          StopIteration: if there is no batch.
+        """
+        steps = self._distiller.steps_per_execution
+        if isinstance(iterator, array_epochs.ArrayEpoch):
+            return iterator.run(self._on_rows, steps)
         if not batch_groups.is_grouped(iterator):
-            return one_by_one(iterator)
-        steps, logs = execute(iterator)
-        if not int(steps):
+            return self._others(iterator)
+        done, logs = self._run_groups(iterator)
+        if not int(done):
             raise StopIteration
         return logs
 
-    return function
+    def _on_groups(self, iterator):
+        """Runs up to K steps; returns how many, and the logs."""
 
+        def run_next(done, _):
+            group = iterator.get_next_as_optional()
+            there_is_one = group.has_value()
+            ran = tf.cond(
+                there_is_one,
+                lambda: self._on_group(group.get_value()),
+                lambda: tf.constant(0),
+            )
+            return done + ran, there_is_one
 
-def _train_on_group(distiller, group, names):
-    """Trains on the batches of a `Group`; returns how many they are."""
-    count = tf.shape(tf.nest.flatten(group.data)[0])[0]
-
-    def train(first):
-        # A program takes batches of one shape; usually that is all of them.
-        last = _end_of_run(group.shapes, first, count)
-        stacked = distiller._with_targets(
-            _cut_to_shape(group, first), among=(first, last)
+        steps = self._distiller.steps_per_execution
+        done, _ = tf.while_loop(
+            lambda done, more: more & (done < steps),
+            run_next,
+            [tf.constant(0), tf.constant(True)],
         )
-        _program(distiller, stacked, names)(_leaves(stacked), first, last)
-        return [last]
+        return done, self._logs()
 
-    tf.while_loop(lambda first: first < count, train, [tf.constant(0)])
-    return count
+    def _on_group(self, group):
+        """Runs the batches of a `Group`; returns how many they are."""
+        count = tf.shape(tf.nest.flatten(group.data)[0])[0]
+
+        def run_alike(first):
+            # A program takes batches of one shape; usually that is all.
+            last = _end_of_run(group.shapes, first, count)
+            self._on_stacked(_cut_to_shape(group, first), first, last)
+            return [last]
+
+        tf.while_loop(lambda first: first < count, run_alike, [tf.constant(0)])
+        return count
+
+    def _on_rows(self, data, order, first, count, size, most):
+        """The logs of the last of some steps; see `ArrayEpoch.run`."""
+        place = tf.constant([first, count])
+        # A power of two, so that other numbers of rows are not compiled anew.
+        most = 1 << (most - 1).bit_length()
+        return self._run_part(data, order, place, size=size, most=most)
+
+    def _part(self, data, order, place, *, size, most):
+        first, count = tf.unstack(place)
+        stacked = array_epochs.stacked_batches(data, order, first, size, most)
+        self._on_stacked(stacked, 0, count)
+        return self._logs()
+
+    def _on_stacked(self, stacked, first, last):
+        """Runs those of the stacked batches, `[batches, batch, ...]`."""
+        batches = self._distiller._with_targets(stacked, among=(first, last))
+        leaves = [t for t in tf.nest.flatten(batches) if t is not None]
+        self._program(batches)(leaves, first, last)
+
+    def _program(self, template):
+        """The compiled loop over batches.
+
+        Args:
+          template: what a step takes, with a stack or None for every tensor.
+        """
+
+        @tf.function(jit_compile=True, autograph=False)
+        def program(stacks, first, last):
+            def step(i):
+                leaves = iter([stack[i] for stack in stacks])
+                batch = tf.nest.map_structure(
+                    lambda stack: None if stack is None else next(leaves),
+                    template,
+                )
+                self._names[:] = self._step(*batch)
+                return [i + 1]
+
+            tf.while_loop(lambda i: i < last, step, [first])
+
+        return program
+
+    def _logs(self):
+        """What a step returns, after the last one."""
+        results = self._distiller.get_metrics_result()
+        return {name: results[name] for name in self._names}
 
 
 def _end_of_run(shapes, first, count):
@@ -109,32 +163,3 @@ def _cut_to_shape(group, index):
         cut = tf.slice(stack, tf.zeros_like(shape), shape)
         leaves.append(tf.ensure_shape(cut, stack.shape))
     return tf.nest.pack_sequence_as(group.data, leaves)
-
-
-def _program(distiller, template, names):
-    """The compiled loop over batches that are stacked to `[batches, ...]`.
-
-    Args:
-      distiller: the `Distiller`.
-      template: what `Distiller._update` takes, with a stack or None for every
-        tensor.
-      names: list, filled with the names of a step's logs when it is traced.
-    """
-
-    @tf.function(jit_compile=True, autograph=False)
-    def program(stacks, first, last):
-        def step(i):
-            leaves = iter([stack[i] for stack in stacks])
-            batch = tf.nest.map_structure(
-                lambda stack: None if stack is None else next(leaves), template
-            )
-            names[:] = distiller._update(*batch)
-            return [i + 1]
-
-        tf.while_loop(lambda i: i < last, step, [first])
-
-    return program
-
-
-def _leaves(structure):
-    return [leaf for leaf in tf.nest.flatten(structure) if leaf is not None]

@@ -4,11 +4,13 @@ import keras
 import tensorflow as tf
 
 from kdtf._math import entries, heads
+from kdtf._math.linear_logits import Unmade
 from kdtf._math.top_logits import TopLogits
 from kdtf._training import (
     class_weights,
     hyperparameters,
     input_checks,
+    linear_head,
     objective,
     targets,
 )
@@ -110,8 +112,9 @@ class Output:
             teacher_logits=_in_shape(batch.teacher_logits, logits),
             tempered_logits=_in_shape(batch.tempered_logits, logits),
         )
-        temperature = self.settings.temperature
-        batch = targets.fill_in(batch, logits.shape[-1], temperature)
+        if not isinstance(logits, Unmade):
+            temperature = self.settings.temperature
+            batch = targets.fill_in(batch, logits.shape[-1], temperature)
         if self._checker is not None:
             self._checker(batch.labels, batch.teacher_logits, logits)
         return batch
@@ -149,6 +152,11 @@ class Output:
         temperature, soft_weight, hard_weight = map(
             tf.convert_to_tensor, self.settings.variables()
         )
+        if isinstance(logits, Unmade):
+            loss, each = linear_head.entry_losses(
+                logits, batch, weights, (temperature, soft_weight, hard_weight)
+            )
+            return loss, self._track(each, batch, logits, weights)
         each = objective.entry_losses(
             logits, batch, temperature, soft_weight, hard_weight, self.head.name
         )
@@ -172,11 +180,7 @@ class Output:
 
         if each.soft is not None:
             update(self._soft_loss, each.soft, weights)
-            theirs = batch.tempered_logits
-            if not isinstance(theirs, TopLogits):
-                theirs = batch.teacher_logits
-            agree = self.head.agreement(theirs, logits)
-            update(self._agreement, agree, weights)
+            update(self._agreement, self._agree(batch, logits), weights)
         if each.hard is not None:
             labelled = self.head.labelled(batch.labels, logits)
             # Over what is labelled, also within an entry of several labels.
@@ -186,6 +190,15 @@ class Output:
             labelled = entries.labelled_weights(weights, labelled)
             update(self._hard_loss, hard, labelled)
         return tracked
+
+    def _agree(self, batch, logits):
+        """`[...]` float32: where student and teacher choose the same."""
+        if isinstance(logits, Unmade):
+            return linear_head.agreement(batch, logits)
+        theirs = batch.tempered_logits
+        if not isinstance(theirs, TopLogits):
+            theirs = batch.teacher_logits
+        return self.head.agreement(theirs, logits)
 
 
 def _in_shape(teacher_logits, logits):

@@ -45,7 +45,9 @@ def part(logits):
       logits: `[..., classes]`, with their Keras mask, if there is one; or a
         dict of them by output, whose part is that of the rows.
     """
-    own_rows = tf.cast(tf.shape(tf.nest.flatten(logits)[0])[0], tf.float32)
+    own_rows = tf.cast(
+        entries.dynamic_shape(tf.nest.flatten(logits)[0])[0], tf.float32
+    )
     if not several():
         return Part(tf.constant(1.0), own_rows)
     context = tf.distribute.get_replica_context()

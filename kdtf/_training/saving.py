@@ -99,6 +99,13 @@ class SavedWithoutTeacher:
         own = self._student_outputs.setting_variables()
         return [*own, *self._hint_terms.weights.values(), *seeds]
 
+    def get_compile_config(self):
+        """As in Keras; `steps_per_execution` as `compile` was given it."""
+        config = super().get_compile_config()
+        if config and self._chooses_steps:
+            config["steps_per_execution"] = "auto"
+        return config
+
     def compile_from_config(self, config):
         """Compiles a loaded Distiller as the saved one was."""
         self.compile(**keras.saving.deserialize_keras_object(config))

@@ -30,18 +30,14 @@ class Steps(FitLoops):
         return step(*batch)
 
     def _with_targets(self, data, among=None):
-        """A batch of data as `_update` takes it; runs the teacher.
+        """A batch of data as `_update` and `_evaluate` take it.
 
-        Called outside any tape, which would record the teacher's pass. For
+        Runs the teacher, outside any tape, which would record its pass. For
         stacked batches `among` is (first, last): the teacher then runs on the
         batches from `first` to before `last`.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batch, theirs = self._taught(x, y, among)
-        self._student_outputs.require(
-            batch, awaits_teacher=self._awaits_teacher
-        )
-        return x, batch, theirs, sample_weight
+        return x, *self._taught(x, y, among), sample_weight
 
     def _update(self, x, batch, theirs, sample_weight):
         """The part of `train_step` that trains; `multi_step` loops over it.
@@ -55,6 +51,9 @@ class Steps(FitLoops):
         Returns:
           The logs.
         """
+        self._student_outputs.require(
+            batch, awaits_teacher=self._awaits_teacher
+        )
         with tf.GradientTape() as tape:
             loss, *seen = self._loss_of(
                 x, batch, theirs, sample_weight, training=True
@@ -92,6 +91,10 @@ class Steps(FitLoops):
         """
         outputs = self._student_outputs
         found, ours = self._student_of(x, training)
+        if self._linear_head is not None:
+            found, batch = self._linear_head.unmade(
+                found, batch, training=training
+            )
         logits = outputs.of_student(found)
         batch = outputs.each(Output.fit_to_logits, batch, logits)
         weights = outputs.each(
@@ -122,8 +125,14 @@ class Steps(FitLoops):
         """
         with empty_parts.with_a_row(x, self.student) as (shown, cut):
             with features.captured(self._hint_terms.student) as ours:
-                found = self(shown, training=training)
+                found = self._run_student(shown, training)
             return tf.nest.map_structure(cut, (found, ours))
+
+    def _run_student(self, x, training):
+        """Its output, or what its last layer gets if the loss has that."""
+        if self._linear_head is None:
+            return self(x, training=training)
+        return self._linear_head.student.hidden(x, training=training)
 
     def _hint_loss(self, ours, theirs, logits, weights):
         """What the hints add to the loss."""
@@ -142,12 +151,17 @@ class Steps(FitLoops):
     def _taught(self, x, y, among=None):
         """The targets of a batch, and the teacher's features of the hints."""
         run, outputs = self._run_teacher, self._student_outputs
+        found = None
+        if isinstance(y, targets.Taught):
+            y, found = y
 
         def from_data(output, y):
             taught = bool(run and output.learns_soft_targets)
             return output.targets_of(y, beside_teacher=taught)
 
         batch = outputs.each(from_data, outputs.of_data(y))
+        if found is not None:
+            return outputs.each(targets.taught, batch, found), ()
         if not (run and (outputs.taught_names() or self._hint_terms.hints)):
             return batch, ()
 

@@ -32,6 +32,13 @@ class Targets(NamedTuple):
     tempered_logits: Any = None
 
 
+class Taught(NamedTuple):
+    """y as `fit` was given it, and what the teacher said of the same rows."""
+
+    y: Any
+    found: Any
+
+
 def temperature_key(temperature):
     """The key of y by which targets tell the one temperature they hold for.
 
@@ -96,7 +103,8 @@ def y_of_batches(iterator):
     spec = getattr(spec, "data", spec)  # of a `batch_groups.Group`
     if not isinstance(spec, tuple):
         return None
-    return keras.utils.unpack_x_y_sample_weight(spec)[1]
+    y = keras.utils.unpack_x_y_sample_weight(spec)[1]
+    return y.y if isinstance(y, Taught) else y
 
 
 def from_data(y, *, beside_teacher=False):

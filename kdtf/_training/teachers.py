@@ -5,8 +5,12 @@ import warnings
 import keras
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
 from kdtf import _models
 from kdtf.ensemble import Ensemble
+
+_PACKAGES = ("keras", "keras_hub", "kdtf")
+_UNKNOWN = (keras.layers.Lambda, keras.layers.TFSMLayer)  # whatever they hold
 
 
 def targets_function(teacher, outputs):
@@ -77,6 +81,31 @@ def weights_function(teacher):
         for each in _each(teacher)
         for weight in getattr(each, "weights", [])
     ]
+
+
+def is_steady(teacher):
+    """Whether what a teacher says of a row depends on its weights alone.
+
+    Args:
+      teacher: what a Distiller was given.
+
+    Returns:
+      bool, True of models alone whose layers are all of Keras.
+    """
+    return all(map(_is_steady_alone, _each(teacher)))
+
+
+def _is_steady_alone(teacher):
+    try:
+        layers = keras_private.all_layers(teacher)
+    except RuntimeError:  # it has none, or Keras hides them
+        return False
+    return all(
+        type(layer).__module__.partition(".")[0] in _PACKAGES
+        and not isinstance(layer, _UNKNOWN)
+        and not getattr(layer, "stateful", False)  # from batch to batch
+        for layer in layers
+    )
 
 
 def _each(teacher):

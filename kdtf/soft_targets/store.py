@@ -4,12 +4,16 @@ import os
 from collections.abc import Callable
 from typing import Any, overload
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from kdtf import _disk
 from kdtf._training import data_errors
 from kdtf.soft_targets import format as store_format
-from kdtf.soft_targets import joining, manifest, writer
+from kdtf.soft_targets import joining, manifest, sources, writer
+
+_ROWS_AT_ONCE = 1024  # of arrays that are loaded
 
 
 class SoftTargets:
@@ -358,3 +362,45 @@ class SoftTargets:
             interleave=interleave,
             seed=seed,
         )
+
+    def load(
+        self, arrays: Any, *, augment: Callable | None = None
+    ) -> tuple[Any, ...]:
+        """Arrays with their soft targets next to their labels, in memory.
+
+        As `join`, for stores and data that fit into memory: `Distiller.fit`
+        trains fastest on arrays.
+
+        Args:
+          arrays: `x`, `(x, y)` or `(x, y, sample_weight)`, the arrays that
+            were written.
+          augment: what `write` was given; it is applied to all views at once.
+
+        Returns:
+          `(x, targets)` or `(x, targets, sample_weight)` as in `join`, NumPy
+          arrays with `len(self)` rows for each view, the views one after
+          another: the arguments of `fit`.
+
+        Raises:
+          ValueError: if the arrays are not those that were written, or no
+            arrays, or an example or a file is not as it was.
+
+        Example:
+          >>> store = kdtf.SoftTargets.write(
+          ...     "loaded", teacher, (x, y), verbose=0
+          ... )
+          >>> arrays, targets = store.load((x, y))
+          >>> targets["teacher_logits"].shape
+          (8, 3)
+        """
+        if isinstance(arrays, (tf.data.Dataset, keras.utils.PyDataset)):
+            raise ValueError(
+                "`arrays` must be x, (x, y) or (x, y, sample_weight): `join` "
+                f"takes other data. Received: a {type(arrays).__name__}"
+            )
+        with data_errors.in_plain_words("arrays"):
+            batches = sources.batches(arrays, _ROWS_AT_ONCE)
+            joined = self.join(batches, augment=augment).as_numpy_iterator()
+            return keras.tree.map_structure(
+                lambda *parts: np.concatenate(parts), *joined
+            )

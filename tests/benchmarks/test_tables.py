@@ -99,7 +99,7 @@ def test_a_gpu_run_is_compared_with_kdtf_a_copy_and_its_tolerance(tmp_path):
 
 def test_an_unknown_table_is_named():
     text = "<!-- table: nothing -->\n<!-- end -->"
-    with pytest.raises(ValueError, match=r"one of \['characters'.*'nothing'"):
+    with pytest.raises(ValueError, match=r"one of \['arrays'.*'nothing'"):
         tables.render(text, ROOT / "results")
 
 

@@ -15,6 +15,7 @@ def test_settings_and_operations_of_a_size():
     assert SIZE.operations == forward + by_weights + by_inputs
     assert {str(setting) for setting in SIZE.settings} == {
         "{'jit_compile': 'auto', 'steps_per_execution': 1}",
+        "{'jit_compile': False, 'steps_per_execution': 1}",
         "{'jit_compile': True, 'steps_per_execution': 1}",
         "{'jit_compile': True, 'steps_per_execution': 4}",
         "{'jit_compile': False, 'steps_per_execution': 4}",
@@ -39,14 +40,18 @@ def test_best_settings_and_ratios_round_by_round(monkeypatch):
         train_step,
         "RATIOS",
         [
-            ("size", train_step.GIVEN, train_step.PLAIN, False),
-            ("size", train_step.GIVEN, train_step.PLAIN, True),
-            ("size", train_step.GIVEN, train_step.TORCH, False),
+            ("size", train_step.GIVEN, train_step.PLAIN, train_step.BEST),
+            ("size", train_step.GIVEN, train_step.PLAIN, "default"),
+            ("size", train_step.GIVEN, train_step.PLAIN, by_default),
+            ("size", train_step.GIVEN, train_step.TORCH, train_step.BEST),
         ],
     )
-    best, default = train_step.ratio_rows({"size": rows}, {"size": seconds})
+    best, default, alike = train_step.ratio_rows(
+        {"size": rows}, {"size": seconds}
+    )
     assert best["median"] == 0.5  # of 1/2, 2/4, 3/4
     assert default["median"] == 0.25  # of 1/4, 2/20, 3/12
+    assert alike["median"] == 0.75  # of 9/4, 9/20, 9/12
 
 
 @pytest.mark.slow

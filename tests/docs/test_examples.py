@@ -21,6 +21,7 @@ SLOW = (
     "docs/guides/from_keras_distillation.md",
     "docs/guides/resuming.md",
     "docs/guides/specialists.md",
+    "docs/guides/speed.md",
     "docs/guides/stored_soft_targets.md",
 )
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.

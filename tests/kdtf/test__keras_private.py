@@ -275,3 +275,24 @@ def test_layers_that_are_recomputed(mode, expected):
     assert keras_private.is_recomputed(layer) is expected
     assert keras_private.is_recomputed(other) is (mode == "full")
     assert not keras_private.is_recomputed(keras.layers.Dense(3))
+
+
+def test_the_call_that_gave_an_output():
+    inputs = keras.Input((3,), dtype="int32")
+    layer = keras.layers.ReversibleEmbedding(5, 2)
+    hidden = layer(inputs)
+    call = keras_private.call_of(layer(hidden, reverse=True))
+    assert call.operation is layer and call.keywords == {"reverse": True}
+    assert len(call.inputs) == 1 and call.inputs[0] is hidden
+
+
+def test_a_call_of_its_own_is_no_graph():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    class Graph(keras.Sequential):
+        pass
+
+    assert not keras_private.runs_as_graph(Own())
+    assert keras_private.runs_as_graph(Graph([keras.Input((2,))]))

@@ -201,7 +201,7 @@ def test_a_frozen_student_is_warned_of(steps):
 def test_steps_per_execution_that_are_none(steps):
     distiller = kdtf.Distiller(nets.linear(), temperature=1.0)
     with pytest.raises(
-        ValueError, match=r"`steps_per_execution` must be a pos"
+        ValueError, match=r"`steps_per_execution` must be \"auto\" or a pos"
     ):
         distiller.compile("sgd", steps_per_execution=steps)
 

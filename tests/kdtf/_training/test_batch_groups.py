@@ -9,8 +9,13 @@ from kdtf._training import batch_groups
 from tests import nets
 
 
-def groups(steps, **arguments):
-    return list(batch_groups.regroup(arguments, steps)["x"].get_tf_dataset())
+def grouped(steps, **data):
+    adapter = keras_private.get_data_adapter(**data)
+    return batch_groups.GroupedAdapter(adapter, steps).get_tf_dataset()
+
+
+def groups(steps, **data):
+    return list(grouped(steps, **data))
 
 
 def sizes(found):
@@ -46,7 +51,9 @@ def test_arrays(rows, partial):
 def test_arrays_are_shuffled_as_keras_shuffles_them():
     x = nets.inputs(200)
     tf.random.set_seed(1)
-    found = np.concatenate([b[0] for b in batches(groups(3, x=x))])
+    found = np.concatenate(
+        [b[0] for b in batches(groups(3, x=x, shuffle=True))]
+    )
     assert (found != x).any()
     np.testing.assert_array_equal(np.sort(found, 0), np.sort(x, 0))
 
@@ -61,24 +68,10 @@ def test_a_single_tensor_an_element_and_a_dict():
     assert group.shapes[0][:, 0].numpy().tolist() == [4, 4, 2]
 
 
-def test_validation_data_are_split_off_as_keras_does():
-    x, y = nets.inputs(20), nets.labels(20)
-    arguments = batch_groups.regroup(
-        {"x": x, "y": y, "validation_split": 0.25, "shuffle": False}, 2
-    )
-    np.testing.assert_array_equal(arguments["validation_data"][0], x[15:])
-    found = batches(arguments["x"].get_tf_dataset())
-    np.testing.assert_array_equal(
-        np.concatenate([leaves[0] for leaves in found]), x[:15]
-    )
-    assert "validation_split" not in arguments
-
-
 def test_ragged_batches_stay_as_they_are():
     ragged = tf.ragged.constant([[1.0], [2.0, 3.0]])
     data = tf.data.Dataset.from_tensors(ragged).repeat(3)
-    adapter = batch_groups.regroup({"x": data, "shuffle": False}, 2)["x"]
-    assert adapter.get_tf_dataset().element_spec == data.element_spec
+    assert grouped(2, x=data).element_spec == data.element_spec
 
 
 @pytest.mark.parametrize(
@@ -91,12 +84,5 @@ def test_groups_divide_an_execution_and_fit_into_memory(
     data = tf.data.Dataset.from_tensors(tf.zeros((4, 8), tf.uint8))
     data = data.repeat(count)
     monkeypatch.setattr(batch_groups, "_BYTES_A_GROUP", 33 * bytes_of_batches)
-    adapter = batch_groups.regroup({"x": data, "shuffle": False}, steps)["x"]
-    first = next(iter(adapter.get_tf_dataset()))
+    first = next(iter(grouped(steps, x=data)))
     assert len(first.data) == size
-
-
-def test_without_keras_adapters_nothing_changes(monkeypatch):
-    monkeypatch.setattr(keras_private, "get_data_adapter", None)
-    arguments = {"x": nets.inputs(), "validation_split": 0.5}
-    assert batch_groups.regroup(arguments, 2) is arguments

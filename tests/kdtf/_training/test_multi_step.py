@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from kdtf._training import batch_groups, compile_policy, multi_step
+from kdtf._training import (
+    batch_groups,
+    compile_policy,
+    executions,
+    multi_step,
+)
 from tests import nets
 
 STEPS = 3
@@ -46,12 +51,12 @@ def train(distiller, *data, **fit):
     return state, history.history, record.told
 
 
-def forbid_keras_own_loop(monkeypatch):
-    original = multi_step.train_function
+def forbid_other_loops(monkeypatch):
+    original = multi_step.ManySteps
     monkeypatch.setattr(
         multi_step,
-        "train_function",
-        lambda distiller, one_by_one: original(distiller, None),
+        "ManySteps",
+        lambda distiller, step, others: original(distiller, step, None),
     )
 
 
@@ -60,10 +65,10 @@ def assert_trains_alike(monkeypatch, make, *data, eager=True, **fit):
     together = make()
     assert multi_step.applies(together)
     with monkeypatch.context() as patch:
-        forbid_keras_own_loop(patch)
+        forbid_other_loops(patch)
         ours = train(together, *data, **fit)
     with monkeypatch.context() as patch:
-        patch.setattr(multi_step, "applies", lambda distiller: False)
+        patch.setattr(executions, "applies", lambda distiller: False)
         alone = make()
         alone.run_eagerly, alone.jit_compile = eager, not eager
         theirs = train(alone, *data, **fit)
@@ -75,23 +80,33 @@ def assert_trains_alike(monkeypatch, make, *data, eager=True, **fit):
     assert ours[2] == theirs[2]
 
 
+def as_data_set(batch_size, *data):
+    """Batches of arrays: they come in groups, where arrays stay."""
+    return tf.data.Dataset.from_tensor_slices(data).batch(batch_size)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "steps"),
     ((5, 2), (5, 20)),
 )
-def test_partial_groups_and_partial_batches(monkeypatch, batch_size, steps):
+@pytest.mark.parametrize("arrays", (False, True))
+def test_partial_groups_and_partial_batches(
+    monkeypatch, batch_size, steps, arrays
+):
     """With a net that has a state, and draws random numbers."""
-    # 28 rows: 7 batches of 4, or 5 of 5 and one of 3.
+    # 28 rows: 5 batches of 5 and one of 3.
     x, y = nets.inputs(28), nets.labels(28, unlabelled=(1, 8))
+    data, fit = (x, y), {"batch_size": batch_size}
+    if not arrays:
+        data, fit = (as_data_set(batch_size, x, y),), {}
     assert_trains_alike(
         monkeypatch,
         lambda: new_distiller(
             nets.deep(7), nets.deep(0, dropout=0.5), steps=steps
         ),
-        x,
-        y,
-        batch_size=batch_size,
+        *data,
+        **fit,
         eager=False,  # which draws other random numbers
     )
 
@@ -217,9 +232,7 @@ def test_big_batches_become_several_programs(monkeypatch):
     assert_trains_alike(
         monkeypatch,
         lambda: new_distiller(nets.linear(7), steps=5),
-        nets.inputs(40),
-        nets.labels(40),
-        batch_size=4,
+        as_data_set(4, nets.inputs(40), nets.labels(40)),
     )
 
 
@@ -239,7 +252,7 @@ def test_data_that_end_before_the_epoch_does(monkeypatch):
 
 @pytest.mark.slow
 def test_every_batch_is_one_step(monkeypatch):
-    forbid_keras_own_loop(monkeypatch)
+    forbid_other_loops(monkeypatch)
     distiller = new_distiller(nets.linear(7))
     distiller.fit(nets.inputs(), nets.labels(), batch_size=4, verbose=0)
     assert int(distiller.optimizer.iterations) == 3
@@ -255,7 +268,6 @@ def test_train_on_batch_takes_one_step():
 
 def test_where_it_does_not_apply(mirrored_strategy):
     teacher = nets.deep(7)
-    assert not multi_step.applies(new_distiller(teacher, steps=1))
     assert not multi_step.applies(new_distiller(teacher, jit_compile=False))
     eager = new_distiller(teacher, jit_compile=False, run_eagerly=True)
     assert not multi_step.applies(eager)
@@ -291,7 +303,7 @@ def test_hyperparameters_change_without_a_retrace():
 
 def test_an_error_of_a_step_begins_with_its_sentence(monkeypatch):
     """AutoGraph would put "in user code" and its traceback before it."""
-    forbid_keras_own_loop(monkeypatch)
+    forbid_other_loops(monkeypatch)
     distiller = new_distiller(nets.linear(7))
     with pytest.raises(ValueError, match=r"^`class_weight` must name classes"):
         distiller.fit(
@@ -319,3 +331,22 @@ def test_an_exception_between_executions_passes_and_training_goes_on():
         assert int(distiller.optimizer.iterations) == count * STEPS
     distiller.fit(*data, batch_size=4, verbose=0)
     assert int(distiller.optimizer.iterations) == 2 * STEPS + 6
+
+
+def test_more_rows_are_not_compiled_anew():
+    distiller = new_distiller(nets.linear(7), steps="auto")
+    traced = []
+    update = distiller._update
+
+    def counted(*batch):
+        traced.append(1)
+        return update(*batch)
+
+    distiller._update = counted
+    for rows in (20, 24, 28, 32):
+        x, y = nets.inputs(rows), nets.labels(rows)
+        distiller.fit(x, y, batch_size=4, verbose=0)
+        if rows == 24:  # the second trace is for any number
+            traced.clear()
+    assert not traced
+    assert int(distiller.optimizer.iterations) == 5 + 6 + 7 + 8

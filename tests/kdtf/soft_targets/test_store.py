@@ -10,6 +10,7 @@ import tensorflow as tf
 import kdtf
 from kdtf._training import targets
 from kdtf.soft_targets import format as store_format
+from kdtf.soft_targets import store as store_module
 from tests import nets, stores
 
 FAILURES = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
@@ -260,3 +261,44 @@ def test_what_is_no_store_is_not_opened(tmp_path):
     )
     with pytest.raises(ValueError, match="resumes where it stopped"):
         kdtf.SoftTargets(tmp_path)
+
+
+def test_arrays_are_loaded_as_they_are_joined(monkeypatch, tmp_path):
+    monkeypatch.setattr(store_module, "_ROWS_AT_ONCE", 4)  # more than once
+    x, y, weights = nets.inputs(10), nets.labels(10), np.arange(10.0)
+    teacher = nets.linear(7)
+    store = kdtf.SoftTargets.write(
+        tmp_path, teacher, (x, y, weights), dtype="float32", verbose=0
+    )
+    found, targets, found_weights = store.load((x, y, weights))
+    np.testing.assert_array_equal(found, x)
+    np.testing.assert_array_equal(found_weights, weights)
+    np.testing.assert_array_equal(targets["labels"], y)
+    logits = np.asarray(teacher(x), np.float64)
+    np.testing.assert_allclose(
+        targets["teacher_logits"],
+        logits - logits.max(-1, keepdims=True),
+        atol=1e-6,
+    )
+    distiller = kdtf.Distiller(nets.linear(), temperature=2.0)
+    distiller.compile("sgd", jit_compile=False)
+    distiller.fit(found, targets, sample_weight=found_weights, verbose=0)
+    with pytest.raises(ValueError, match="`dataset` must be the one"):
+        store.load((x[::-1], y, weights))
+    with pytest.raises(ValueError, match="`arrays` must be x, "):
+        store.load(tf.data.Dataset.from_tensor_slices(x))
+
+
+def test_views_are_loaded_one_after_another(tmp_path):
+    def shifted(x, seed):
+        return x + tf.cast(seed[0] % 7, x.dtype)
+
+    x = nets.inputs(6)
+    store = kdtf.SoftTargets.write(
+        tmp_path, nets.linear(7), x, views=2, augment=shifted, verbose=0
+    )
+    found, targets = store.load(x, augment=shifted)
+    assert len(found) == len(targets["teacher_logits"]) == 12
+    joined = store.join(x, augment=shifted)
+    expected = [np.asarray(shown) for shown, _ in joined]
+    np.testing.assert_array_equal(found, expected)

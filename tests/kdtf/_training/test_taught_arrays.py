@@ -1,0 +1,186 @@
+"""kdtf._training.taught_arrays: a teacher is asked once, and is right."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from kdtf._training import array_epochs, fit_data, taught_arrays
+from tests import nets
+
+X, Y = nets.inputs(22), nets.labels(22, unlabelled=(3,))
+
+
+class Counted(keras.layers.Layer):
+    """Counts its batches, as they run. Not of Keras's package."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def call(self, x):
+        def note(x):
+            self.rows.append(len(x))
+            return x
+
+        return tf.ensure_shape(tf.numpy_function(note, [x], x.dtype), x.shape)
+
+
+@pytest.fixture(name="counted")
+def counted_teacher(monkeypatch):
+    """A teacher that tells how many rows it saw of each batch."""
+    layer = Counted()
+    monkeypatch.setattr(Counted, "__module__", "keras.src.layers")
+    teacher = keras.Sequential(
+        [keras.Input((nets.FEATURES,)), layer, nets.linear(7)]
+    )
+    return teacher, layer.rows
+
+
+def distiller_of(teacher, kind=kdtf.Distiller):
+    distiller = kind(nets.linear(), teacher, temperature=3.0)
+    distiller.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    return distiller
+
+
+def fitted(distiller, **given):
+    given = {"epochs": 3, "verbose": 0, "shuffle": False, **given}
+    return distiller.fit(X, Y, batch_size=8, **given).history
+
+
+def test_each_row_is_taught_once(monkeypatch, counted):
+    monkeypatch.setattr(taught_arrays, "_BATCHES_A_CALL", 1)  # several calls
+    teacher, rows = counted
+    distiller = distiller_of(teacher)
+    fitted(distiller, validation_data=(X[:5], Y[:5]))
+    assert rows == [8, 8, 6, 5]
+    rows.clear()
+    fitted(distiller, epochs=1)  # nothing to save
+    assert rows == [8, 8, 6]
+
+
+@pytest.mark.parametrize(
+    "make",
+    (
+        lambda: nets.linear(7),
+        lambda: kdtf.Ensemble([nets.linear(7), nets.linear(8)]),
+        lambda: kdtf.Ensemble(
+            [nets.linear(7), nets.linear(8)], combine="geometric"
+        ),
+    ),
+    ids=("a net", "arithmetic", "geometric"),
+)
+def test_the_same_numbers_as_at_every_step(monkeypatch, make):
+    """Also after another temperature, on which an Ensemble's word depends."""
+
+    class Anneal(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.temperature.assign(3.0 + epoch)
+
+    found = []
+    for once in (True, False):
+        distiller = distiller_of(make())
+        if not once:
+            monkeypatch.setattr(taught_arrays, "says_the_same", lambda _: False)
+        history = fitted(distiller, callbacks=[Anneal()])
+        found.append((nets.values(distiller.student), history))
+    for a, b in zip(*map(keras.tree.flatten, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_several_outputs():
+    found = []
+    for epochs in (2, 1):  # asked once, and at every step
+        distiller = kdtf.Distiller(
+            nets.kind_and_tags(),
+            nets.kind_and_tags(5),
+            temperature=2.0,
+            head={"kind": "softmax", "tags": "sigmoid"},
+        )
+        distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+        y = {"kind": Y, "tags": np.ones((22, nets.TAGS), "float32")}
+        history = distiller.fit(
+            X, y, batch_size=8, epochs=epochs, verbose=0
+        ).history
+        found.append({name: values[0] for name, values in history.items()})
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+class Drift(keras.callbacks.Callback):
+    """Moves the teacher between epochs, as a mean teacher is moved."""
+
+    def __init__(self, teacher):
+        super().__init__()
+        self._teacher = teacher
+
+    def on_epoch_end(self, epoch, logs=None):
+        for weight in self._teacher.weights:
+            weight.assign(weight + 0.5)
+
+
+def test_a_teacher_that_has_changed_is_asked_again(counted):
+    teacher, rows = counted
+    distiller = distiller_of(teacher)
+    history = fitted(distiller, epochs=2, callbacks=[Drift(teacher)])
+    assert rows == [8, 8, 6] * 2
+    assert history["soft_loss"][1] != history["soft_loss"][0]
+
+
+class EachBatch(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class OwnLoss(kdtf.Distiller):
+    def compute_loss(self, *args, **kwargs):
+        return super().compute_loss(*args, **kwargs)
+
+
+def test_where_it_is_asked_at_every_step(counted):
+    teacher, rows = counted
+    for kind, callbacks in (
+        (kdtf.Distiller, [EachBatch()]),
+        (OwnLoss, []),
+    ):
+        fitted(distiller_of(teacher, kind), epochs=2, callbacks=callbacks)
+        assert rows == [8, 8, 6] * 2
+        rows.clear()
+    unknown = keras.layers.Lambda(lambda x: x)
+    model = keras.Sequential([keras.Input((nets.FEATURES,)), unknown, teacher])
+    fitted(distiller_of(model), epochs=2)
+    assert rows == [8, 8, 6] * 2
+    rows.clear()
+    fitted(distiller_of(lambda x: teacher(x)), epochs=2)
+    assert rows == [8, 8, 6] * 2
+
+
+def test_too_many_answers_are_not_kept(monkeypatch):
+    distiller = distiller_of(nets.linear(7))
+    arguments, _ = fit_data.for_fit(
+        distiller, {"x": X, "y": Y, "epochs": 2, "verbose": 0}
+    )
+    taught = arguments["x"].complete
+    # The logits, of which those over T are no others, in float32.
+    for room, fits in ((22 * nets.CLASSES * 4, True), (351, False)):
+        monkeypatch.setattr(array_epochs, "BYTES", room)
+        assert taught.fits() is fits
+
+
+def test_a_bar_if_it_takes_long(monkeypatch, capsys):
+    clock = iter([10.0, 10.0, 12.0, 14.0, 15.0])
+    monkeypatch.setattr(taught_arrays.time, "monotonic", lambda: next(clock))
+    bar = taught_arrays._Bar(4, "auto")
+    for _ in range(2):
+        bar.move(1)
+    assert not capsys.readouterr().out
+    for _ in range(2):
+        bar.move(1)
+    out = capsys.readouterr().out
+    assert "The teacher, once for all epochs" in out and "4/4" in out
+    silent = taught_arrays._Bar(1, 0)
+    monkeypatch.setattr(
+        taught_arrays.time, "monotonic", iter([1.0, 9.0]).__next__
+    )
+    silent.move(1)
+    assert not capsys.readouterr().out
