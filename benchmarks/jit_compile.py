@@ -125,7 +125,6 @@ HALF_PRECISION = (
     "convolution over time",
     "recurrent (GRU)",
     "attention",
-    "transformer (as DistilBERT, no dropout)",
 )
 
 
@@ -247,10 +246,10 @@ def main(argv):
         if values.students in kind:
             rows[kind] = _row(kind, *student, values.rounds)
             print(json.dumps(rows[kind], indent=2), flush=True)
-    order = [rows[kind] for kind in students() if kind in rows]
-    run_directory.write_json(
-        path, {**timing.conditions("jit_compile"), "rows": order}
-    )
+            order = [rows[name] for name in students() if name in rows]
+            run_directory.write_json(
+                path, {**timing.conditions("jit_compile"), "rows": order}
+            )
 
 
 if __name__ == "__main__":
