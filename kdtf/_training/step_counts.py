@@ -36,7 +36,9 @@ def of_arrays(student, adapter, callbacks):
     Returns:
       int; such that the executions of an epoch are about equally long.
     """
-    if look_at_batches(callbacks) or not student.built:
+    if any(map(looks_at_batches, keras.tree.flatten(callbacks))):
+        return 1
+    if not student.built:  # it does not tell its size
         return 1
     rows = max(1, min(adapter.batch_size, adapter.rows))
     most = min(
@@ -59,19 +61,23 @@ def _operations_a_row(student):
     return 6 * entries * max(1, student.count_params())
 
 
-def look_at_batches(callbacks):
-    """Whether one of what `fit` was given does something at single batches."""
-    return any(map(_looks_at_batches, keras.tree.flatten(callbacks)))
+def looks_at_batches(callback, *, only_others=False):
+    """Whether a callback does something at single batches.
 
-
-def _looks_at_batches(callback):
+    Args:
+      callback: one of what `fit` was given.
+      only_others: whether those of Keras and kdtf do not count, which write
+        and show, but change nothing.
+    """
     if isinstance(callback, keras.callbacks.CallbackList):
         return True  # whatever it holds
     # Those that save count batches, if they save between two epochs.
     package = type(callback).__module__.partition(".")[0]
-    saves = package in ("keras", "kdtf") and hasattr(callback, "save_freq")
-    if saves and callback.save_freq == "epoch":
-        return False
+    if package in ("keras", "kdtf"):
+        runs_code = isinstance(callback, keras.callbacks.LambdaCallback)
+        saves = getattr(callback, "save_freq", None) == "epoch"
+        if saves or (only_others and not runs_code):
+            return False
     return any(
         getattr(getattr(callback, hook, None), "__func__", None)
         is not getattr(keras.callbacks.Callback, hook)

@@ -24,15 +24,21 @@ def apply(distiller, adapter, arguments):
       adapter: the `array_epochs.ArraysAdapter` of its data, which is changed.
       arguments: dict of the arguments of `keras.Model.fit`.
     """
+    callbacks = keras.tree.flatten(arguments.get("callbacks"))
     if (
         arguments.get("epochs", 1) < 2
         or not says_the_same(distiller)
-        or step_counts.look_at_batches(arguments.get("callbacks"))
+        or any(_may_change_teachers(callback) for callback in callbacks)
     ):
         return
     taught = _Taught(distiller, adapter, arguments.get("verbose", "auto"))
     if taught.fits():
         adapter.complete = taught
+
+
+def _may_change_teachers(callback):
+    """Whether a callback may do so within an epoch, unseen."""
+    return step_counts.looks_at_batches(callback, only_others=True)
 
 
 def says_the_same(distiller):

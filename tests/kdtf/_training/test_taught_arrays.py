@@ -56,6 +56,9 @@ def test_each_row_is_taught_once(monkeypatch, counted):
     fitted(distiller, validation_data=(X[:5], Y[:5]))
     assert rows == [8, 8, 6, 5]
     rows.clear()
+    fitted(distiller, callbacks=[keras.callbacks.TerminateOnNaN()])
+    assert rows == [8, 8, 6]
+    rows.clear()
     fitted(distiller, epochs=1)  # nothing to save
     assert rows == [8, 8, 6]
 
@@ -141,6 +144,15 @@ def test_where_it_is_asked_at_every_step(counted):
     teacher, rows = counted
     for kind, callbacks in (
         (kdtf.Distiller, [EachBatch()]),
+        (kdtf.Distiller, [keras.callbacks.CallbackList([])]),
+        (
+            kdtf.Distiller,
+            [
+                keras.callbacks.LambdaCallback(
+                    on_train_batch_end=lambda batch, logs: None
+                )
+            ],
+        ),
         (OwnLoss, []),
     ):
         fitted(distiller_of(teacher, kind), epochs=2, callbacks=callbacks)
