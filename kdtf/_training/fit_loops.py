@@ -75,13 +75,10 @@ class FitLoops(keras.Model):
         # Before the data are regrouped, which hides what they are.
         self._ends.expect("train", x, given.get("steps_per_epoch"))
         given = self._for_all_workers("fit", given)
-        given, steps = fit_data.for_fit(self, given)
-        with (
-            self._around_a_run(y),
-            worker_checks.no_noise(x),
-            fit_data.steps_of_an_execution(self, steps),
-        ):
-            history = super().fit(**given)
+        with self._around_a_run(y), worker_checks.no_noise(x):
+            given, steps = fit_data.for_fit(self, given)
+            with fit_data.steps_of_an_execution(self, steps):
+                history = super().fit(**given)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
             raise ValueError(
@@ -117,15 +114,14 @@ class FitLoops(keras.Model):
         given = named.arguments.pop("kwargs", {}) | named.arguments
         self._ends.expect("test", x, given.get("steps"))
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
-        steps = self.steps_per_execution
         if not from_fit:
             given = self._for_all_workers("evaluate", given)
-            given, steps = fit_data.for_evaluate(self, given)
-        with (
-            self._around_a_run(None if from_fit else y),
-            fit_data.steps_of_an_execution(self, steps),
-        ):
-            return super().evaluate(**given)
+        with self._around_a_run(None if from_fit else y):
+            steps = self.steps_per_execution
+            if not from_fit:
+                given, steps = fit_data.for_evaluate(self, given)
+            with fit_data.steps_of_an_execution(self, steps):
+                return super().evaluate(**given)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`: the student's logits, in the data's order.
