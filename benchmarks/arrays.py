@@ -16,22 +16,23 @@ import dataclasses
 import pathlib
 import statistics
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-import kdtf
-from benchmarks import libraries, timing
-from benchmarks.train_step import CLASSES, HYPERPARAMETERS, net
+from benchmarks import libraries, timing, train_step
+from benchmarks.train_step import (
+    CLASSES,
+    FLOOR,
+    GIVEN,
+    KERAS,
+    LABELS,
+    ONLINE,
+    PLAIN,
+    net,
+)
 from trainers.core import run_directory
 
-PLAIN = "plain Keras `fit`, student alone"
-KERAS = "`keras.distillation`, online teacher"
-LABELS = "kdtf, labels alone"
-GIVEN = "kdtf, given teacher logits"
-ONLINE = "kdtf, online teacher"
-FLOOR = "floor: one XLA loop"
 BEST = ", at its best"
 
 
@@ -90,8 +91,10 @@ def contenders(size):
     x = rng.uniform(size=(rows, size.student[0])).astype(np.float32)
     y = rng.integers(0, CLASSES, rows).astype(np.int32)
     v = rng.normal(size=(rows, CLASSES)).astype(np.float32)
-    teacher = net(size.teacher)
-    temperature = HYPERPARAMETERS["temperature"]
+    teacher, logits = net(size.teacher), {"labels": y, "teacher_logits": v}
+
+    def student():
+        return net(size.student)
 
     def fit(model, y):
         return lambda: model.fit(
@@ -100,56 +103,25 @@ def contenders(size):
 
     runs = {}
     for suffix, setting in (("", {}), (BEST, size.best)):
-        student = net(size.student)
-        student.compile(
-            keras.optimizers.Adam(1e-3),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            **setting,
-        )
-        runs[PLAIN + suffix] = fit(student, y)
+        runs[PLAIN + suffix] = fit(train_step.plain(student(), setting), y)
         library = libraries.KERAS_BEST
-        distiller = library.distiller(net(size.student), teacher, temperature)
-        library.compile(distiller, keras.optimizers.Adam(1e-3), **setting)
+        distiller = train_step.online(library, teacher, student(), setting)
         runs[KERAS + suffix] = fit(distiller, y)
-    for name, taught, changes in (
-        (LABELS, None, {"soft_weight": 0.0}),
-        (GIVEN, None, {}),
-        (ONLINE, teacher, {}),
-    ):
-        distiller = kdtf.Distiller(
-            net(size.student), taught, **{**HYPERPARAMETERS, **changes}
-        )
-        distiller.compile(keras.optimizers.Adam(1e-3))
-        given = {"labels": y, "teacher_logits": v} if name == GIVEN else y
-        runs[name] = fit(distiller, given)
-    runs[FLOOR] = _floor(size, x, y, v)
+    runs[LABELS] = fit(train_step.labels_alone(student(), {}), y)
+    runs[GIVEN] = fit(train_step.given(student(), {}), logits)
+    online = train_step.online(libraries.KDTF, teacher, student(), {})
+    runs[ONLINE] = fit(online, y)
+    epoch = train_step.floor(
+        student(), [_stack(part, size) for part in (x, y, v)], size.steps
+    )
+    runs[FLOOR] = lambda: [epoch() for _ in range(size.epochs)]
     return runs
 
 
-def _floor(size, x, y, v):
-    student = net(size.student)
-    stacks = [
-        tf.reshape(tf.constant(part), (size.steps, size.batch, *part.shape[1:]))
-        for part in (x, y, v)
-    ]
-    optimizer = keras.optimizers.Adam(1e-3)
-    optimizer.build(student.trainable_variables)
-
-    @tf.function(jit_compile=True, autograph=False)
-    def epoch():
-        def step(i, _):
-            x, y, v = (stack[i] for stack in stacks)
-            with tf.GradientTape() as tape:
-                z = student(x, training=True)
-                rows = kdtf.losses.distillation_loss(z, v, y, **HYPERPARAMETERS)
-                loss = tf.reduce_mean(rows)
-            slopes = tape.gradient(loss, student.trainable_variables)
-            optimizer.apply(slopes, student.trainable_variables)
-            return i + 1, loss
-
-        return tf.while_loop(lambda i, _: i < size.steps, step, (0, 0.0))[1]
-
-    return lambda: [epoch().numpy() for _ in range(size.epochs)]
+def _stack(part, size):
+    """`[steps, batch, ...]` of rows."""
+    shape = (size.steps, size.batch, *part.shape[1:])
+    return tf.reshape(tf.constant(part), shape)
 
 
 def summarise(seconds, size):

@@ -111,15 +111,15 @@ def contenders(size):
     """Dict from (name, setting) to a function that trains for an epoch."""
     batches = random_batches(size)
     fits = {
-        PLAIN: _plain,
-        REPORTING: functools.partial(_plain, reports=3),
-        LABELS: _labels,
-        GIVEN: _given,
+        PLAIN: plain,
+        REPORTING: functools.partial(plain, reports=3),
+        LABELS: labels_alone,
+        GIVEN: given,
     }
     if size.teacher:
         teacher = net(size.teacher)
-        fits[ONLINE] = functools.partial(_online, libraries.KDTF, teacher)
-        fits[KERAS] = functools.partial(_online, libraries.KERAS_BEST, teacher)
+        fits[ONLINE] = functools.partial(online, libraries.KDTF, teacher)
+        fits[KERAS] = functools.partial(online, libraries.KERAS_BEST, teacher)
     runs = {}
     for (name, build), setting in itertools.product(
         fits.items(), size.settings
@@ -129,7 +129,8 @@ def contenders(size):
         runs[name, str(setting)] = functools.partial(
             model.fit, data, shuffle=False, verbose=0
         )
-    runs[FLOOR, "{}"] = _floor(net(size.student), batches, size.steps)
+    stacks = [tf.stack(parts) for parts in zip(*batches, strict=True)]
+    runs[FLOOR, "{}"] = floor(net(size.student), stacks, size.steps)
     if pytorch.torch:
         runs[TORCH, "{}"] = pytorch.loop(
             size.student, batches, size.steps, **HYPERPARAMETERS
@@ -150,7 +151,7 @@ def random_batches(size):
     ]
 
 
-def _plain(student, setting, reports=0):
+def plain(student, setting, reports=0):
     """A student on labels, with that many metrics beside the loss."""
     metrics = [
         keras.metrics.SparseCategoricalCrossentropy(from_logits=True),
@@ -166,16 +167,18 @@ def _plain(student, setting, reports=0):
     return student
 
 
-def _given(student, setting, **changes):
+def given(student, setting, **changes):
+    """A Distiller without a teacher, compiled."""
     distiller = kdtf.Distiller(student, **{**HYPERPARAMETERS, **changes})
     distiller.compile(keras.optimizers.Adam(1e-3), **setting)
     return distiller
 
 
-_labels = functools.partial(_given, soft_weight=0.0)
+labels_alone = functools.partial(given, soft_weight=0.0)
 
 
-def _online(library, teacher, student, setting):
+def online(library, teacher, student, setting):
+    """A library's distiller with its teacher, compiled."""
     distiller = library.distiller(
         student, teacher, HYPERPARAMETERS["temperature"]
     )
@@ -193,15 +196,22 @@ def _dataset(batches, steps, given):
     return timing.without_autotune(data)
 
 
-def _floor(student, batches, steps):
-    stacks = [tf.stack(parts) for parts in zip(*batches, strict=True)]
+def floor(student, stacks, steps):
+    """Function that trains on given logits in a bare XLA loop.
+
+    Args:
+      student: a built `keras.Model`.
+      stacks: inputs, labels and teacher logits, `[batches, batch, ...]` each.
+      steps: int, over these batches again and again.
+    """
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(student.trainable_variables)
+    batches = len(stacks[0])
 
     @tf.function(jit_compile=True, autograph=False)
     def loop():
         def step(i, _):
-            x, y, v = (stack[i % DISTINCT] for stack in stacks)
+            x, y, v = (stack[i % batches] for stack in stacks)
             with tf.GradientTape() as tape:
                 z = student(x, training=True)
                 rows = kdtf.losses.distillation_loss(z, v, y, **HYPERPARAMETERS)

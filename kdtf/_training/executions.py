@@ -95,6 +95,36 @@ class Execution:
         return logs
 
 
+def up_to(steps, iterator, run):
+    """Runs the elements of an iterator, as a loop of a graph.
+
+    Args:
+      steps: int, how many to run if there are as many.
+      iterator: of batches, or of groups of them.
+      run: function of an element to the number of its steps.
+
+    Returns:
+      Scalar int32, how many there were.
+    """
+
+    def run_next(done, _):
+        element = iterator.get_next_as_optional()
+        there_is_one = element.has_value()
+        ran = tf.cond(
+            there_is_one,
+            lambda: run(element.get_value()),
+            lambda: tf.constant(0),
+        )
+        return done + ran, there_is_one
+
+    done, _ = tf.while_loop(
+        lambda done, more: more & (done < steps),
+        run_next,
+        [tf.constant(0), tf.constant(True)],
+    )
+    return done
+
+
 def graph(function):
     """A `tf.function`, traced anew for another structure of batches only.
 

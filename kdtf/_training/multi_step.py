@@ -62,23 +62,8 @@ class ManySteps:
 
     def _on_groups(self, iterator):
         """Runs up to K steps; returns how many, and the logs."""
-
-        def run_next(done, _):
-            group = iterator.get_next_as_optional()
-            there_is_one = group.has_value()
-            ran = tf.cond(
-                there_is_one,
-                lambda: self._on_group(group.get_value()),
-                lambda: tf.constant(0),
-            )
-            return done + ran, there_is_one
-
         steps = self._distiller.steps_per_execution
-        done, _ = tf.while_loop(
-            lambda done, more: more & (done < steps),
-            run_next,
-            [tf.constant(0), tf.constant(True)],
-        )
+        done = executions.up_to(steps, iterator, self._on_group)
         return done, self._logs()
 
     def _on_group(self, group):

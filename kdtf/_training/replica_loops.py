@@ -4,12 +4,12 @@ In place of Keras's own loop, which cannot hold a batch of several replicas, and
 reports the mean of the replicas' results.
 """
 
-import functools
 import itertools
 
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
+from kdtf._training import executions
 
 _ITERATORS = (tf.data.Iterator, tf.distribute.DistributedIterator)
 
@@ -23,8 +23,8 @@ class Execution:
         self._names = []  # of a step's logs, when it has been traced
         self._execute, self._run_one = self._run_many, self._run
         if not distiller.run_eagerly:
-            self._execute = _graph(self._run_many)
-            self._run_one = _graph(self._run)
+            self._execute = executions.graph(self._run_many)
+            self._run_one = executions.graph(self._run)
 
     def __call__(self, iterator):
         """Runs steps on an iterator's batches; returns the logs of the last.
@@ -44,36 +44,13 @@ class Execution:
     def _run_many(self, iterator):
         """Runs up to K steps; returns how many there were batches for."""
         steps = self._distiller.steps_per_execution
-        done, _ = tf.while_loop(
-            lambda done, more: more & (done < steps),
-            lambda done, _: self._run_next(iterator, done),
-            [tf.constant(0), tf.constant(True)],
-        )
-        return done
-
-    def _run_next(self, iterator, done):
-        batch = iterator.get_next_as_optional()
-        there_is_one = batch.has_value()
-        ran = tf.cond(
-            there_is_one,
-            lambda: self._run(batch.get_value()),
-            lambda: tf.constant(0),
-        )
-        return done + ran, there_is_one
+        return executions.up_to(steps, iterator, self._run)
 
     def _run(self, batch):
         batch = keras_private.without_optionals(batch)
         strategy = self._distiller.distribute_strategy
         self._names[:] = strategy.run(self._step, args=(batch,))
         return tf.constant(1)
-
-
-def _graph(function):
-    # As a partial, which has no code of its own: TensorFlow counts traces by
-    # it, and warns at the fifth Distiller of a process.
-    return tf.function(
-        functools.partial(function), autograph=False, reduce_retracing=True
-    )
 
 
 def _results(distiller, names):
@@ -102,7 +79,7 @@ class MetricResults:
         self._strategy = distiller.distribute_strategy
         self._run = self._compute
         if not distiller.run_eagerly:
-            self._run = _graph(self._compute)
+            self._run = executions.graph(self._compute)
 
     def holds(self, distiller):
         """Whether they are those of a Distiller's present metrics."""
