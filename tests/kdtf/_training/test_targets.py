@@ -1,5 +1,7 @@
 """kdtf._training.targets: what y may hold, and errors about anything else."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,3 +92,10 @@ def test_only_the_same_temperature_passes():
     targets.require_temperature(2.1, tf.Variable(2.1))
     with pytest.raises(ValueError, match=r"made at, 2\.1.*temperature=2\.2"):
         targets.require_temperature(2.1, tf.Variable(2.2))
+
+
+def test_y_of_rows_that_were_taught_is_what_fit_was_given():
+    y = tf.TensorSpec((None,), tf.int32)
+    taught = targets.Taught(y, (tf.TensorSpec((None, 4)),) * 2)
+    batches = types.SimpleNamespace(element_spec=(y, taught, None))
+    assert targets.y_of_batches(batches) is y

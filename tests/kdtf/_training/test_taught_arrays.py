@@ -59,7 +59,7 @@ def test_each_row_is_taught_once(monkeypatch, counted):
     fitted(distiller, callbacks=[keras.callbacks.TerminateOnNaN()])
     assert rows == [8, 8, 6]
     rows.clear()
-    fitted(distiller, epochs=1)  # nothing to save
+    fitted(distiller, epochs=1)
     assert rows == [8, 8, 6]
 
 
@@ -165,6 +165,16 @@ def test_where_it_is_asked_at_every_step(counted):
     rows.clear()
     fitted(distiller_of(lambda x: teacher(x)), epochs=2)
     assert rows == [8, 8, 6] * 2
+
+
+def test_in_one_epoch_nothing_is_saved_and_nothing_kept():
+    for epochs, asks in ((1, False), (2, True)):
+        arguments, _ = fit_data.for_fit(
+            distiller_of(nets.linear(7)),
+            {"x": X, "y": Y, "epochs": epochs, "verbose": 0},
+        )
+        adapter = arguments["x"]
+        assert (adapter.complete(adapter.data) is not adapter.data) is asks
 
 
 def test_too_many_answers_are_not_kept(monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
+from kdtf._training import teachers
 from tests import nets
 
 
@@ -168,3 +169,17 @@ def test_others_are_not(teacher):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kdtf.Distiller(nets.linear(), teacher, temperature=2.0)
+
+
+def test_a_steady_teacher_depends_on_its_weights_alone():
+    def of(layer, *shape):
+        return keras.Sequential([keras.Input(shape, batch_size=2), layer])
+
+    assert teachers.is_steady(nets.deep(7, dropout=0.5))
+    assert teachers.is_steady(kdtf.Ensemble([nets.linear(7), nets.linear(8)]))
+    assert teachers.is_steady(of(keras.layers.GRU(3), 4, 2))
+    assert not teachers.is_steady(of(keras.layers.GRU(3, stateful=True), 4, 2))
+    assert not teachers.is_steady(of(keras.layers.Lambda(lambda x: x), 4))
+    assert not teachers.is_steady(lambda x: x)
+    pair = {"kind": nets.linear(7), "tags": lambda x: x}
+    assert not teachers.is_steady(pair)
