@@ -177,6 +177,32 @@ def memory(results):
     return lines
 
 
+def gpu_fused(results):
+    """Temporary memory of a last layer and its loss, compiled for an H200."""
+    figures = _load(results, "gpu_fused.json")
+    found = {
+        (each["teacher"], each["kernel"], each["rows_at_a_time"]): (
+            f"{each['megabytes_temporary']:,.0f}"
+        )
+        for each in figures["rows"]
+    }
+    lines = [
+        f"{_compiled_by(figures)}; {figures['device']}.",
+        "",
+        *header("kernel", "rows at a time", "hidden teacher", "top 64"),
+    ]
+    ways = dict.fromkeys((kernel, rows) for _, kernel, rows in found)
+    for way in sorted(ways, key=_most_rows_first):
+        figures_of_way = (found[teacher, *way] for teacher in ("hidden", "top"))
+        lines.append(row(*way, *figures_of_way))
+    return lines
+
+
+def _most_rows_first(way):
+    kernel, rows = way
+    return kernel, -float("inf") if rows == "all" else -int(rows)
+
+
 def gpu_aot(results):
     """Kernels and bytes of losses and step, compiled for an H200."""
     figures = _load(results, "gpu_aot.json")

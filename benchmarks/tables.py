@@ -239,6 +239,7 @@ TABLES = {
     "specialist_combination": specialist_tables.combination,
     "specialist_ways": specialist_tables.ways,
     "gpu_aot": speed_tables.gpu_aot,
+    "gpu_fused": speed_tables.gpu_fused,
     "gpu_run": speed_tables.gpu_run,
     "faults": _faults,
     "soft_targets_size": _soft_targets_size,

@@ -53,11 +53,15 @@ def count(folder, manifest, sharding):
     Returns:
       Dict of its name and of `program.counts`.
     """
-    compiled_for = program.Program(folder, manifest, "cuda")
-    traced = compiled_for.trace(sharding=sharding)
-    compiled = traced.lower(lowering_platforms=("cuda",)).compile()
-    figures = program.counts(compiled, compiled_for.logits_bytes)
-    return {"program": compiled_for.name, **figures}
+    logits_bytes = program.Program(folder, manifest, "cuda").logits_bytes
+    figures = program.counts(compiled(folder, manifest, sharding), logits_bytes)
+    return {"program": manifest["name"], **figures}
+
+
+def compiled(folder, manifest, sharding):
+    """The `jax.stages.Compiled` of one program; arguments as of `count`."""
+    traced = program.Program(folder, manifest, "cuda").trace(sharding=sharding)
+    return traced.lower(lowering_platforms=("cuda",)).compile()
 
 
 def main():

@@ -2,7 +2,8 @@
 
     python -m benchmarks.gpu.export --output=FOLDER
 
-Half a minute, no GPU. For every program of `benchmarks.gpu.programs`:
+Half a minute, no GPU. For every program of `benchmarks.gpu.programs`, or
+with `--fused` of `benchmarks.gpu.fused_programs`:
 
     NAME.hlo.pb          serialized HLO, not optimised, of no platform
     NAME.precise.hlo.pb  where there are matrix products: in full float32, and
@@ -23,7 +24,7 @@ from absl import app, flags
 from tensorflow.compiler.xla import xla_data_pb2
 from tensorflow.compiler.xla.service import hlo_pb2
 
-from benchmarks.gpu import inputs, programs
+from benchmarks.gpu import fused_programs, inputs, programs
 from kdtf import _atomic
 from trainers.core import run_directory
 
@@ -183,10 +184,21 @@ def main(argv):
     del argv
     folder = pathlib.Path(flags.FLAGS.output)
     folder.mkdir(parents=True, exist_ok=True)
-    for program in tqdm.tqdm(programs.everything()):
+    if flags.FLAGS.fused:
+        with fused_programs.as_on_a_gpu():
+            _export_all(fused_programs.everything(), folder)
+    else:
+        _export_all(programs.everything(), folder)
+
+
+def _export_all(everything, folder):
+    for program in tqdm.tqdm(everything):
         export(program, folder)
 
 
 if __name__ == "__main__":
     flags.DEFINE_string("output", None, "the folder they go to", required=True)
+    flags.DEFINE_bool(
+        "fused", False, "the last layer fused with the loss alone"
+    )
     app.run(main)
