@@ -101,8 +101,8 @@ def fit(
       evaluate: function without arguments that returns a dict of figures for
         the learning curve.
       title: str, for the progress bar; None for none.
-      shown: names of the figures that the bar shows beside the loss; none of
-        the test set, or settings are tuned on it by eye.
+      shown: names of the figures that bar and TensorBoard show beside the loss;
+        none of the test set, or settings are tuned on it by eye.
       keep_best: name of the figure by which the best epoch's student is kept
         and taken at the end (early stopping, in hindsight); None for the last.
 
@@ -119,6 +119,7 @@ def fit(
             every=checkpoint_every,
             evaluate=evaluate,
             epochs=epochs,
+            shown=shown,
             keep_best=keep_best,
         ),
         ProgressBar(title, state, shown),

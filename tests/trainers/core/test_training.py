@@ -190,3 +190,20 @@ def test_the_bar_shows_what_it_is_told_to(tmp_path, capsys):
     bar = capsys.readouterr().err
     assert f"loss={state['curve'][-1]['loss']:.4f}]" in bar
     assert "score" not in bar and state["curve"][-1]["score"] == 0.0
+
+
+def test_tensorboard_shows_what_the_bar_does(tmp_path):
+    def tags(directory):
+        [path] = (directory / "tensorboard" / "train").iterdir()
+        events = map(
+            tf.compat.v1.Event.FromString,
+            tf.data.TFRecordDataset(str(path)).as_numpy_iterator(),
+        )
+        return {value.tag for e in events for value in e.summary.value}
+
+    Job(tmp_path / "shown").fit(shown=("score",))
+    Job(tmp_path / "other").fit()
+    assert tags(tmp_path / "shown") - tags(tmp_path / "other") == {
+        "epoch_score"
+    }
+    assert "epoch_loss" in tags(tmp_path / "other")
