@@ -99,7 +99,7 @@ def _define_flags():
         "(tfds.features.Audio) and `label` (tfds.features.ClassLabel, of "
         "words), and `speaker`, `speaker_id` or `client_id` where it tells "
         "speakers; the defaults are then those of spoken_digit, but "
-        "for --views=0",
+        "for --views=1",
     )
     core.define_flags(
         EXPERIMENTS,
@@ -149,8 +149,8 @@ def _settings(values):
     defaults = DEFAULTS.get(values.dataset) or dataclasses.replace(
         DEFAULTS["spoken_digit"],
         dataset=values.dataset,
-        # Larger ones need fewer, and might not fit the memory with these.
-        views=0,
+        # Larger ones need fewer, whose soft targets are large enough.
+        views=1,
     )
     settings = core_settings.from_flags(
         values,

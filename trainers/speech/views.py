@@ -15,7 +15,6 @@ import tensorflow as tf
 import kdtf
 from kdtf import speech
 from trainers.speech import hearings
-from trainers.speech.frames import WINDOW
 from trainers.speech.streams import Blocks
 
 _CLIPS = 32  # of a batch, padded to the longest of them
@@ -159,19 +158,12 @@ def _without_padding(x, y):
 
 
 def _of_utterances(net, bands):
-    """A net of windows as one of `Views.hear`'s x: `[batch, time, states]`."""
+    """A net of windows as one of what `Views.hear` makes.
+
+    Its input is a dict, of which Keras takes no more than the frames; its
+    logits are `[batch, time, states]`.
+    """
     frames = keras.Input((None, bands), name="frames")
     windows = speech.ContextWindows()(frames)
     logits = functools.reduce(lambda x, layer: layer(x), net.layers, windows)
-    return _Utterances(keras.Model(frames, logits))
-
-
-class _Utterances(keras.Model):
-    """A net that takes the frames of a hearing."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def call(self, x, training=None):
-        return self.net(x["frames"], training=training)
+    return keras.Model({"frames": frames}, logits)
