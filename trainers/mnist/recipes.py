@@ -3,6 +3,7 @@
 import dataclasses
 
 from trainers.mnist import nets
+from trainers.mnist.moves import Moves
 
 # The settings that a teacher and its soft targets depend on.
 TEACHER = {
@@ -30,7 +31,7 @@ def teacher(settings):
         input_dropout=settings.input_dropout,
         hidden_dropout=settings.hidden_dropout,
         max_norm=settings.max_norm,
-        jitter=settings.jitter,
+        moves=Moves(settings.jitter),
     )
 
 
@@ -68,7 +69,10 @@ def jittered(arm, settings):
     With soft targets, those of the very image that it sees.
     """
     return dataclasses.replace(
-        arm, epochs=settings.consistent_epochs, jitter=settings.jitter
+        arm,
+        epochs=settings.consistent_epochs,
+        moves=Moves(settings.jitter),
+        views=settings.views if arm.soft_weight else 1,
     )
 
 

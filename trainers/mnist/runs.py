@@ -110,12 +110,11 @@ class Run:
         return [combined.numpy()] * self.seeds
 
     def soft_targets(self, arm, seed):
-        """What an arm learns from: `[places, cases, classes]` logits.
+        """What an arm learns from: `[views, cases, classes]` logits.
 
-        Those of every place that its jitter may move an image to, relative to
-        the largest of their row.
+        They are relative to the largest of their row.
         """
-        shown = {"jitter": arm.jitter}
+        shown = {"moves": arm.moves, "views": arm.views}
         if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
         name = _store_name(arm, seed)
@@ -195,6 +194,8 @@ def _store_name(arm, seed):
         parts.append(arm.ensemble.combine)
     if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
-    if arm.jitter:
-        parts.append("jittered")
+    if arm.moves:
+        parts.append(
+            f"{arm.views}_views_{arm.moves.shift:g}_{arm.moves.warp:g}"
+        )
     return pathlib.Path(folder, "-".join(parts))

@@ -121,12 +121,20 @@ class Settings:
         mnist=2.0,
         digits=0.0,
     )
-    jitter: int = setting(
-        "pixels by which the teacher's images move, in either direction",
-        high=7,
-        low=0,
-        mnist=2,
-        digits=1,
+    jitter: float = setting(
+        "pixels by which the teacher's images move at most, up or down and "
+        "to either side",
+        high=7.0,
+        low=0.0,
+        mnist=2.0,
+        digits=1.0,
+    )
+    views: int = setting(
+        "moved copies of each image that consistent stores soft targets of",
+        high=1000,
+        tiny=2,
+        mnist=25,
+        digits=25,
     )
     members: int = setting(
         "teachers in the ensemble", high=100, tiny=2, mnist=10, digits=10
