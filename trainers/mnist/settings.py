@@ -50,6 +50,13 @@ class Settings:
         mnist=20,
         digits=200,
     )
+    narrow_epochs: int = setting(
+        "the same for the narrowest students of temperatures",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=150,
+        digits=400,
+    )
     consistent_epochs: int = setting(
         "epochs of the students of consistent",
         high=MOST_EPOCHS,
@@ -75,8 +82,11 @@ class Settings:
         mnist=0.001,
         digits=0.01,
     )
+    teacher_batch_size: int = setting(
+        "cases per step of the teacher", high=1_000_000, mnist=250, digits=64
+    )
     batch_size: int = setting(
-        "cases per step", high=1_000_000, mnist=100, digits=64
+        "cases per step of the students", high=1_000_000, mnist=100, digits=64
     )
     temperature: float = setting(
         "T, of the teacher's and the student's softmax",
@@ -110,7 +120,7 @@ class Settings:
         "share of the teacher's hidden units dropped",
         low=0.0,
         high=0.95,
-        mnist=0.3,
+        mnist=0.5,
         digits=0.1,
     )
     max_norm: float = setting(

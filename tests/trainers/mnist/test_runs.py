@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("trains_eagerly")
 SETTINGS = dataclasses.replace(
     DEFAULTS["digits"],
     **TINY,
+    teacher_batch_size=20,
     batch_size=20,
     temperature=3.0,
 )
