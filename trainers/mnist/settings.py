@@ -33,7 +33,7 @@ class Settings:
         digits=24,
     )
     teacher_epochs: int = setting(
-        "epochs of the teacher", high=MOST_EPOCHS, tiny=4, mnist=60, digits=200
+        "epochs of the teacher", high=MOST_EPOCHS, tiny=4, mnist=200, digits=200
     )
     student_epochs: int = setting(
         "epochs of either student",
