@@ -40,7 +40,7 @@ Experiments (`--experiment`):
     omit_3          a student that sees no 3, and a bias that brings it back
     only_7_8        the same with nothing but 7 and 8 in the transfer set
     ensemble        ten teachers' arithmetic and geometric mean
-    consistent      teacher and student see the same jittered images, for long
+    consistent      teacher and student see the same moved images, for long
     logit_matching  temperatures up to 1000 beside logit matching
     choice          settings varied one at a time, on held-out training cases
 

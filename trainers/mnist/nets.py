@@ -24,11 +24,13 @@ class Ensemble:
       members: int; teachers of the seeds 0 to members - 1.
       epochs: int, of each of them.
       combine: "arithmetic" or "geometric", see `kdtf.Ensemble`.
+      warp: float, see `moves.Moves`, of the images that they learned from.
     """
 
     members: int
     epochs: int
     combine: str
+    warp: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

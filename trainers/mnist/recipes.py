@@ -40,6 +40,15 @@ def ensemble(settings, combine):
     return nets.Ensemble(settings.members, settings.member_epochs, combine)
 
 
+def member(ensemble, settings):
+    """The teacher that is a member of an `nets.Ensemble`."""
+    return dataclasses.replace(
+        teacher(settings),
+        epochs=ensemble.epochs,
+        moves=Moves(settings.jitter, ensemble.warp),
+    )
+
+
 def student(settings):
     """The small net that learns from labels alone, without a regulariser."""
     return nets.Arm(
@@ -63,15 +72,15 @@ def distilled(settings):
     )
 
 
-def jittered(arm, settings):
-    """An arm that sees jittered images, for long.
+def moved(arm, settings, warp=0.0):
+    """An arm that sees moved images, for long.
 
     With soft targets, those of the very image that it sees.
     """
     return dataclasses.replace(
         arm,
         epochs=settings.consistent_epochs,
-        moves=Moves(settings.jitter),
+        moves=Moves(settings.jitter, warp),
         views=settings.views if arm.soft_weight else 1,
     )
 

@@ -55,9 +55,7 @@ class Run:
 
         Members that are trained as long as teachers are the seeds' teachers.
         """
-        arm = dataclasses.replace(
-            recipes.teacher(self.settings), epochs=ensemble.epochs
-        )
+        arm = recipes.member(ensemble, self.settings)
         return [self._teacher(arm, seed) for seed in range(ensemble.members)]
 
     def student(self, arm, seed, *, cases=None):
@@ -192,6 +190,8 @@ def _store_name(arm, seed):
         folder = "ensemble"
         parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
         parts.append(arm.ensemble.combine)
+        if arm.ensemble.warp:
+            parts.append(f"of_warp_{arm.ensemble.warp:g}")
     if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
     if arm.moves:

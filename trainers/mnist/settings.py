@@ -139,6 +139,13 @@ class Settings:
         mnist=2.0,
         digits=1.0,
     )
+    warp: float = setting(
+        "deviation in pixels by which consistent warps images, too",
+        high=7.0,
+        low=0.0,
+        mnist=1.0,
+        digits=0.3,
+    )
     views: int = setting(
         "moved copies of each image that consistent stores soft targets of",
         high=1000,
