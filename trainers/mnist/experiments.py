@@ -4,6 +4,7 @@ import functools
 
 from trainers.core.sections import Experiment, of_module
 from trainers.mnist import (
+    choice,
     consistent,
     ensemble,
     hard_weight,
@@ -36,4 +37,5 @@ EXPERIMENTS = {
     "ensemble": of_module(ensemble),
     "consistent": of_module(consistent),
     "logit_matching": of_module(logit_matching),
+    "choice": of_module(choice),
 }
