@@ -56,16 +56,15 @@ def decode(
     lexicon: Lexicon,
     *,
     log_priors: npt.ArrayLike | None = None,
-    acoustic_scale: float = 1.0,
     penalty: float = 0.0,
     isolated: bool = False,
     stay: npt.ArrayLike = 0.5,
 ) -> list[tuple[str, ...]]:
     """Recognises the words of utterances.
 
-    Maximises, over paths, the sum of the scores of each frame's state, times
-    `acoustic_scale`, plus log `stay` when the path stays in a state and log
-    (1 - `stay`) when it moves on or ends, minus `penalty` for each word. Silence has no penalty, and never
+    Maximises, over paths, the sum of the scores of each frame's state, plus log
+    `stay` when the path stays in a state and log (1 - `stay`) when it moves on
+    or ends, minus `penalty` for each word. Silence has no penalty, and never
     follows silence.
 
     Args:
@@ -73,10 +72,6 @@ def decode(
         `log_priors` are given, otherwise log-likelihoods.
       lexicon: `Lexicon`.
       log_priors: `[states]` array that is subtracted from the scores, or None.
-      acoustic_scale: float > 0. Neighbouring frames say much the same, which a
-        sum of their scores counts twice, and a net that is too sure of itself
-        says too much: less than 1 makes up for both. Best chosen, with
-        `penalty`, on held-out data.
       penalty: float, the cost of a word in nats.
       isolated: if True, every utterance is exactly one word; otherwise it may
         have any number of words, including none.
@@ -89,8 +84,7 @@ def decode(
 
     Raises:
       ValueError: if an utterance is not of shape `[time, states]` or has a NaN,
-        `acoustic_scale` is not a positive number, or `stay` is not between 0
-        and 1.
+        or `stay` is not between 0 and 1.
 
     Example:
       >>> lexicon = kdtf.speech.digits()
@@ -101,14 +95,8 @@ def decode(
       [('three', 'one')]
     """
     arrays = [_checked(s, i, lexicon) for i, s in enumerate(scores)]
-    if not 0 < acoustic_scale < np.inf:
-        raise ValueError(
-            "`acoustic_scale` must be a positive number, 1 for scores as they "
-            f"are. Received: {acoustic_scale}"
-        )
     if log_priors is not None:
         arrays = [s - np.asarray(log_priors) for s in arrays]
-    arrays = [acoustic_scale * s for s in arrays]
     stay = np.broadcast_to(np.asarray(stay, np.float64), lexicon.num_states)
     if not ((stay > 0) & (stay < 1)).all():
         raise ValueError(

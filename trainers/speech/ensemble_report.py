@@ -83,11 +83,11 @@ def findings(metrics):
                 f"{_share(share)}, bootstrap over nets and utterances{paper}"
             )
         said.append(f"What {text}: {found}")
-    if views := metrics["settings"].get("views"):  # older figures lack it
+    if count := metrics["settings"].get("hearings"):  # older figures lack it
         said.append(
-            f"The distilled nets also learn from {views} augmented copies of "
-            "each training clip, of another speed and loudness and in faint "
-            "noise; members and control learn from the clips as recorded."
+            f"The distilled nets learn from {count} hearings of each training "
+            "clip, of another speed and loudness and in faint noise; members "
+            "and control learn from the clips as recorded."
         )
     tests = metrics["word_tests"]
     if tests:

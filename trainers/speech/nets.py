@@ -34,7 +34,8 @@ class Arm:
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
-      taught_by: whose soft targets it learns from; "" for nobody's.
+      taught_by: whose soft targets it learns from, "ensemble" or "all_clips", a
+        net on the labels of all clips; "" for nobody's.
       share: float, of the training clips that it sees.
       hears: `hearings.Kind`, what it hears of these; None for the clips as
         they were recorded.

@@ -43,7 +43,7 @@ def distilled(settings):
         soft_weight=settings.soft_weight,
         hard_weight=settings.hard_weight,
         hears=MILD,
-        views=settings.views,
+        views=settings.hearings,
     )
 
 

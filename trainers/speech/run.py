@@ -72,20 +72,27 @@ class Fold:
 
     def lesson(self, arm, seed):
         """What an arm learns from, see `nets.train`."""
-        if arm.taught_by == "ensemble":
+        if arm.views:
             return self.stored(arm), None
         if arm.hears is None:
-            recorded = self.corpus.training
-            return functools.partial(frames.training_batches, recorded), None
-        sound = streams.Sound.of(self.corpus, arm.share)
-        batches = functools.partial(
-            sound.batches, arm.hears, mixed=arm.mixed
-        )
-        teacher = None
-        if arm.taught_by:
+            batches = functools.partial(
+                frames.training_batches, self.corpus.training
+            )
+        else:
+            sound = streams.Sound.of(self.corpus, arm.share)
+            batches = functools.partial(
+                sound.batches, arm.hears, mixed=arm.mixed
+            )
+        return batches, self._teacher(arm, seed)
+
+    def _teacher(self, arm, seed):
+        """Who is asked about every batch; None for nobody."""
+        if arm.taught_by == "ensemble":
+            return self.ensemble
+        if arm.taught_by == "all_clips":
             all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
-            teacher = self.train(all_clips, seed).net
-        return batches, teacher
+            return self.train(all_clips, seed).net
+        return None
 
     def stored(self, arm):
         """Batches with soft targets of the ensemble, stored where they are not.
@@ -93,7 +100,7 @@ class Fold:
         They depend on the temperature: every T has a store.
 
         Args:
-          arm: `nets.Arm`.
+          arm: `nets.Arm` with views.
 
         Returns:
           Function, see `nets.train`.
@@ -185,7 +192,7 @@ class Run:
                 if not fold.is_finished(arm, seed)
             ]
             for i, arm, _ in jobs:
-                if arm.taught_by == "ensemble":
+                if arm.views:
                     self.folds[i].stored(arm)
             workers.run(_train, self.folds, jobs, self.processes)
 

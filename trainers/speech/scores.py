@@ -5,18 +5,23 @@ of several folds are pooled into one, for tests over all their utterances.
 """
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import tensorflow as tf
 
 import kdtf
 from kdtf import speech
-from trainers.core import statistics
+from trainers.core import seals, statistics
 from trainers.speech import word_errors
 from trainers.speech.frames import predict
 
 # Of a word, in nats. Noise hides words, which a negative one brings back.
-PENALTIES = (-60.0, -40.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0, 45.0, 60.0)
+# The surer a net is of itself, the more a word must cost.
+PENALTIES = (
+    *(-60.0, -40.0, -20.0, -10.0, 0.0, 10.0, 20.0),
+    *(30.0, 45.0, 60.0, 90.0, 130.0, 180.0, 250.0),
+)
 _NETS_FOR_PENALTY = 3
 
 
@@ -160,6 +165,55 @@ def _decode(posteriors, corpus, utterances, penalty):
 
 def _count(utterances, heard):
     return word_errors.count(utterances.words, heard)
+
+
+def fingerprint(nets):
+    """Twelve characters that nets of other weights have not."""
+    digest = hashlib.sha256()
+    for net in nets:
+        for weight in net.weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def write(path, scores, penalties):
+    """Stores what `with_words` returned.
+
+    Args:
+      path: `pathlib.Path`.
+      scores: `Scores`.
+      penalties: dict from condition to float.
+    """
+    path.parent.mkdir(exist_ok=True)
+    fields = {
+        field.name: _listed(getattr(scores, field.name))
+        for field in dataclasses.fields(scores)
+    }
+    seals.write_json(path, {"scores": fields, "penalties": penalties})
+
+
+def read(path):
+    """What `write` stored: `(Scores, dict)`.
+
+    Raises:
+      FlagsError: if it has changed since.
+    """
+    with seals.named(path, delete=path):
+        stored = seals.read_json(path)
+        fields = {k: _arrays(v) for k, v in stored["scores"].items()}
+        return Scores(**fields), stored["penalties"]
+
+
+def _listed(value):
+    if isinstance(value, dict):
+        return {name: _listed(each) for name, each in value.items()}
+    return value.tolist()
+
+
+def _arrays(value):
+    if isinstance(value, dict):
+        return {name: _arrays(each) for name, each in value.items()}
+    return np.array(value)
 
 
 def pool(scores):

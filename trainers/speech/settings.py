@@ -108,7 +108,7 @@ class Settings:
         spoken_digit=0.5,
         synthetic=0.5,
     )
-    views: int = setting(
+    hearings: int = setting(
         "hearings of each clip, a little faster or slower, louder or softer, "
         "in faint noise, from which the ensemble's student learns: the "
         "ensemble's soft targets on them are stored",

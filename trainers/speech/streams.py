@@ -111,6 +111,15 @@ class Blocks:
         return (1 - part) * x + part * tf.roll(x, 1, axis=1)
 
 
+def clips_of(corpus):
+    """Waveforms and states of all training clips, two lists of arrays."""
+    used = corpus.used["training"]
+    return (
+        [corpus.clips.waveforms[i] for i in used],
+        corpus.training.split(corpus.training.states),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Sound:
     """Some training clips, of which hearings are made.
@@ -132,19 +141,17 @@ class Sound:
     @classmethod
     def of(cls, corpus, share=1.0):
         """A share of a corpus's training clips."""
+        waveforms, states = clips_of(corpus)
         chosen = corpus.nested(share)
-        states = corpus.training.split(corpus.training.states)
         return cls(
-            [corpus.clips.waveforms[i] for i in corpus.used["training"][chosen]],
+            [waveforms[i] for i in chosen],
             [states[i] for i in chosen],
             corpus.clips.sample_rate,
             corpus.mean,
             corpus.deviation,
         )
 
-    def batches(
-        self, kind, *, mixed, batch_size, seed, first_step, last_step
-    ):
+    def batches(self, kind, *, mixed, batch_size, seed, first_step, last_step):
         """Batches of hearings without end, none of them heard twice.
 
         Args:

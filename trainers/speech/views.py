@@ -15,7 +15,7 @@ import tensorflow as tf
 import kdtf
 from kdtf import speech
 from trainers.speech import hearings
-from trainers.speech.streams import Blocks
+from trainers.speech.streams import Blocks, clips_of
 
 _CLIPS = 32  # of a batch, padded to the longest of them
 _SORTED = 16  # batches whose clips are sorted by length, to pad less
@@ -58,17 +58,16 @@ class Views:
 
     def clips(self):
         """`tf.data.Dataset` of padded batches of clips, in a random order."""
-        corpus = self.corpus
-        waveforms = [
-            corpus.clips.waveforms[i] for i in corpus.used["training"]
-        ]
-        states = corpus.training.split(corpus.training.states)
+        waveforms, states = clips_of(self.corpus)
         order = np.random.default_rng(0).permutation(len(waveforms))
-        chunks = [
-            sorted(order[i : i + _CLIPS * _SORTED], key=lambda c: len(states[c]))
+        order = [
+            clip
             for i in range(0, len(order), _CLIPS * _SORTED)
+            for clip in sorted(
+                order[i : i + _CLIPS * _SORTED],
+                key=lambda clip: len(waveforms[clip]),
+            )
         ]
-        order = np.concatenate(chunks)
 
         def read():
             for clip in order:

@@ -113,21 +113,6 @@ def test_priors_are_subtracted():
     assert speech.decode(scores, LEXICON) != expected
 
 
-def test_the_acoustic_scale_is_of_scores_without_priors():
-    priors = np.random.default_rng(0).normal(size=LEXICON.num_states)
-    scores = [scores_of(k, 30) for k in range(5)]
-    options = {"penalty": 1.0, "stay": 0.7}
-    expected = speech.decode(
-        [0.25 * (s - priors) for s in scores], LEXICON, **options
-    )
-    assert expected == speech.decode(
-        scores, LEXICON, log_priors=priors, acoustic_scale=0.25, **options
-    )
-    assert expected != speech.decode(
-        scores, LEXICON, log_priors=priors, **options
-    )
-
-
 def test_impossible_states_are_avoided():
     scores = scores_of(0, 12)
     scores[:, list(LEXICON.states("a")[0])] = -np.inf
@@ -157,9 +142,6 @@ def test_other_bad_arguments():
     for stay in (0.0, 1.0, np.nan):
         with pytest.raises(ValueError, match="`stay` must be more than 0"):
             speech.decode([good], LEXICON, stay=stay)
-    for scale in (0.0, -1.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match="`acoustic_scale` must be a pos"):
-            speech.decode([good], LEXICON, acoustic_scale=scale)
     for labels in ([0, 15], [-1, 3]):
         with pytest.raises(ValueError, match="`labels` must be from 0 to 14"):
             speech.log_priors_of(labels, 15)
