@@ -150,6 +150,14 @@ def test_figures_are_json_and_the_student_is_exported(measured):
     assert float(module.penalty) == penalty
 
 
+def test_a_finished_run_is_not_decoded_anew(measured, monkeypatch):
+    figures, run = measured
+    monkeypatch.setattr(nets, "train", speech_corpora.untrained)
+    monkeypatch.setattr(recipes, "TEMPERATURES", TEMPERATURES)
+    monkeypatch.setattr(scores, "with_words", None)
+    assert ensemble.measure(run) == figures
+
+
 def test_nothing_gained_has_no_share():
     assert ensemble._ratio(0.5, 0.5, 0.7) is None
     assert ensemble._ratio(0.5, 0.9, 0.7) == pytest.approx(0.5)

@@ -154,11 +154,11 @@ def test_several_folds_are_told_one_by_one(metrics):
     )
 
 
-def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
+def test_hearings_are_mentioned_unless_figures_are_older(metrics):
     before = ensemble_report.findings(metrics)
-    metrics["settings"]["views"] = 6
+    metrics["settings"]["hearings"] = 6
     [said] = set(ensemble_report.findings(metrics)) - set(before)
-    assert "6 augmented copies of each" in said
+    assert "from 6 hearings of each" in said
 
 
 def test_sweep_table(metrics):

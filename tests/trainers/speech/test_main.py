@@ -401,9 +401,9 @@ def test_settings_of_a_data_set_of_tfds(tiny, commands):
         split="given",
         lexicon=path,
         snrs="20",
-        views=0,  # which spoken_digit's are not
+        hearings=1,  # of which spoken_digit has more
     )
-    assert defaults.views > 0
+    assert defaults.hearings > 1
     assert clips.words == ("two", "no", "six")
     # Without a lexicon, words are the ten digits: "two" and "six".
     _, clips = of_tfds(commands)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests import speech_corpora
-from trainers.speech import scores
+from trainers.core.errors import FlagsError
+from trainers.speech import recipes, scores
 from trainers.speech.utterances import Utterances
 
 
@@ -134,3 +135,34 @@ def test_words_are_compared_on_the_same_utterances():
     # A net of the first errs 3 times, of the second (4 + 2) / 2 times.
     assert tests["isolated"]["difference"] == 0
     assert tests["all"] == tests["isolated"]
+
+
+def test_scores_are_stored_and_read_again(tmp_path):
+    """All of them: nothing of a finished run is decoded anew."""
+    found, penalties = score([3, 4], [[1, 0]], [[0, 2]]), {"isolated": -20.0}
+    path = tmp_path / "scores" / "baseline.json"
+    scores.write(path, found, penalties)
+    again, same = scores.read(path)
+    assert same == penalties
+    for field in dataclasses.fields(scores.Scores):
+        a, b = getattr(found, field.name), getattr(again, field.name)
+        np.testing.assert_equal(a, b)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype
+    path.write_text(path.read_text().replace("-20.0", "-10.0"))
+    with pytest.raises(FlagsError, match="delete .*baseline.json"):
+        scores.read(path)
+
+
+def test_other_weights_have_another_fingerprint():
+    arm = recipes.member(speech_corpora.settings())
+    one, same, other = (
+        speech_corpora.untrained(arm, speech_corpora.corpus(), seed, None).net
+        for seed in (0, 0, 1)
+    )
+    fingerprints = [
+        scores.fingerprint(nets)
+        for nets in ([one], [same], [other], [one, other])
+    ]
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3
