@@ -45,7 +45,9 @@ def measure(run):
             first.nets["distilled"][0],
             first.fold.corpus,
             run.directory / run_directory.EXPORT,
-            penalty=first.penalties["distilled"].get("connected, clean", 0.0),
+            penalty=scores.penalty_of(
+                first.chosen["distilled"], "connected, clean"
+            ),
         )
     )
     return {
@@ -54,7 +56,7 @@ def measure(run):
         "folds": {
             fold.fold.corpus.name: {
                 **summarise(fold.scores),
-                "penalties": fold.penalties,
+                "chosen": fold.chosen,
             }
             for fold in folds
         },
@@ -102,7 +104,8 @@ class _Measured:
       nets: dict from system to a list of nets.
       curves: dict from system to a list of learning curves.
       scores: dict from system to `scores.Scores`.
-      penalties: dict from system to its word penalties, a dict from condition.
+      chosen: dict from system to how its word penalties were chosen, see
+        `scores.with_words`.
     """
 
     def __init__(self, fold, run):
@@ -117,10 +120,10 @@ class _Measured:
         self._snrs = run.snrs
         measured = {name: self._measure(name) for name in SYSTEMS}
         self.scores = {name: found[0] for name, found in measured.items()}
-        self.penalties = {name: found[1] for name, found in measured.items()}
+        self.chosen = {name: found[1] for name, found in measured.items()}
 
     def _measure(self, name):
-        """`(scores.Scores, penalties)` of a system, stored where they are not.
+        """`(scores.Scores, chosen)` of a system, stored where they are not.
 
         Decoding takes longer than all else that a finished run does.
         """

@@ -88,7 +88,7 @@ def of_frames(nets, corpus):
 
 
 def with_words(scores, nets, corpus, test, held_out):
-    """`Scores` of words, too, and the penalties that they were heard with.
+    """`Scores` of words, too, and how the penalties were chosen.
 
     Args:
       scores: `Scores` of the same nets.
@@ -99,15 +99,16 @@ def with_words(scores, nets, corpus, test, held_out):
         each for the condition of its name; where there are none, it is 0.
 
     Returns:
-      `(Scores, dict)`, the dict from condition to penalty.
+      `(Scores, dict)`, the dict from condition to a dict of its "penalty" and
+      the "held_out_rate", the share of the held-out words misheard with it.
     """
-    penalties = {
+    chosen = {
         name: choose_penalty(nets, corpus, utterances)
         for name, utterances in held_out.items()
     }
     errors, words = {}, {}
     for name, utterances in test.items():
-        penalty = penalties.get(name, 0.0)
+        penalty = penalty_of(chosen, name)
         counts = [
             _count(utterances, recognise(net, corpus, utterances, penalty))
             for net in nets
@@ -116,8 +117,13 @@ def with_words(scores, nets, corpus, test, held_out):
         words[name] = counts[0]["words"]
     return (
         dataclasses.replace(scores, word_errors=errors, words=words),
-        penalties,
+        chosen,
     )
+
+
+def penalty_of(chosen, condition):
+    """The word penalty that `with_words` chose; 0 where there was no choice."""
+    return chosen[condition]["penalty"] if condition in chosen else 0.0
 
 
 def choose_penalty(nets, corpus, utterances):
@@ -129,16 +135,22 @@ def choose_penalty(nets, corpus, utterances):
       utterances: `utterances.Utterances` of held-out clips.
 
     Returns:
-      One of `PENALTIES`: of those that are equally good, the one in the middle.
+      Dict, as `with_words` has it. Of `PENALTIES` that are equally good, it is
+      the one in the middle.
     """
     errors = np.zeros(len(PENALTIES))
-    for net in nets[:_NETS_FOR_PENALTY]:
+    asked = nets[:_NETS_FOR_PENALTY]
+    for net in asked:
         posteriors = log_posteriors(net, utterances.frames)
         for i, penalty in enumerate(PENALTIES):
             heard = _decode(posteriors, corpus, utterances, penalty)
             errors[i] += _count(utterances, heard)["errors"].sum()
     best = np.flatnonzero(errors == errors.min())
-    return PENALTIES[best[len(best) // 2]]
+    said = sum(map(len, utterances.words))
+    return {
+        "penalty": PENALTIES[best[len(best) // 2]],
+        "held_out_rate": float(errors.min() / (said * len(asked))),
+    }
 
 
 def recognise(net, corpus, utterances, penalty):
@@ -176,20 +188,20 @@ def fingerprint(nets):
     return digest.hexdigest()[:12]
 
 
-def write(path, scores, penalties):
+def write(path, scores, chosen):
     """Stores what `with_words` returned.
 
     Args:
       path: `pathlib.Path`.
       scores: `Scores`.
-      penalties: dict from condition to float.
+      chosen: dict.
     """
     path.parent.mkdir(exist_ok=True)
     fields = {
         field.name: _listed(getattr(scores, field.name))
         for field in dataclasses.fields(scores)
     }
-    seals.write_json(path, {"scores": fields, "penalties": penalties})
+    seals.write_json(path, {"scores": fields, "chosen": chosen})
 
 
 def read(path):
@@ -201,7 +213,7 @@ def read(path):
     with seals.named(path, delete=path):
         stored = seals.read_json(path)
         fields = {k: _arrays(v) for k, v in stored["scores"].items()}
-        return Scores(**fields), stored["penalties"]
+        return Scores(**fields), stored["chosen"]
 
 
 def _listed(value):

@@ -146,8 +146,9 @@ def test_figures_are_json_and_the_student_is_exported(measured):
         served["log_posteriors"][0], reference.log_softmax(expected), atol=1e-3
     )
     [fold] = figures["folds"].values()
-    penalty = fold["penalties"]["distilled"]["connected, clean"]
-    assert float(module.penalty) == penalty
+    chosen = fold["chosen"]["distilled"]["connected, clean"]
+    assert float(module.penalty) == chosen["penalty"]
+    assert chosen["held_out_rate"] >= 0
 
 
 def test_a_finished_run_is_not_decoded_anew(measured, monkeypatch):

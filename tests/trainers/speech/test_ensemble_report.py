@@ -235,6 +235,18 @@ def test_the_section(metrics, tmp_path):
     assert "speech_temperatures" not in figures_of(metrics)
 
 
+def test_penalties_with_what_they_give_on_held_out_strings(metrics):
+    [each] = metrics["folds"].values()
+    del each["penalties"]
+    each["chosen"] = {
+        name: {"connected, 10 dB": {"penalty": 45.0, "held_out_rate": 0.125}}
+        for name in COLOURS
+    }
+    _, table = ensemble_report._penalties(metrics)
+    assert table.head[2:] == ["connected, 10 dB"]
+    assert table.rows[0] == ["recordings", "baseline", "45 (12.5%)"]
+
+
 def test_no_penalties_where_there_are_no_strings(metrics):
     def words():
         blocks = EXPERIMENTS["ensemble"].blocks(metrics, None)
