@@ -109,14 +109,14 @@ hard = functools.partial(recipes.few_clips, share=recipes.SHARES[0], soft=False)
     [
         ("spoken_digit", recipes.member, "member-3x256-297b2a"),
         ("spoken_digit", recipes.control, "control-3x256-34a5b6"),
-        ("spoken_digit", recipes.distilled, "distilled-3x256-T2-cb197e"),
-        ("spoken_digit", soft, "soft-3x256-T2-3%-286192"),
-        ("spoken_digit", hard, "hard-3x256-3%-4b2f67"),
+        ("spoken_digit", recipes.distilled, "distilled-3x256-T2-401183"),
+        ("spoken_digit", soft, "soft-3x256-T2-3%-86d454"),
+        ("spoken_digit", hard, "hard-3x256-3%-87ef83"),
         ("synthetic", recipes.member, "member-2x64-567050"),
         ("synthetic", recipes.control, "control-2x64-8dcb7b"),
-        ("synthetic", recipes.distilled, "distilled-2x64-T2-e4020a"),
-        ("synthetic", soft, "soft-2x64-T2-3%-252555"),
-        ("synthetic", hard, "hard-2x64-3%-73f7d1"),
+        ("synthetic", recipes.distilled, "distilled-2x64-T2-31db11"),
+        ("synthetic", soft, "soft-2x64-T2-3%-462a7e"),
+        ("synthetic", hard, "hard-2x64-3%-7c7052"),
     ],
 )
 def test_arms_keep_the_names_of_their_directories(dataset, recipe, name):

