@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests import reference, speech_corpora
 from trainers.core.errors import FlagsError
 from trainers.speech import corpora, nets, recipes, run
 
-SETTINGS = speech_corpora.settings(members=2)
+SETTINGS = speech_corpora.settings(members=2, hearings=1)
 
 
 @pytest.fixture
@@ -45,41 +46,65 @@ def batch_of(lesson, *, seed=0, count=16):
     return next(found.as_numpy_iterator())
 
 
-def test_soft_targets_of_the_ensemble_are_stored(tmp_path, trained):
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A fold's directory with soft targets, and a batch that has them."""
+    directory = tmp_path_factory.mktemp("fold")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nets, "train", speech_corpora.untrained)
+        lesson = make_fold(directory).lesson(recipes.distilled(SETTINGS), 0)
+    return directory, lesson
+
+
+def test_soft_targets_of_the_ensemble_are_stored(stored):
     """The mean of the members' softmaxes at T, as logits at T."""
+    directory, (_, teacher) = stored
+    assert teacher is None
+    x, y = batch_of(stored[1])
+    member, temperature = recipes.member(SETTINGS), SETTINGS.temperature
+    shares = [
+        reference.softmax(of_the_net(member, i, x), temperature)
+        for i in range(2)
+    ]
+    expected = temperature * np.log(np.mean(shares, 0))
+    np.testing.assert_allclose(
+        y["teacher_logits"],
+        expected - expected.max(-1, keepdims=True),
+        atol=5e-3,
+    )
+    [store] = {p.parent.name for p in directory.rglob("manifest.json")}
+    assert store == "soft_targets-T2"
+
+
+def test_each_temperature_has_a_store(tmp_path, trained, monkeypatch):
+    written = []
+
+    def write(self, path, teacher, temperature):
+        written.append((path.name, temperature, len(teacher.members)))
+
+    monkeypatch.setattr(run.views.Views, "write", write)
+    monkeypatch.setattr(
+        run.kdtf, "SoftTargets", lambda path: types.SimpleNamespace(verify=list)
+    )
     fold = make_fold(tmp_path)
-    member = recipes.member(SETTINGS)
     for temperature in (2.0, 5.0):
         arm = dataclasses.replace(
             recipes.distilled(SETTINGS), temperature=temperature
         )
-        lesson = fold.lesson(arm, 0)
-        assert lesson[1] is None
-        x, y = batch_of(lesson)
-        shares = [
-            reference.softmax(of_the_net(member, i, x), temperature)
-            for i in range(2)
-        ]
-        expected = temperature * np.log(np.mean(shares, 0))
-        np.testing.assert_allclose(
-            y["teacher_logits"],
-            expected - expected.max(-1, keepdims=True),
-            atol=5e-3,
-        )
-    # Members were trained once, and each temperature has a store.
+        fold.lesson(arm, 0)
+    assert written == [("soft_targets-T2", 2, 2), ("soft_targets-T5", 5, 2)]
+    # Members were trained once.
     assert [(a.name, seed) for a, seed, *_ in trained] == [
         ("member", 0),
         ("member", 1),
     ]
-    names = {path.parent.name for path in tmp_path.rglob("manifest.json")}
-    assert names == {"soft_targets-T2", "soft_targets-T5"}
 
 
 @pytest.mark.parametrize("name", ("manifest.json", "*.tfrecord"))
-def test_damaged_soft_targets_are_named(tmp_path, trained, name):
-    fold, arm = make_fold(tmp_path), recipes.distilled(SETTINGS)
-    whole = batch_of(fold.lesson(arm, 0))
-    store = tmp_path / "ensemble" / "soft_targets-T2"
+def test_damaged_soft_targets_are_named(tmp_path, trained, stored, name):
+    fold = make_fold(tmp_path / "fold")
+    shutil.copytree(stored[0], fold.directory)
+    store = fold.directory / "ensemble" / "soft_targets-T2"
     path = next(store.glob(name))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -87,12 +112,7 @@ def test_damaged_soft_targets_are_named(tmp_path, trained, name):
     with pytest.raises(
         FlagsError, match=rf"delete (it|{store}) .*Received: {store}"
     ):
-        fold.lesson(arm, 0)
-    shutil.rmtree(store)
-    again = batch_of(fold.lesson(arm, 0))
-    np.testing.assert_array_equal(
-        again[1]["teacher_logits"], whole[1]["teacher_logits"]
-    )
+        fold.lesson(recipes.distilled(SETTINGS), 0)
 
 
 def test_few_clips_are_taught_by_the_net_that_saw_all(tmp_path, trained):
