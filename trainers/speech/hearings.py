@@ -19,7 +19,7 @@ from kdtf import speech
 _FAINTEST = 50.0  # decibels that the faintest noise is below the voice
 _BANDS = 40
 _COSINES = 4
-# What lies between two samples is made of eight on either side; where it lies is
+# What lies between two samples is made of eight on either side; where it is, is
 # known to a part of their distance.
 _TAPS = np.arange(-7, 9, dtype=np.int32)
 _PARTS = 512
