@@ -42,6 +42,7 @@ Experiments (`--experiment`):
     ensemble        ten teachers' arithmetic and geometric mean
     consistent      teacher and student see the same jittered images, for long
     logit_matching  temperatures up to 1000 beside logit matching
+    few_labels      labels of 1 to 100 % of the cases, or soft targets
 
 Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
@@ -88,6 +89,11 @@ def _define_flags():
         "run directory whose teachers and soft targets are taken, of the same "
         "data and teacher; results/mnist has those of the published run",
     )
+    flags.DEFINE_list(
+        "label_shares",
+        [f"{100 * share:g}" for share in recipes.LABEL_SHARES],
+        "percent of the training cases that have labels, in few_labels",
+    )
 
 
 def _open_run(values):
@@ -103,6 +109,7 @@ def _open_run(values):
             f"Received: --batch_size={settings.batch_size}"
         )
     teachers_from = _teachers_from(values, settings)
+    label_shares = _label_shares(values.label_shares)
     return runs.Run(
         settings,
         data,
@@ -112,7 +119,23 @@ def _open_run(values):
         seeds=values.seeds,
         checkpoint_every=values.checkpoint_every,
         teachers_from=teachers_from,
+        label_shares=label_shares,
     )
+
+
+def _label_shares(given):
+    """Tuple of shares from percentages, as they are given."""
+    try:
+        shares = tuple(sorted({float(percent) / 100 for percent in given}))
+        good = shares and all(0 < share <= 1 for share in shares)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "--label_shares must be numbers above 0, to 100, between commas, "
+            f"in percent. Received: --label_shares={','.join(given)}"
+        )
+    return shares
 
 
 def _load_data(values):

@@ -6,6 +6,8 @@ from trainers.core.sections import Experiment, of_module
 from trainers.mnist import (
     consistent,
     ensemble,
+    few_labels,
+    few_labels_report,
     hard_weight,
     logit_matching,
     omitted,
@@ -26,7 +28,7 @@ def _of_omission(omission):
     )
 
 
-# In the order of `--experiment=all` and of the report.
+# In the order of `--experiment=all`.
 EXPERIMENTS = {
     "table": of_module(table),
     "temperatures": of_module(temperatures),
@@ -36,4 +38,12 @@ EXPERIMENTS = {
     "ensemble": of_module(ensemble),
     "consistent": of_module(consistent),
     "logit_matching": of_module(logit_matching),
+    "few_labels": Experiment(
+        few_labels_report.TITLE,
+        few_labels.measure,
+        few_labels_report.table,
+        few_labels_report.findings,
+        few_labels_report.details,
+        few_labels_report.introduction,
+    ),
 }
