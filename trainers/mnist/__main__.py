@@ -43,6 +43,7 @@ Experiments (`--experiment`):
     consistent      teacher and student see the same jittered images, for long
     logit_matching  temperatures up to 1000 beside logit matching
     few_labels      labels of 1 to 100 % of the cases, or soft targets
+    few_labels_weight  hard_weight, with labels of 3 % of the cases
 
 Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and

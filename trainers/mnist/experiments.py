@@ -8,6 +8,7 @@ from trainers.mnist import (
     ensemble,
     few_labels,
     few_labels_report,
+    few_labels_weight,
     hard_weight,
     logit_matching,
     omitted,
@@ -46,4 +47,5 @@ EXPERIMENTS = {
         few_labels_report.details,
         few_labels_report.introduction,
     ),
+    "few_labels_weight": of_module(few_labels_weight),
 }
