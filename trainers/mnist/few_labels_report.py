@@ -66,33 +66,45 @@ def _stopped(arm):
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     arms = {(arm["kind"], arm["share"]): arm for arm in metrics["arms"]}
-    every = _errors(arms["labels", few_labels.ALL_LABELS])
-    unlabelled = _errors(arms["all", few_labels.NO_LABELS])
-    said = []
-    for found in metrics["against_labels"]:
-        few = arms["labels", found["share"]]
-        same, of_all = found["same"], found["all"]
-        said.append(
-            f"Labels of {few['labelled']:,} of {metrics['training_cases']:,} "
-            f"cases: {_errors(few)}. Soft targets of the same "
-            f"{few['labelled']:,}: "
-            f"{_errors(arms['same', found['share']])}, which recovers "
-            f"{pages.share(same['recovered'])} of what the missing labels cost "
-            f"(p = {same['p_value']:.1g}). Soft targets of all cases, without "
-            f"any label: {unlabelled}, "
-            f"{pages.share(of_all['recovered'])} (p = {of_all['p_value']:.1g})."
-        )
-    return [
-        *said,
-        f"Labels of all {metrics['training_cases']:,}: {every}; the teacher: "
-        f"{_errors(metrics['teacher'])}.",
+    cases = metrics["training_cases"]
+    every = arms["labels", few_labels.ALL_LABELS]
+    said = [
+        _headline(metrics, arms),
+        f"With the labels of all {cases:,} it makes {_errors(every)}; the "
+        f"teacher makes {_errors(metrics['teacher'])}.",
     ]
+    for found in metrics["against_labels"]:
+        labels, same = (arms[k, found["share"]] for k in ("labels", "same"))
+        said.append(
+            f"What {labels['labelled']:,} labels in place of {cases:,} cost: "
+            f"{labels['mean'] - every['mean']:.1f} errors. Soft targets of the "
+            f"same {labels['labelled']:,} cases ({same['mean']:.1f} errors, "
+            f"p = {found['same']['p_value']:.1g}) recover "
+            f"{pages.share(found['same']['recovered'])} of it, those of all "
+            f"cases (p = {found['all']['p_value']:.1g}) "
+            f"{pages.share(found['all']['recovered'])}."
+        )
+    return said
+
+
+def _headline(metrics, arms):
+    """The widest gap: the fewest labels, and none."""
+    share = min(share for kind, share in arms if kind == "labels")
+    few, none = arms["labels", share], arms["all", few_labels.NO_LABELS]
+    return (
+        f"With the labels of {few['labelled']:,} training cases the small net "
+        f"makes {_errors(few)} on {metrics['cases']:,} "
+        f"{metrics['evaluated_on']} cases; without a single label, on the "
+        f"teacher's soft targets of {metrics['training_cases']:,}, "
+        f"{_errors(none)}."
+    )
 
 
 def _errors(summary):
     interval = ""
     if None not in summary["ci95"]:
-        interval = f" ({pages.interval(summary['ci95'], '.1f')})"
+        bounds = pages.interval(summary["ci95"], ".1f")
+        interval = f" (95 % interval {bounds})"
     return f"{summary['mean']:.1f} errors{interval}"
 
 

@@ -29,7 +29,13 @@ NAMES = [n for n in EXPERIMENTS if n not in ("omit_3", "only_7_8")]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.Run(SETTINGS, data(), tmp_path_factory.mktemp("run"), seeds=1)
+    return runs.Run(
+        SETTINGS,
+        data(),
+        tmp_path_factory.mktemp("run"),
+        seeds=1,
+        label_shares=(0.3,),
+    )
 
 
 @pytest.fixture
