@@ -7,7 +7,7 @@ from trainers.mnist import columns, few_labels, figures
 
 TITLE = "Few labels"
 _MEANING = {
-    "labels": "labels",
+    "labels": "labels alone",
     "same": "soft targets of the same cases",
     "all": "soft targets of all cases, no label",
 }
