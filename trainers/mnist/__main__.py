@@ -6,8 +6,12 @@ same initial weights and in as many updates, on the big one's soft targets. The
 settings that are not flags of yours are those of `--dataset`:
 
     python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5
-        scikit-learn's 1,797 embedded digits, 5 seeds: under 3 minutes on two
+        scikit-learn's 1,797 embedded digits, 5 seeds: about a minute on two
         cores, no network, no files.
+
+    python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5 \
+            --experiment=few_labels --label_shares=3,10 --experiment=table
+        Two experiments, one after the other, as `make demo` has them.
 
     python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
         MNIST through TFDS at the paper's sizes, 1 seed: about half an hour on
@@ -43,7 +47,8 @@ Experiments (`--experiment`):
     consistent      teacher and student see the same jittered images, for long
     logit_matching  temperatures up to 1000 beside logit matching
     few_labels      labels of 1 to 100 % of the cases, or soft targets
-    few_labels_weight  hard_weight, with labels of 3 % of the cases
+    few_labels_weight
+                    hard_weight, with labels of 3 % of the cases
 
 Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
