@@ -39,9 +39,9 @@ def training_data(steps):
         white=255,
         batch_size=TEACHER.batch_size,
         seed=0,
-        jitter=TEACHER.jitter,
         first_step=0,
         last_step=steps,
+        moves=TEACHER.moves,
     )
     return timing.without_autotune(data)
 

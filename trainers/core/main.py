@@ -92,7 +92,7 @@ def run(argv, open_run, experiments, provenance):
         logging.set_verbosity(logging.WARNING)
     names = values.experiment
     if "all" in names:
-        names = list(experiments)
+        names = [name for name, e in experiments.items() if e.in_all]
     with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
         strategies.start(values)
     with strategies.ended_by_losses():

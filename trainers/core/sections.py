@@ -25,6 +25,7 @@ class Experiment:
       details: function from the figures and the run's data to the blocks that
         follow the findings, such as plots.
       introduction: function from the figures to a string; None for none.
+      in_all: whether `--experiment=all` runs it.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Experiment:
     findings: Callable
     details: Callable
     introduction: Callable | None = None
+    in_all: bool = True
 
     def blocks(self, figures, data):
         """The blocks of the section."""
@@ -65,6 +67,7 @@ def of_module(module):
         module.findings,
         module.details,
         getattr(module, "introduction", None),
+        getattr(module, "IN_ALL", True),
     )
 
 

@@ -44,17 +44,18 @@ Experiments (`--experiment`):
     omit_3          a student that sees no 3, and a bias that brings it back
     only_7_8        the same with nothing but 7 and 8 in the transfer set
     ensemble        ten teachers' arithmetic and geometric mean
-    consistent      teacher and student see the same jittered images, for long
+    consistent      teacher and student see the same moved images, for long
     logit_matching  temperatures up to 1000 beside logit matching
     few_labels      labels of 1 to 100 % of the cases, or soft targets
     few_labels_weight
                     hard_weight, with labels of 3 % of the cases
+    choice          settings varied one at a time, on held-out training cases
 
 Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and
 report.md with the plots, TensorBoard's logs, and export/ with the distilled
 student as a SavedModel. To choose settings, hold out training cases
-(--held_out=10000): the test set stays unseen.
+(--held_out=10000 --experiment=choice): the test set stays unseen.
 
 Settings belong to the run directory, for all of its experiments: --members may
 be given beside --experiment=table, which has no ensemble, since another
@@ -108,12 +109,13 @@ def _open_run(values):
         values, DEFAULTS[values.dataset], held_out=values.held_out
     )
     data = _load_data(values)
-    if settings.batch_size > len(data.train_labels):
-        raise ValueError(
-            "--batch_size must be at most the number of training cases, "
-            f"{len(data.train_labels)}. "
-            f"Received: --batch_size={settings.batch_size}"
-        )
+    for name in ("teacher_batch_size", "batch_size"):
+        size = getattr(settings, name)
+        if size > len(data.train_labels):
+            raise ValueError(
+                f"--{name} must be at most the number of training cases, "
+                f"{len(data.train_labels)}. Received: --{name}={size}"
+            )
     teachers_from = _teachers_from(values, settings)
     label_shares = _label_shares(values.label_shares)
     return runs.Run(

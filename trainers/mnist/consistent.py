@@ -1,10 +1,11 @@
-"""Teacher and student see the same jittered images, for long.
+"""Teacher and student see the same moved images, for long.
 
 Consistent teaching (Beyer et al. 2022, arXiv 2106.05237). It breaks the paper's
 "no translations in the transfer set" and is therefore an experiment of its own:
 how good can the small net get? Beside it, the same net on labels with the same
-jitter, in as many updates, and a student that the teachers of several seeds
-teach together, by the mean of their logits.
+moves, in as many updates, and students that the teachers of several seeds teach
+together, by the mean of their logits: of jittered images, and of images that
+are warped, too, by teachers that learned from such.
 """
 
 import dataclasses
@@ -17,20 +18,25 @@ TITLE = "Consistent teaching"
 
 def arms_of(settings):
     """Dict from what a reader calls an arm to the arm."""
-    one = recipes.jittered(recipes.distilled(settings), settings)
-    return {
-        "labels, jittered": recipes.jittered(
-            recipes.student(settings), settings
-        ),
-        "one teacher": one,
-        "several teachers": dataclasses.replace(
-            one,
+    labels, taught = recipes.student(settings), recipes.distilled(settings)
+
+    def by_several(warp):
+        return dataclasses.replace(
+            recipes.moved(taught, settings, warp),
             ensemble=nets.Ensemble(
                 settings.consistent_members,
                 settings.teacher_epochs,
                 "geometric",
+                warp,
             ),
-        ),
+        )
+
+    return {
+        "labels, jittered": recipes.moved(labels, settings),
+        "one teacher, jittered": recipes.moved(taught, settings),
+        "several teachers, jittered": by_several(0.0),
+        "labels, warped": recipes.moved(labels, settings, settings.warp),
+        "several teachers, warped": by_several(settings.warp),
     }
 
 
@@ -65,7 +71,7 @@ def table(metrics):
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     return [
-        f"Taught by {name} against labels with the same jitter: "
+        f"{name.capitalize()}, against labels, jittered: "
         f"{evaluation.say_difference(tests['all'])}."
         for name, tests in metrics["against"].items()
     ]
@@ -76,9 +82,10 @@ def introduction(metrics):
     settings = metrics["settings"]
     return (
         f"2 x {settings['student_units']} units, "
-        f"{settings['consistent_epochs']} epochs, images moved by up to "
-        f"{settings['jitter']} pixels; the soft targets are those of the "
-        "image as it was moved."
+        f"{settings['consistent_epochs']} epochs. Jittered images are moved by "
+        f"up to {settings['jitter']:g} pixels; warped ones are moved smoothly "
+        f"elsewhere, too, with a deviation of {settings['warp']:g} pixels. The "
+        "soft targets are those of the image as it was moved."
     )
 
 
@@ -87,20 +94,21 @@ def details(metrics, data):
     del data
     return (
         pages.Plot(
-            "consistent", _plot(metrics), "Errors against the epoch, jittered"
+            "consistent",
+            _plot(metrics),
+            "Errors against the epoch, moved images",
         ),
     )
 
 
 def _plot(metrics):
     figure, axes = plots.new()
-    colours = ("student", "distilled", "other")
+    colours = [plots.COLOURS[c] for c in ("student", "distilled", "other")]
+    colours += ["#e6ab02", "#1f78b4"]
     for colour, (name, arm) in zip(
         colours, metrics["arms"].items(), strict=True
     ):
-        figures.curves(
-            axes, arm, plots.COLOURS[colour], f"learned from: {name}"
-        )
+        figures.curves(axes, arm, colour, f"learned from: {name}")
     if figures.is_the_papers(metrics):
         plots.level(
             axes,

@@ -4,6 +4,7 @@ import functools
 
 from trainers.core.sections import Experiment, of_module
 from trainers.mnist import (
+    choice,
     consistent,
     ensemble,
     few_labels,
@@ -48,4 +49,5 @@ EXPERIMENTS = {
         few_labels_report.introduction,
     ),
     "few_labels_weight": of_module(few_labels_weight),
+    "choice": of_module(choice),
 }

@@ -14,6 +14,7 @@ import kdtf
 from trainers.core import results, strategies, training
 from trainers.mnist import batches
 from trainers.mnist.dropout import Dropout
+from trainers.mnist.moves import STILL, Moves
 
 _STOP_BY = "accuracy_to_stop_by"
 
@@ -26,11 +27,13 @@ class Ensemble:
       members: int; teachers of the seeds 0 to members - 1.
       epochs: int, of each of them.
       combine: "arithmetic" or "geometric", see `kdtf.Ensemble`.
+      warp: float, see `moves.Moves`, of the images that they learned from.
     """
 
     members: int
     epochs: int
     combine: str
+    warp: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Arm:
       input_dropout: float, share of the inputs dropped.
       hidden_dropout: float, share of the hidden units dropped.
       max_norm: float, bound on each unit's incoming weights; 0 for none.
-      jitter: int, pixels by which training images move.
+      moves: `moves.Moves`, by which training images move.
+      views: int, how many moved copies of each have soft targets.
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
@@ -69,7 +73,8 @@ class Arm:
     input_dropout: float = 0.0
     hidden_dropout: float = 0.0
     max_norm: float = 0.0
-    jitter: int = 0
+    moves: Moves = STILL
+    views: int = 1
     temperature: float = 1.0
     soft_weight: float = 0.0
     hard_weight: float = 1.0
@@ -161,8 +166,8 @@ def train(
       data: a `trainers.data.ImageData`.
       seed: int.
       directory: `pathlib.Path` of this arm and seed.
-      soft_targets: `[places, cases, classes]` teacher logits on the training
-        cases at every place of jitter, for an arm with a soft weight.
+      soft_targets: `[views, cases, classes]` teacher logits on the training
+        cases, for an arm with a soft weight.
       stop_by: `(images, labels)` of training cases that the arm does not see,
         for one with `keep_best`.
       checkpoint_every: int, epochs between two checkpoints.
@@ -216,9 +221,9 @@ def _train(
             white=data.white,
             batch_size=arm.batch_size,
             seed=seed,
-            jitter=arm.jitter,
             first_step=first_step,
             last_step=last_step,
+            moves=arm.moves,
         )
 
     state = training.fit(

@@ -3,6 +3,7 @@
 import dataclasses
 
 from trainers.mnist import nets
+from trainers.mnist.moves import Moves
 
 # The settings that a teacher and its soft targets depend on.
 TEACHER = {
@@ -10,7 +11,7 @@ TEACHER = {
     "teacher_units",
     "teacher_epochs",
     "teacher_learning_rate",
-    "batch_size",
+    "teacher_batch_size",
     "input_dropout",
     "hidden_dropout",
     "max_norm",
@@ -29,17 +30,26 @@ def teacher(settings):
         units=settings.teacher_units,
         learning_rate=settings.teacher_learning_rate,
         epochs=settings.teacher_epochs,
-        batch_size=settings.batch_size,
+        batch_size=settings.teacher_batch_size,
         input_dropout=settings.input_dropout,
         hidden_dropout=settings.hidden_dropout,
         max_norm=settings.max_norm,
-        jitter=settings.jitter,
+        moves=Moves(settings.jitter),
     )
 
 
 def ensemble(settings, combine):
     """Many teachers that were trained for a shorter time."""
     return nets.Ensemble(settings.members, settings.member_epochs, combine)
+
+
+def member(ensemble, settings):
+    """The teacher that is a member of an `nets.Ensemble`."""
+    return dataclasses.replace(
+        teacher(settings),
+        epochs=ensemble.epochs,
+        moves=Moves(settings.jitter, ensemble.warp),
+    )
 
 
 def student(settings):
@@ -65,13 +75,16 @@ def distilled(settings):
     )
 
 
-def jittered(arm, settings):
-    """An arm that sees jittered images, for long.
+def moved(arm, settings, warp=0.0):
+    """An arm that sees moved images, for long.
 
     With soft targets, those of the very image that it sees.
     """
     return dataclasses.replace(
-        arm, epochs=settings.consistent_epochs, jitter=settings.jitter
+        arm,
+        epochs=settings.consistent_epochs,
+        moves=Moves(settings.jitter, warp),
+        views=settings.views if arm.soft_weight else 1,
     )
 
 

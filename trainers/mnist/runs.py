@@ -57,9 +57,7 @@ class Run:
 
         Members that are trained as long as teachers are the seeds' teachers.
         """
-        arm = dataclasses.replace(
-            recipes.teacher(self.settings), epochs=ensemble.epochs
-        )
+        arm = recipes.member(ensemble, self.settings)
         return [self._teacher(arm, seed) for seed in range(ensemble.members)]
 
     def student(self, arm, seed, *, cases=None, stop_by=None):
@@ -118,12 +116,11 @@ class Run:
         return [combined.numpy()] * self.seeds
 
     def soft_targets(self, arm, seed):
-        """What an arm learns from: `[places, cases, classes]` logits.
+        """What an arm learns from: `[views, cases, classes]` logits.
 
-        Those of every place that its jitter may move an image to, relative to
-        the largest of their row.
+        They are relative to the largest of their row.
         """
-        shown = {"jitter": arm.jitter}
+        shown = {"moves": arm.moves, "views": arm.views}
         if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
         name = _store_name(arm, seed)
@@ -204,8 +201,12 @@ def _store_name(arm, seed):
         folder = "ensemble"
         parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
         parts.append(arm.ensemble.combine)
+        if arm.ensemble.warp:
+            parts.append(f"of_warp_{arm.ensemble.warp:g}")
     if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
-    if arm.jitter:
-        parts.append("jittered")
+    if arm.moves:
+        parts.append(
+            f"{arm.views}_views_{arm.moves.shift:g}_{arm.moves.warp:g}"
+        )
     return pathlib.Path(folder, "-".join(parts))

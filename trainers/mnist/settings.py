@@ -33,7 +33,7 @@ class Settings:
         digits=24,
     )
     teacher_epochs: int = setting(
-        "epochs of the teacher", high=MOST_EPOCHS, tiny=4, mnist=60, digits=200
+        "epochs of the teacher", high=MOST_EPOCHS, tiny=4, mnist=200, digits=200
     )
     student_epochs: int = setting(
         "epochs of either student",
@@ -49,6 +49,13 @@ class Settings:
         tiny=4,
         mnist=20,
         digits=200,
+    )
+    narrow_epochs: int = setting(
+        "the same for the narrowest students of temperatures",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=150,
+        digits=400,
     )
     consistent_epochs: int = setting(
         "epochs of the students of consistent",
@@ -75,8 +82,11 @@ class Settings:
         mnist=0.001,
         digits=0.01,
     )
+    teacher_batch_size: int = setting(
+        "cases per step of the teacher", high=1_000_000, mnist=250, digits=64
+    )
     batch_size: int = setting(
-        "cases per step", high=1_000_000, mnist=100, digits=64
+        "cases per step of the students", high=1_000_000, mnist=100, digits=64
     )
     temperature: float = setting(
         "T, of the teacher's and the student's softmax",
@@ -110,7 +120,7 @@ class Settings:
         "share of the teacher's hidden units dropped",
         low=0.0,
         high=0.95,
-        mnist=0.3,
+        mnist=0.5,
         digits=0.1,
     )
     max_norm: float = setting(
@@ -121,12 +131,27 @@ class Settings:
         mnist=2.0,
         digits=0.0,
     )
-    jitter: int = setting(
-        "pixels by which the teacher's images move, in either direction",
-        high=7,
-        low=0,
-        mnist=2,
-        digits=1,
+    jitter: float = setting(
+        "pixels by which the teacher's images move at most, up or down and "
+        "to either side",
+        high=7.0,
+        low=0.0,
+        mnist=2.0,
+        digits=1.0,
+    )
+    warp: float = setting(
+        "deviation in pixels by which consistent warps images, too",
+        high=7.0,
+        low=0.0,
+        mnist=1.0,
+        digits=0.3,
+    )
+    views: int = setting(
+        "moved copies of each image that consistent stores soft targets of",
+        high=1000,
+        tiny=2,
+        mnist=25,
+        digits=25,
     )
     members: int = setting(
         "teachers in the ensemble", high=100, tiny=2, mnist=10, digits=10

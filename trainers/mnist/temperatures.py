@@ -19,11 +19,18 @@ _MIDDLE = (2.5, 4.0)  # the best of a narrow student, it is said
 
 def arm(settings, units, temperature):
     """The distilled arm of a width and a temperature."""
-    return dataclasses.replace(
-        recipes.for_sweep(recipes.distilled(settings), settings),
-        units=units,
-        temperature=temperature,
+    distilled = dataclasses.replace(
+        recipes.distilled(settings), temperature=temperature
     )
+    return _of_width(distilled, settings, units)
+
+
+def _of_width(arm, settings, units):
+    """An arm of that width; the narrowest is cheap, and trained to the end."""
+    epochs = settings.sweep_epochs
+    if units == min(WIDTHS[settings.dataset]):
+        epochs = settings.narrow_epochs
+    return dataclasses.replace(arm, units=units, epochs=epochs)
 
 
 def measure(run):
@@ -39,9 +46,7 @@ def measure(run):
     teachers = [teacher.eval_logits for teacher in run.teachers()]
     widths = []
     for units in WIDTHS[settings.dataset]:
-        plain = dataclasses.replace(
-            recipes.for_sweep(recipes.student(settings), settings), units=units
-        )
+        plain = _of_width(recipes.student(settings), settings, units)
         arms = [arm(settings, units, t) for t in TEMPERATURES]
         results = [run.students(a) for a in arms]
         widths.append(

@@ -1,10 +1,9 @@
 """The transfer set: training images with the teacher's soft targets.
 
-The teacher runs once a seed, over the images as they are or over every place
-that jitter may move them to, and what it says is kept in a `kdtf.SoftTargets`.
+The teacher runs once a seed, over the images as they are or over many views of
+each, and what it says is kept in a `kdtf.SoftTargets`.
 """
 
-import functools
 import math
 
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 import kdtf
 from kdtf.soft_targets import format
 from trainers.mnist import batches
+from trainers.mnist.moves import STILL
 
 _BATCH = 2000
 
@@ -22,48 +22,48 @@ def is_stored(directory):
     return (directory / format.MANIFEST).exists()
 
 
-def write(teacher, data, directory, *, jitter=0, temperature=None):
+def write(teacher, data, directory, *, moves=STILL, views=1, temperature=None):
     """Stores the teacher's logits on the training images, once.
 
     Args:
       teacher: the trained `keras.Model`, `[batch, inputs]` to logits.
       data: a `trainers.data.ImageData`.
       directory: where the `kdtf.SoftTargets` go, or are.
-      jitter: int, pixels by which images move: all of
-        `batches.places(jitter)`; 0 for the images as they are.
+      moves: `moves.Moves`, by which images move.
+      views: int, how many of each image.
       temperature: float, for an arithmetic `kdtf.Ensemble`.
     """
     kdtf.SoftTargets.write(
         directory,
         teacher,
-        _dataset(data, jitter),
+        _dataset(data, moves, views),
         temperature=temperature,
-        verbose=int(jitter > 0),
+        verbose=int(views > 1),
     )
 
 
-def read(data, directory, *, jitter=0, temperature=None):
+def read(data, directory, *, moves=STILL, views=1, temperature=None):
     """The teacher's logits on the training images.
 
     Args:
       data: a `trainers.data.ImageData`.
       directory: where the `kdtf.SoftTargets` are.
-      jitter: int, as they were written.
+      moves: `moves.Moves`, as they were written.
+      views: int, as they were written.
       temperature: float or None, as they were written.
 
     Returns:
-      `[places, cases, classes]` float32 array, one place for jitter 0.
+      `[views, cases, classes]` float32 array.
 
     Raises:
       ValueError: if they are of another number of images or temperature.
       tf.errors.InvalidArgumentError: if they are of other images.
     """
-    joined = kdtf.SoftTargets(directory).join(_dataset(data, jitter))
+    joined = kdtf.SoftTargets(directory).join(_dataset(data, moves, views))
     _require_temperature(joined, temperature)
     # Ten numbers an image: few enough to keep in memory.
     logits = np.concatenate([y["teacher_logits"] for _, y in joined])
-    places = len(batches.places(jitter))
-    return logits.reshape(places, len(data.train_images), -1)
+    return logits.reshape(views, len(data.train_images), -1)
 
 
 def _require_temperature(joined, temperature):
@@ -77,29 +77,13 @@ def _require_temperature(joined, temperature):
         )
 
 
-def _dataset(data, jitter):
-    """Batches of inputs: all images at the first place, then at the next."""
+def _dataset(data, moves, views):
+    """Batches of inputs: all images in the first view, then in the next."""
     images = data.train_images
-    size = images.shape[1:]
-    padded = tf.data.Dataset.from_tensor_slices(
-        batches.pad(images, jitter)
-    ).batch(_BATCH)
-
-    def at(place):
-        top, left = place
-
-        def inputs(padded):
-            cut = padded[:, top : top + size[0], left : left + size[1]]
-            flat = tf.reshape(cut, (-1, size[0] * size[1]))
-            return tf.cast(flat, tf.float32) / data.white
-
-        return padded.map(inputs)
-
-    shown = functools.reduce(
-        tf.data.Dataset.concatenate,
-        [at(place) for place in batches.places(jitter)],
+    shown = tf.data.Dataset.range(views).flat_map(
+        lambda number: batches.view(
+            images, number, moves, white=data.white, batch_size=_BATCH
+        )
     )
-    length = math.ceil(len(batches.places(jitter)) * len(images) / _BATCH)
-    return shown.rebatch(_BATCH).apply(
-        tf.data.experimental.assert_cardinality(length)
-    )
+    length = views * math.ceil(len(images) / _BATCH)
+    return shown.apply(tf.data.experimental.assert_cardinality(length))

@@ -35,7 +35,7 @@ def run(monkeypatch, tmp_path):
         main.run(
             ["script"],
             lambda values: raise_it(error) if opening else opened,
-            {"a": None},
+            {"a": types.SimpleNamespace(in_all=True)},
             None,
         )
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from trainers.mnist import batches
+from trainers.mnist.moves import Moves
 
 CASES, SIZE = 10, 5
 # Every image is one bright pixel in the middle, as bright as its row number.
@@ -21,9 +23,15 @@ def take(first_step, last_step, *, soft_targets=None, **options):
         batch_size=3,
         first_step=first_step,
         last_step=last_step,
-        **{"seed": 0, "jitter": 0, **options},
+        **{"seed": 0, **options},
     )
     return list(dataset.as_numpy_iterator())
+
+
+def flat(batch):
+    """Inputs and labels, whatever else a batch holds."""
+    x, y = batch
+    return x, y["labels"] if isinstance(y, dict) else y
 
 
 def test_an_epoch_holds_every_case_once_but_those_left_over():
@@ -51,55 +59,71 @@ def test_soft_targets_stand_beside_their_labels():
     np.testing.assert_array_equal(y["teacher_logits"][:, 0], y["labels"])
 
 
-def test_a_case_goes_through_all_places_with_their_soft_targets():
-    jitter, epochs = 1, 9
-    # A soft target that says of which place and case it is.
-    of_place, of_case = np.meshgrid(range(9), range(CASES), indexing="ij")
-    soft_targets = np.stack([of_place, of_case], -1).astype(np.float32)
-    shown = {}
-    for x, y in take(0, 3 * epochs, soft_targets=soft_targets, jitter=jitter):
+def test_an_epoch_shows_a_view_with_its_soft_targets():
+    moves, views = Moves(1.0), 4
+    # A soft target that says of which view and case it is.
+    of_view, of_case = np.meshgrid(range(views), range(CASES), indexing="ij")
+    soft_targets = np.stack([of_view, of_case], -1).astype(np.float32)
+    shown = [
+        np.concatenate(
+            list(
+                batches.view(
+                    IMAGES,
+                    tf.constant(v, tf.int64),
+                    moves,
+                    white=10,
+                    batch_size=4,
+                )
+            )
+        )
+        for v in range(views)
+    ]
+    assert not np.allclose(shown[0], shown[1])
+    for step, (x, y) in enumerate(
+        take(0, 18, soft_targets=soft_targets, moves=moves)
+    ):
         for image, label, logits in zip(
-            x.reshape(-1, SIZE, SIZE),
-            y["labels"],
-            y["teacher_logits"].astype(int),
-            strict=True,
+            x, y["labels"], y["teacher_logits"].astype(int), strict=True
         ):
-            place, case = logits
+            number, case = logits
+            assert number == step // 3 % views
             assert case == label - 1
-            top, left = batches.places(jitter)[place]
-            # The padded pixel (3, 3), seen from there.
-            assert image[3 - top, 3 - left] == pytest.approx(label / 10)
-            shown.setdefault(case, []).append(place)
-    for case, seen in shown.items():
-        assert len(set(seen)) == len(seen), case
-    assert max(len(seen) for seen in shown.values()) == epochs
+            np.testing.assert_allclose(image, shown[number][case], rtol=1e-6)
 
 
-@pytest.mark.parametrize("jitter", (0, 2))
-def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(jitter):
-    whole, part = take(0, 9, jitter=jitter), take(5, 9, jitter=jitter)
+@pytest.mark.parametrize("moves", (Moves(), Moves(2.0), Moves(1.0, 0.5)))
+@pytest.mark.parametrize("soft", (False, True))
+def test_a_resumed_run_sees_what_an_uninterrupted_one_sees(moves, soft):
+    given = {"moves": moves}
+    if soft:
+        given["soft_targets"] = np.zeros((2, CASES, 3), np.float32)
+    whole, part = ([*map(flat, take(n, 9, **given))] for n in (0, 5))
     for (x, y), (x_again, y_again) in zip(whole[5:], part, strict=True):
         np.testing.assert_array_equal(x, x_again)
         np.testing.assert_array_equal(y, y_again)
-    other = take(0, 9, jitter=jitter, seed=1)
+    other = map(flat, take(0, 9, seed=1, **given))
     assert any(
         (y != z).any() for (_, y), (_, z) in zip(whole, other, strict=True)
     )
 
 
-def test_jitter_moves_by_every_offset_and_no_further():
-    places = set()
-    for x, y in take(0, 200, jitter=1):
+def test_every_epoch_moves_a_case_elsewhere():
+    places = {}
+    for x, y in take(0, 120, moves=Moves(1.0)):
         for image, label in zip(x.reshape(-1, SIZE, SIZE), y, strict=True):
-            [(row, column)] = np.argwhere(image)
-            np.testing.assert_allclose(image[row, column], label / 10)
-            places.add((int(row) - 2, int(column) - 2))
-    steps = (-1, 0, 1)
-    assert places == {(row, column) for row in steps for column in steps}
+            np.testing.assert_allclose(image.sum(), label / 10, rtol=1e-5)
+            centre = [
+                (image * axis).sum() / image.sum() - 2
+                for axis in np.mgrid[:SIZE, :SIZE]
+            ]
+            places.setdefault(label, []).append(centre)
+    for seen in places.values():
+        assert np.abs(seen).max() <= 1 + 1e-5
+        assert len(np.unique(np.round(seen, 5), axis=0)) == len(seen)
 
 
 def test_pixels_move_out_of_the_picture():
-    seen = {float(x.max(1).min()) for x, _ in take(0, 100, jitter=3)}
+    seen = {float(x.max(1).min()) for x, _ in take(0, 100, moves=Moves(4.0))}
     assert 0.0 in seen
 
 
@@ -110,7 +134,6 @@ def test_fewer_cases_than_a_batch():
         white=10,
         batch_size=3,
         seed=0,
-        jitter=0,
         first_step=0,
         last_step=2,
     )

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing import event_accumulator
 from trainers.core import training
 from trainers.data import ImageData
 from trainers.mnist import nets
+from trainers.mnist.moves import Moves
 
 ARM = nets.Arm(
     name="teacher",
@@ -23,7 +24,7 @@ ARM = nets.Arm(
     input_dropout=0.2,
     hidden_dropout=0.5,
     max_norm=1.0,
-    jitter=1,
+    moves=Moves(1.0),
 )
 
 

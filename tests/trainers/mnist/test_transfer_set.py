@@ -8,32 +8,36 @@ import tensorflow as tf
 
 import kdtf
 from tests.trainers.mnist.test_nets import ARM, data
-from trainers.mnist import nets, transfer_set
+from trainers.mnist import batches, nets, transfer_set
+from trainers.mnist.moves import Moves
 
 
 def teacher():
     return nets.build_net(ARM, 16, 3, seed=0)
 
 
-@pytest.mark.parametrize("jitter", (0, 1))
+@pytest.mark.parametrize(("moves", "views"), [(Moves(), 1), (Moves(1.0), 3)])
 @pytest.mark.parametrize("batch", (2000, 7))
 def test_soft_targets_are_the_teachers_answers(
-    tmp_path, jitter, batch, monkeypatch
+    tmp_path, moves, views, batch, monkeypatch
 ):
     monkeypatch.setattr(transfer_set, "_BATCH", batch)
     net, given = teacher(), data()
-    store = tmp_path / "store"
+    store, shown = tmp_path / "store", {"moves": moves, "views": views}
     assert not transfer_set.is_stored(store)
-    transfer_set.write(net, given, store, jitter=jitter)
+    transfer_set.write(net, given, store, **shown)
     assert transfer_set.is_stored(store)
-    stored = transfer_set.read(given, store, jitter=jitter)
-    assert stored.shape == ((2 * jitter + 1) ** 2, 40, 3)
-    padded = np.pad(given.train_images, ((0, 0), (jitter,) * 2, (jitter,) * 2))
-    for (top, left), logits in zip(
-        np.ndindex(2 * jitter + 1, 2 * jitter + 1), stored, strict=True
-    ):
-        shown = padded[:, top : top + 4, left : left + 4]
-        expected = nets.predict(net, given.inputs(shown))
+    stored = transfer_set.read(given, store, **shown)
+    assert stored.shape == (views, 40, 3)
+    for number, logits in enumerate(stored):
+        [x] = batches.view(
+            given.train_images,
+            tf.constant(number, tf.int64),
+            moves,
+            white=given.white,
+            batch_size=40,
+        )
+        expected = nets.predict(net, x)
         expected -= expected.max(-1, keepdims=True)
         np.testing.assert_allclose(logits, expected, atol=2e-3)
 

@@ -1,0 +1,106 @@
+"""How the settings were chosen: on training cases held out.
+
+Each net differs from the flags' in what its row says, and in nothing else.
+"""
+
+import dataclasses
+
+from trainers.core import pages
+from trainers.core.errors import FlagsError
+from trainers.mnist import columns, evaluation, recipes
+
+TITLE = "The choice of settings"
+IN_ALL = False  # of held-out cases alone
+_VARIED = {
+    "teacher": (
+        {},
+        {"hidden_dropout": 0.4},
+        {"hidden_dropout": 0.5},
+        {"learning_rate": 0.0005},
+        {"learning_rate": 0.002},
+        {"max_norm": 3.0},
+    ),
+    "student": (
+        {},
+        {"learning_rate": 0.0005},
+        {"learning_rate": 0.002},
+    ),
+    "distilled": (
+        {},
+        {"learning_rate": 0.0005},
+        {"learning_rate": 0.002},
+        {"temperature": 4.0},
+        {"temperature": 8.0},
+        {"temperature": 40.0},
+    ),
+}
+
+
+def measure(run):
+    """Trains what is missing.
+
+    Args:
+      run: `trainers.mnist.runs.Run`, of held-out cases.
+
+    Returns:
+      Dict, as `metrics.json` holds it.
+
+    Raises:
+      FlagsError: if the run is evaluated on the test set.
+    """
+    if run.data.eval_name == "test":
+        raise FlagsError(
+            "--experiment=choice must be run on held-out training cases, since "
+            "nothing is chosen by test figures: add --held_out=10000, or "
+            "--held_out=300 for digits. Received: --held_out=0"
+        )
+    return {
+        **evaluation.about(run),
+        "arms": [
+            {"kind": kind, "varied": varied, **_errors(run, kind, varied)}
+            for kind, every in _VARIED.items()
+            for varied in every
+        ],
+    }
+
+
+def _errors(run, kind, varied):
+    arm = getattr(recipes, kind)(run.settings)
+    results = run.students(dataclasses.replace(arm, **varied))
+    return evaluation.summarise_errors(
+        evaluation.wrong(results, run.data).sum(1)
+    )
+
+
+def table(metrics):
+    """The nets that were compared, those of each kind together."""
+    rows = [
+        [arm["kind"], _say(arm["varied"]), *columns.of_errors(arm)]
+        for arm in metrics["arms"]
+    ]
+    return pages.Table(["net", "what is varied", *columns.HEAD[:3]], rows)
+
+
+def _say(varied):
+    named = [f"{n.replace('_', ' ')} {v:g}" for n, v in varied.items()]
+    return ", ".join(named) or "the settings of the flags"
+
+
+def findings(metrics):
+    """What the figures say, as a list of sentences."""
+    said = []
+    for kind in _VARIED:
+        arms = [arm for arm in metrics["arms"] if arm["kind"] == kind]
+        best = min(arms, key=lambda arm: arm["mean"])
+        said.append(
+            f"The {kind} net makes the fewest errors, {best['mean']:.1f}, with "
+            f"{_say(best['varied'])}; with the settings of the flags "
+            f"{arms[0]['mean']:.1f}."
+        )
+    return said
+
+
+def details(metrics, data):
+    """Nothing beside the table."""
+    del metrics, data
+    return ()
