@@ -94,7 +94,7 @@ def _headline(metrics, arms):
     return (
         f"With the labels of {few['labelled']:,} training cases the small net "
         f"makes {_errors(few)} on {metrics['cases']:,} "
-        f"{metrics['evaluated_on']} cases; without a single label, on the "
+        f"{metrics['evaluated_on']} cases; without a label of its own, on the "
         f"teacher's soft targets of {metrics['training_cases']:,}, "
         f"{_errors(none)}."
     )
