@@ -14,8 +14,8 @@ settings that are not flags of yours are those of `--dataset`:
         Two experiments, one after the other, as `make demo` has them.
 
     python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
-        MNIST through TFDS at the paper's sizes, 1 seed: about half an hour on
-        two cores. Without network, add --manual_dir=FOLDER with the four
+        MNIST through TFDS at the paper's sizes, 1 seed: about an hour on two
+        cores. Without network, add --manual_dir=FOLDER with the four
         original files, or --data_dir=FOLDER with a prepared data set.
 
     python -m trainers.mnist --run_dir=runs/mnist --experiment=temperatures
@@ -24,8 +24,8 @@ settings that are not flags of yours are those of `--dataset`:
         one of them: hours.
 
     python -m trainers.mnist --run_dir=runs/other --experiment=omit_3 \
-            --teachers_from=results/mnist --seeds=3
-        Students of the teachers of another run, here of the published one.
+            --teachers_from=runs/mnist --seeds=3
+        Students of the teachers of another run.
 
     python -m trainers.core.local_workers trainers.mnist --dataset=digits \
             --run_dir=runs/digits
@@ -94,7 +94,7 @@ def _define_flags():
         "teachers_from",
         None,
         "run directory whose teachers and soft targets are taken, of the same "
-        "data and teacher; results/mnist has those of the published run",
+        "data and teacher",
     )
     flags.DEFINE_list(
         "label_shares",
