@@ -213,6 +213,7 @@ TABLES = {
     **{
         f"speech_{name}": _experiment("speech", name, experiment)
         for name, experiment in SPEECH.items()
+        if experiment.in_all
     },
     **{
         f"specialists_{name}": _experiment(

@@ -69,7 +69,15 @@ class Checkpoints(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, directory, state, *, every, evaluate, epochs, keep_best=None
+        self,
+        directory,
+        state,
+        *,
+        every,
+        evaluate,
+        epochs,
+        shown=(),
+        keep_best=None,
     ):
         """Builds the callback.
 
@@ -80,6 +88,7 @@ class Checkpoints(keras.callbacks.Callback):
           evaluate: function without arguments that returns a dict of figures,
             such as the errors on the evaluation cases.
           epochs: int, the arm's number of epochs.
+          shown: names of the figures that the callbacks which follow are told.
           keep_best: name of the figure by which the best student so far, of the
             points of the curve, is kept beside the checkpoints; or None.
         """
@@ -89,6 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._every = every
         self._evaluate = evaluate
         self._epochs = epochs
+        self._shown = shown
         self._keep_best = keep_best
         # About forty points draw a curve; more only cost time.
         self._curve_every = max(1, epochs // 40)
@@ -109,7 +119,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._state["seconds"] += time.monotonic() - self._began
         if done % self._curve_every == 0 or done == self._epochs:
             figures = self._evaluate()
-            logs.update(figures)  # for the callbacks that follow
+            logs.update({name: figures[name] for name in self._shown})
             point = {"epoch": done, "loss": float(logs["loss"]), **figures}
             self._state["curve"].append(point)
             if self._keep_best:

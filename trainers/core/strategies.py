@@ -67,6 +67,8 @@ def start(values):
       ValueError: names the flag, or what TF_CONFIG must look like.
     """
     _require_fitting(values)
+    if _processes(values) > 1:
+        share_gpus()
     if values.strategy == "mirrored":
         _started[:] = [_mirrored(values.cpu_replicas or 2)]
     elif values.strategy == "multi_worker":
@@ -84,14 +86,26 @@ def _require_fitting(values):
             f"Received: --cpu_replicas={values.cpu_replicas} with "
             f"--strategy={values.strategy}"
         )
-    # Not all scripts have it.
-    processes = getattr(values, "processes", 1)
+    processes = _processes(values)
     if processes > 1 and values.strategy != "none":
         raise ValueError(
             "--processes must be 1 with a --strategy, which trains one net "
             f"after another, each on all devices. Received: "
             f"--processes={processes} with --strategy={values.strategy}"
         )
+
+
+def _processes(values):
+    return getattr(values, "processes", 1)  # not all scripts have it
+
+
+def share_gpus():
+    """Leaves room on the GPUs for other processes.
+
+    Else TensorFlow takes nearly all memory of each as soon as it uses one.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _mirrored(cpu_replicas):

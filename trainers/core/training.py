@@ -37,8 +37,10 @@ def steps_per_execution(steps):
     return max(n for n in range(1, _LONGEST_EXECUTION + 1) if steps % n == 0)
 
 
-def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
-    """A compiled Distiller without a teacher, as an arm describes it.
+def compiled_distiller(
+    net, arm, steps, *, teacher=None, kind=kdtf.Distiller, **options
+):
+    """A compiled Distiller, as an arm describes it.
 
     Its optimizer is Adam, whose rate falls to 0 along a cosine.
 
@@ -47,6 +49,8 @@ def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
       arm: dataclass with `temperature`, `soft_weight`, `hard_weight`,
         `learning_rate` and `epochs`.
       steps: int, batches per epoch.
+      teacher: `keras.Model` or `kdtf.Ensemble`, asked about every batch; None
+        if the batches have its logits, or the arm has no teacher.
       kind: `kdtf.Distiller`, or a subclass.
       **options: of `compile`.
 
@@ -62,6 +66,7 @@ def compiled_distiller(net, arm, steps, *, kind=kdtf.Distiller, **options):
     with strategies.scope():
         distiller = kind(
             net,
+            teacher,
             temperature=arm.temperature,
             soft_weight=arm.soft_weight,
             hard_weight=arm.hard_weight,
@@ -101,8 +106,8 @@ def fit(
       evaluate: function without arguments that returns a dict of figures for
         the learning curve.
       title: str, for the progress bar; None for none.
-      shown: names of the figures that the bar shows beside the loss; none of
-        the test set, or settings are tuned on it by eye.
+      shown: names of the figures that bar and TensorBoard show beside the loss;
+        none of the test set, or settings are tuned on it by eye.
       keep_best: name of the figure by which the best epoch's student is kept
         and taken at the end (early stopping, in hindsight); None for the last.
 
@@ -119,6 +124,7 @@ def fit(
             every=checkpoint_every,
             evaluate=evaluate,
             epochs=epochs,
+            shown=shown,
             keep_best=keep_best,
         ),
         ProgressBar(title, state, shown),

@@ -83,6 +83,7 @@ def _start(threads, context):
     """Makes a new process a worker."""
     _context[:] = [context]
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    strategies.share_gpus()
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 

@@ -13,6 +13,7 @@ import numpy as np
 from trainers.core import results, strategies, training
 
 PARTS = 30  # of the training of a big net: a point of its curve, a checkpoint
+HELD_OUT_ACCURACY = "held_out_accuracy"  # of a point of a curve
 _LEAST = 100  # steps of a part, in each of which some time is lost
 
 
@@ -123,7 +124,7 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every, title):
       net: the `keras.Model` as it begins; gets the trained weights.
       batches: function from the first step to an endless `tf.data.Dataset`.
       directory: `pathlib.Path` of this arm and seed.
-      evaluate: function from a net to a dict of figures for its curve.
+      evaluate: function from a net to its `HELD_OUT_ACCURACY`, in a dict.
       checkpoint_every: int, parts between two checkpoints.
       title: str, for the progress bar; None for none.
 
@@ -147,6 +148,7 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every, title):
             checkpoint_every=checkpoint_every,
             evaluate=lambda: evaluate(distiller.student),
             title=title,
+            shown=(HELD_OUT_ACCURACY,),
         )
         results.save(distiller.student, state, directory)
 

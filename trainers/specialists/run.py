@@ -137,7 +137,7 @@ class Run:
         """A point of the curve."""
         images, labels = (part[:_ON_A_CURVE] for part in self.held_out)
         found = scores.of(net, images, labels, self.data.white)
-        return {"held_out_accuracy": found.accuracy}
+        return {nets.HELD_OUT_ACCURACY: found.accuracy}
 
     def measured(self, name, measure, train):
         """What an experiment measured of each seed, measured where it was not.

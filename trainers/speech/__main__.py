@@ -43,15 +43,17 @@ Experiments (`--experiment`):
                     much of both (soft 0.5, hard 0.5)
     small_data      3, 10, 30 and 100 % of the training clips: labels with early
                     stopping, against soft targets of a net that saw all clips,
-                    on many augmented copies of the few
+                    on hearings of the few without end
+    choice          the settings of small_data varied one at a time, on held-out
+                    clips
 
-A transfer set has each clip as it was recorded and --views augmented copies of
-it: a little faster or slower, louder or softer, in faint noise. The distilled
-nets learn from it; members and control learn from the clips as recorded, which
-is better for nets on labels (docs/results/choices.md). small_data makes more
-copies of its few clips, and more varied ones for nets on soft targets. Soft
-targets are stored: for spoken_digit 140 MB per temperature, 1.5 GB more with
---experiment=all.
+The distilled nets learn from --hearings of each clip: a little faster or
+slower, louder or softer, in faint noise. The ensemble's soft targets on them
+are stored, for spoken_digit 140 MB per temperature; the sound is not, but made
+again from seeds. Members and control learn from the clips as recorded, which is
+better for nets on labels (docs/results/choices.md). small_data makes hearings
+of its few clips without end, more varied ones for nets on soft targets, about
+which it asks the teacher in every step.
 
 --split=recordings tests on the recordings 0 to 4 of each speaker and word, the
 convention of spoken_digit; --split=given on TFDS's split `test`. A tenth of the
@@ -99,7 +101,7 @@ def _define_flags():
         "(tfds.features.Audio) and `label` (tfds.features.ClassLabel, of "
         "words), and `speaker`, `speaker_id` or `client_id` where it tells "
         "speakers; the defaults are then those of spoken_digit, but "
-        "for --views=0",
+        "for --hearings=1",
     )
     core.define_flags(
         EXPERIMENTS,
@@ -149,8 +151,8 @@ def _settings(values):
     defaults = DEFAULTS.get(values.dataset) or dataclasses.replace(
         DEFAULTS["spoken_digit"],
         dataset=values.dataset,
-        # Larger ones need fewer, and might not fit the memory with these.
-        views=0,
+        # Larger ones need fewer, whose soft targets are large enough.
+        hearings=1,
     )
     settings = core_settings.from_flags(
         values,

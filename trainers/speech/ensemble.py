@@ -1,5 +1,7 @@
 """An ensemble against one distilled net (paper, section 4)."""
 
+import functools
+
 from trainers.core import run_directory, statistics, strategies
 from trainers.speech import (
     ensemble_report,
@@ -43,7 +45,9 @@ def measure(run):
             first.nets["distilled"][0],
             first.fold.corpus,
             run.directory / run_directory.EXPORT,
-            penalty=first.penalties["distilled"].get("connected, clean", 0.0),
+            penalty=scores.penalty_of(
+                first.chosen["distilled"], "connected, clean"
+            ),
         )
     )
     return {
@@ -52,7 +56,7 @@ def measure(run):
         "folds": {
             fold.fold.corpus.name: {
                 **summarise(fold.scores),
-                "penalties": fold.penalties,
+                "chosen": fold.chosen,
             }
             for fold in folds
         },
@@ -100,7 +104,8 @@ class _Measured:
       nets: dict from system to a list of nets.
       curves: dict from system to a list of learning curves.
       scores: dict from system to `scores.Scores`.
-      penalties: dict from system to its word penalties, a dict from condition.
+      chosen: dict from system to how its word penalties were chosen, see
+        `scores.with_words`.
     """
 
     def __init__(self, fold, run):
@@ -112,17 +117,34 @@ class _Measured:
         self.nets = {n: [r.net for r in rs] for n, rs in results.items()}
         self.nets["ensemble"] = [fold.ensemble]
         self.curves = {n: [r.curve for r in rs] for n, rs in results.items()}
-        corpus, snrs = fold.corpus, run.snrs
-        test = utterances.conditions(corpus, "test", snrs)
-        held_out = utterances.conditions(
-            corpus, "held_out", snrs, isolated=False
-        )
-        self.scores, self.penalties = {}, {}
-        for name in SYSTEMS:
-            nets = self.nets[name]
-            self.scores[name], self.penalties[name] = scores.with_words(
-                scores.of_frames(nets, corpus), nets, corpus, test, held_out
+        self._snrs = run.snrs
+        measured = {name: self._measure(name) for name in SYSTEMS}
+        self.scores = {name: found[0] for name, found in measured.items()}
+        self.chosen = {name: found[1] for name, found in measured.items()}
+
+    def _measure(self, name):
+        """`(scores.Scores, chosen)` of a system, stored where they are not.
+
+        Decoding takes longer than all else that a finished run does.
+        """
+        nets, corpus = self.nets[name], self.fold.corpus
+        file_name = f"{name}-{scores.fingerprint(nets)}.json"
+        path = self.fold.directory / "scores" / file_name
+        if not strategies.on_chief(path.exists):
+            found = scores.with_words(
+                scores.of_frames(nets, corpus), nets, corpus, *self._words
             )
+            strategies.on_chief(lambda: scores.write(path, *found))
+        return scores.read(path)
+
+    @functools.cached_property
+    def _words(self):
+        """What is recognised: test conditions, and held-out strings."""
+        corpus, snrs = self.fold.corpus, self._snrs
+        return (
+            utterances.conditions(corpus, "test", snrs),
+            utterances.conditions(corpus, "held_out", snrs, isolated=False),
+        )
 
 
 def _sweep(run, folds, pooled):

@@ -83,11 +83,11 @@ def findings(metrics):
                 f"{_share(share)}, bootstrap over nets and utterances{paper}"
             )
         said.append(f"What {text}: {found}")
-    if views := metrics["settings"].get("views"):  # older figures lack it
+    if count := metrics["settings"].get("hearings"):  # older figures lack it
         said.append(
-            f"The distilled nets also learn from {views} augmented copies of "
-            "each training clip, of another speed and loudness and in faint "
-            "noise; members and control learn from the clips as recorded."
+            f"The distilled nets learn from {count} hearings of each training "
+            "clip, of another speed and loudness and in faint noise; members "
+            "and control learn from the clips as recorded."
         )
     tests = metrics["word_tests"]
     if tests:
@@ -110,27 +110,43 @@ def findings(metrics):
 
 def _penalties(metrics):
     """Blocks with the word penalties of each fold and system, if any."""
-    folds = metrics["folds"]
+    folds = {name: _chosen(fold) for name, fold in metrics["folds"].items()}
     conditions = list(
-        dict.fromkeys(
-            c for f in folds.values() for c in f["penalties"]["baseline"]
-        )
+        dict.fromkeys(c for f in folds.values() for c in f["baseline"])
     )
     if not conditions:
         return ()
     rows = [
-        [name, system, *(_number(chosen.get(c)) for c in conditions)]
+        [name, system, *(_say_chosen(chosen.get(c)) for c in conditions)]
         for name, fold in folds.items()
-        for system, chosen in fold["penalties"].items()
+        for system, chosen in fold.items()
     ]
     return (
-        pages.Text("Word penalties in nats, chosen on held-out strings:"),
+        pages.Text(
+            "Word penalties in nats, chosen on held-out strings, and the word "
+            "error rate there:"
+        ),
         pages.Table(["fold", "system", *conditions], rows),
     )
 
 
-def _number(value):
-    return "-" if value is None else f"{value:g}"
+def _chosen(fold):
+    """How a fold's penalties were chosen; older figures tell them alone."""
+    if "chosen" in fold:
+        return fold["chosen"]
+    return {
+        system: {c: {"penalty": p} for c, p in penalties.items()}
+        for system, penalties in fold["penalties"].items()
+    }
+
+
+def _say_chosen(chosen):
+    if chosen is None:
+        return "-"
+    said = f"{chosen['penalty']:g}"
+    if "held_out_rate" in chosen:
+        said += f" ({chosen['held_out_rate']:.1%})"
+    return said
 
 
 def sweep_table(metrics):

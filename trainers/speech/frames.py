@@ -108,21 +108,19 @@ class Frames:
 
 def training_batches(
     frames,
-    soft_targets=None,
     *,
     batch_size,
     seed,
     first_step,
     last_step,
 ):
-    """Batches of windows with their targets, from step to step.
+    """Batches of windows with their states, from step to step.
 
     One pass over the frames follows the other, each in an order of its own; a
     batch may have the end of one and the beginning of the next.
 
     Args:
       frames: `Frames` with states.
-      soft_targets: `[total, states]` teacher logits of any float, or None.
       batch_size: int.
       seed: int.
       first_step: int, counted from 0 over all passes.
@@ -130,13 +128,10 @@ def training_batches(
 
     Returns:
       A `tf.data.Dataset` of `last_step - first_step` batches `([batch, WINDOW *
-      bands] float32, y)`; y is states, or a dict of "labels" and
-      "teacher_logits", float32.
+      bands] float32, [batch] int32)`.
     """
     states = tf.constant(frames.states)
     count = len(frames)
-    if soft_targets is not None:
-        soft_targets = tf.constant(soft_targets)
 
     def batch(step):
         places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
@@ -150,11 +145,7 @@ def training_batches(
             max_index=tf.constant(count - 1, tf.int64),
         )
         x, y = frames.windows(chosen), tf.gather(states, chosen)
-        x = tf.ensure_shape(x, (batch_size, x.shape[-1]))
-        if soft_targets is not None:
-            logits = tf.cast(tf.gather(soft_targets, chosen), tf.float32)
-            y = {"labels": y, "teacher_logits": logits}
-        return x, y
+        return tf.ensure_shape(x, (batch_size, x.shape[-1])), y
 
     return (
         tf.data.Dataset.range(first_step, last_step)

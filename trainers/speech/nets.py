@@ -12,7 +12,7 @@ import numpy as np
 
 from trainers.core import results, strategies, training
 from trainers.speech import frames as frames_module
-from trainers.speech import views
+from trainers.speech import hearings
 
 _BY_HELD_OUT = "held_out_accuracy"
 _MOST_EVALUATED = 10_000  # frames, for a point of a curve
@@ -34,10 +34,14 @@ class Arm:
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
-      taught_by: whose soft targets it learns from; "" for nobody's.
+      taught_by: whose soft targets it learns from, "ensemble" or "all_clips", a
+        net on the labels of all clips; "" for nobody's.
       share: float, of the training clips that it sees.
-      views: int, augmented copies of each of these in its transfer set.
-      spread: float, how different these are.
+      hears: `hearings.Kind`, what it hears of these; None for the clips as
+        they were recorded.
+      views: int, how many hearings of each clip, whose soft targets are stored;
+        0 for hearings without end.
+      mixed: float, the share of windows that another one is mixed into.
       keep_best: whether the epoch that was best on held-out frames is taken.
     """
 
@@ -53,8 +57,9 @@ class Arm:
     hard_weight: float = 1.0
     taught_by: str = ""
     share: float = 1.0
+    hears: hearings.Kind | None = None
     views: int = 0
-    spread: float = 1.0
+    mixed: float = 0.0
     keep_best: bool = False
 
     def directory_name(self):
@@ -108,18 +113,13 @@ def build_net(arm, inputs, states, seed):
     return keras.Sequential([keras.Input((inputs,)), *layers], name=arm.name)
 
 
-def transfer_set_of(arm, corpus):
-    """`frames.Frames` that an arm learns from."""
-    return views.transfer_set(corpus, arm.share, arm.views, arm.spread)
-
-
 def train(
     arm,
     corpus,
     seed,
     directory,
     *,
-    soft_targets=None,
+    lesson,
     checkpoint_every=5,
 ):
     """Trains an arm, resumes a killed training, or loads the result.
@@ -129,8 +129,11 @@ def train(
       corpus: a `corpora.Corpus`.
       seed: int.
       directory: `pathlib.Path` of this arm and seed.
-      soft_targets: function without arguments that returns `[frames, states]`
-        teacher logits on the arm's transfer set; called where they are needed.
+      lesson: function without arguments, called if the arm is not trained: what
+        it learns from, `(batches, teacher)`. `batches` is a function from
+        `batch_size`, `seed`, `first_step` and `last_step` to a
+        `tf.data.Dataset`; the teacher is None if they have its logits, or it
+        has none.
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
@@ -141,22 +144,21 @@ def train(
         net = build_net(arm, inputs, corpus.lexicon.num_states, seed)
 
     def train_it():
-        logits = soft_targets() if arm.soft_weight else None
-        _train(arm, net, corpus, seed, directory, logits, checkpoint_every)
+        _train(arm, net, corpus, seed, directory, lesson(), checkpoint_every)
 
     return results.of(net, directory, train_it)
 
 
-def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
-    transfer_set = transfer_set_of(arm, corpus)
+def _train(arm, net, corpus, seed, directory, lesson, checkpoint_every):
+    batches, teacher = lesson
     rows = corpus.training.rows_of(corpus.nested(arm.share))
     steps = arm.steps_of(len(rows))
-    distiller = training.compiled_distiller(net, arm, steps, jit_compile="auto")
+    distiller = training.compiled_distiller(
+        net, arm, steps, teacher=teacher, jit_compile="auto"
+    )
 
-    def batches(first_step, last_step):
-        return frames_module.training_batches(
-            transfer_set,
-            logits,
+    def from_step_to_step(first_step, last_step):
+        return batches(
             batch_size=arm.batch_size,
             seed=seed,
             first_step=first_step,
@@ -165,7 +167,7 @@ def _train(arm, net, corpus, seed, directory, logits, checkpoint_every):
 
     state = training.fit(
         distiller,
-        batches,
+        from_step_to_step,
         directory,
         steps=steps,
         epochs=arm.epochs,

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from trainers.speech import nets
+from trainers.speech import hearings, nets
 from trainers.speech.settings import SMALL_DATA_EPOCHS
 
 # The paper tried these (section 4).
@@ -18,7 +18,10 @@ READINGS = {
 }
 # Of the training clips (paper, section 6: 3 % and 100 %).
 SHARES = (0.03, 0.1, 0.3, 1.0)
-_FEW_CLIPS_SPREAD = 5.0
+# For nets on labels, and where there are many clips.
+MILD = hearings.Kind(speed=1.05, loudness=2.0, noise=30.0)
+# For those that are told what to think of them.
+WIDE = hearings.Kind(speed=1.05**5, loudness=10.0, noise=6.0)
 
 
 def member(settings):
@@ -39,7 +42,8 @@ def distilled(settings):
         temperature=settings.temperature,
         soft_weight=settings.soft_weight,
         hard_weight=settings.hard_weight,
-        views=settings.views,
+        hears=MILD,
+        views=settings.hearings,
     )
 
 
@@ -79,17 +83,12 @@ def few_clips(settings, share, *, soft):
         share=share,
     )
     if not soft:
-        # As many frames as all clips have; more of them do not help labels.
-        return dataclasses.replace(
-            arm,
-            views=round(1 / share) - 1 if settings.views else 0,
-            keep_best=True,
-        )
+        # Labels of all clips gain nothing from other hearings.
+        kind = MILD if share < 1 else None
+        return dataclasses.replace(arm, hears=kind, keep_best=True)
     return dataclasses.replace(
         arm,
-        # As many frames, however few clips there are.
-        views=round(settings.views / share),
-        spread=_FEW_CLIPS_SPREAD,
+        hears=WIDE,
         taught_by="all_clips",
         temperature=settings.temperature,
         soft_weight=1.0,

@@ -7,11 +7,9 @@ import dataclasses
 import functools
 import pathlib
 
-import numpy as np
-
 import kdtf
 from trainers.core import results, seals, strategies, workers
-from trainers.speech import corpora, nets, recipes
+from trainers.speech import corpora, frames, nets, recipes, streams, views
 from trainers.speech.settings import Settings
 
 BY_SPEAKERS = "speakers"
@@ -60,7 +58,7 @@ class Fold:
             self.corpus,
             seed,
             self.arm_directory(arm, seed),
-            soft_targets=functools.partial(self.soft_targets, arm, seed),
+            lesson=functools.partial(self.lesson, arm, seed),
             checkpoint_every=self.checkpoint_every,
         )
 
@@ -72,60 +70,53 @@ class Fold:
         """Whether an arm of a seed is trained."""
         return results.is_finished(self.arm_directory(arm, seed))
 
-    def soft_targets(self, arm, seed):
-        """Teacher logits on the transfer set of an arm.
-
-        Args:
-          arm: `nets.Arm` with soft targets.
-          seed: int.
-
-        Returns:
-          `[frames, states]` array of float16, which is what is stored.
-        """
-        store, dataset = self.store(arm, seed)
-        path = self._store_directory(arm, seed)
-        with seals.named(path, delete=path):
-            joined = store.join(dataset)
-            parts = [y["teacher_logits"].numpy() for _, y in joined]
-        return np.concatenate([part.astype(np.float16) for part in parts])
-
-    def store(self, arm, seed):
-        """Writes what an arm learns from, where it is not stored.
-
-        An ensemble's depend on the temperature: every T has a store.
-
-        Args:
-          arm: `nets.Arm` with soft targets.
-          seed: int.
-
-        Returns:
-          `(kdtf.SoftTargets, tf.data.Dataset)`: the store, and what it is of.
-        """
-        if arm.taught_by == "ensemble":
-            teacher, temperature = self.ensemble, arm.temperature
+    def lesson(self, arm, seed):
+        """What an arm learns from, see `nets.train`."""
+        if arm.views:
+            return self.stored(arm), None
+        if arm.hears is None:
+            batches = functools.partial(
+                frames.training_batches, self.corpus.training
+            )
         else:
+            sound = streams.Sound.of(self.corpus, arm.share)
+            batches = functools.partial(
+                sound.batches, arm.hears, mixed=arm.mixed
+            )
+        return batches, self._teacher(arm, seed)
+
+    def _teacher(self, arm, seed):
+        """Who is asked about every batch; None for nobody."""
+        if arm.taught_by == "ensemble":
+            return self.ensemble
+        if arm.taught_by == "all_clips":
             all_clips = recipes.few_clips(self.settings, 1.0, soft=False)
-            teacher, temperature = self.train(all_clips, seed).net, None
-        dataset = nets.transfer_set_of(arm, self.corpus).in_order()
-        path = self._store_directory(arm, seed)
+            return self.train(all_clips, seed).net
+        return None
+
+    def stored(self, arm):
+        """Batches with soft targets of the ensemble, stored where they are not.
+
+        They depend on the temperature: every T has a store.
+
+        Args:
+          arm: `nets.Arm` with views.
+
+        Returns:
+          Function, see `nets.train`.
+        """
+        path = self.directory / f"ensemble/soft_targets-T{arm.temperature:g}"
+        heard = views.Views(self.corpus, arm.hears, arm.views)
 
         def write():
             # Of a damaged store, or of a teacher that was trained again since.
             with seals.store_refusals():
-                kdtf.SoftTargets.write(
-                    path, teacher, dataset, temperature=temperature
-                )
+                heard.write(path, self.ensemble, arm.temperature)
 
         strategies.on_chief(write)
-        return kdtf.SoftTargets(path), dataset
-
-    def _store_directory(self, arm, seed):
-        """Where a fold keeps an arm's soft targets, a `pathlib.Path`."""
-        if arm.taught_by == "ensemble":
-            name = f"ensemble/soft_targets-T{arm.temperature:g}"
-        else:
-            name = f"seed{seed}/soft_targets-all_clips-on-{arm.share:.0%}"
-        return self.directory / name
+        with seals.named(path, delete=path):
+            kdtf.SoftTargets(path).verify()
+        return functools.partial(heard.batches, path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,9 +191,9 @@ class Run:
                 for seed in range(seeds or self.seeds)
                 if not fold.is_finished(arm, seed)
             ]
-            for i, arm, seed in jobs:
-                if arm.taught_by:
-                    self.folds[i].store(arm, seed)
+            for i, arm, _ in jobs:
+                if arm.views:
+                    self.folds[i].stored(arm)
             workers.run(_train, self.folds, jobs, self.processes)
 
     @property

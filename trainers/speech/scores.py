@@ -5,18 +5,23 @@ of several folds are pooled into one, for tests over all their utterances.
 """
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import tensorflow as tf
 
 import kdtf
 from kdtf import speech
-from trainers.core import statistics
+from trainers.core import seals, statistics
 from trainers.speech import word_errors
 from trainers.speech.frames import predict
 
 # Of a word, in nats. Noise hides words, which a negative one brings back.
-PENALTIES = (-60.0, -40.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0, 45.0, 60.0)
+# The surer a net is of itself, the more a word must cost.
+PENALTIES = (
+    *(-60.0, -40.0, -20.0, -10.0, 0.0, 10.0, 20.0),
+    *(30.0, 45.0, 60.0, 90.0, 130.0, 180.0, 250.0),
+)
 _NETS_FOR_PENALTY = 3
 
 
@@ -83,7 +88,7 @@ def of_frames(nets, corpus):
 
 
 def with_words(scores, nets, corpus, test, held_out):
-    """`Scores` of words, too, and the penalties that they were heard with.
+    """`Scores` of words, too, and how the penalties were chosen.
 
     Args:
       scores: `Scores` of the same nets.
@@ -94,15 +99,16 @@ def with_words(scores, nets, corpus, test, held_out):
         each for the condition of its name; where there are none, it is 0.
 
     Returns:
-      `(Scores, dict)`, the dict from condition to penalty.
+      `(Scores, dict)`, the dict from condition to a dict of its "penalty" and
+      the "held_out_rate", the share of the held-out words misheard with it.
     """
-    penalties = {
+    chosen = {
         name: choose_penalty(nets, corpus, utterances)
         for name, utterances in held_out.items()
     }
     errors, words = {}, {}
     for name, utterances in test.items():
-        penalty = penalties.get(name, 0.0)
+        penalty = penalty_of(chosen, name)
         counts = [
             _count(utterances, recognise(net, corpus, utterances, penalty))
             for net in nets
@@ -111,8 +117,13 @@ def with_words(scores, nets, corpus, test, held_out):
         words[name] = counts[0]["words"]
     return (
         dataclasses.replace(scores, word_errors=errors, words=words),
-        penalties,
+        chosen,
     )
+
+
+def penalty_of(chosen, condition):
+    """The word penalty that `with_words` chose; 0 where there was no choice."""
+    return chosen[condition]["penalty"] if condition in chosen else 0.0
 
 
 def choose_penalty(nets, corpus, utterances):
@@ -124,16 +135,22 @@ def choose_penalty(nets, corpus, utterances):
       utterances: `utterances.Utterances` of held-out clips.
 
     Returns:
-      One of `PENALTIES`: of those that are equally good, the one in the middle.
+      Dict, as `with_words` has it. Of `PENALTIES` that are equally good, it is
+      the one in the middle.
     """
     errors = np.zeros(len(PENALTIES))
-    for net in nets[:_NETS_FOR_PENALTY]:
+    asked = nets[:_NETS_FOR_PENALTY]
+    for net in asked:
         posteriors = log_posteriors(net, utterances.frames)
         for i, penalty in enumerate(PENALTIES):
             heard = _decode(posteriors, corpus, utterances, penalty)
             errors[i] += _count(utterances, heard)["errors"].sum()
     best = np.flatnonzero(errors == errors.min())
-    return PENALTIES[best[len(best) // 2]]
+    said = sum(map(len, utterances.words))
+    return {
+        "penalty": PENALTIES[best[len(best) // 2]],
+        "held_out_rate": float(errors.min() / (said * len(asked))),
+    }
 
 
 def recognise(net, corpus, utterances, penalty):
@@ -160,6 +177,55 @@ def _decode(posteriors, corpus, utterances, penalty):
 
 def _count(utterances, heard):
     return word_errors.count(utterances.words, heard)
+
+
+def fingerprint(nets):
+    """Twelve characters that nets of other weights have not."""
+    digest = hashlib.sha256()
+    for net in nets:
+        for weight in net.weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()[:12]
+
+
+def write(path, scores, chosen):
+    """Stores what `with_words` returned.
+
+    Args:
+      path: `pathlib.Path`.
+      scores: `Scores`.
+      chosen: dict.
+    """
+    path.parent.mkdir(exist_ok=True)
+    fields = {
+        field.name: _listed(getattr(scores, field.name))
+        for field in dataclasses.fields(scores)
+    }
+    seals.write_json(path, {"scores": fields, "chosen": chosen})
+
+
+def read(path):
+    """What `write` stored: `(Scores, dict)`.
+
+    Raises:
+      FlagsError: if it has changed since.
+    """
+    with seals.named(path, delete=path):
+        stored = seals.read_json(path)
+        fields = {k: _arrays(v) for k, v in stored["scores"].items()}
+        return Scores(**fields), stored["chosen"]
+
+
+def _listed(value):
+    if isinstance(value, dict):
+        return {name: _listed(each) for name, each in value.items()}
+    return value.tolist()
+
+
+def _arrays(value):
+    if isinstance(value, dict):
+        return {name: _arrays(each) for name, each in value.items()}
+    return np.array(value)
 
 
 def pool(scores):

@@ -108,16 +108,14 @@ class Settings:
         spoken_digit=0.5,
         synthetic=0.5,
     )
-    views: int = setting(
-        "augmented copies of each clip that distilled nets learn from: "
-        "a little faster or slower, louder or softer, in faint noise; "
-        "small_data makes more of its few clips, for nets on labels, "
-        "too; 0 for none",
+    hearings: int = setting(
+        "hearings of each clip, a little faster or slower, louder or softer, "
+        "in faint noise, from which the ensemble's student learns: the "
+        "ensemble's soft targets on them are stored",
         high=100,
-        tiny=1,
-        low=0,
-        spoken_digit=8,
-        synthetic=4,
+        tiny=2,
+        spoken_digit=9,
+        synthetic=5,
     )
     components: int = setting(
         "Gaussians per state of the HMMs that align, a power of two",

@@ -132,13 +132,12 @@ def table(metrics):
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     said = say_data(metrics)
-    if metrics["settings"].get("views"):  # older figures lack it
+    if "hearings" in metrics["settings"]:  # older figures lack it
         said.append(
-            "The nets learn from many augmented copies of each of the few "
-            "clips, of another speed and loudness and in noise: with labels, "
-            "slightly different ones, until there are as many frames as in all "
-            "clips; with soft targets, more varied ones, which the teacher can "
-            "label."
+            "The nets learn from hearings of the few clips without end, of "
+            "another speed and loudness and in noise: with labels, slightly "
+            "different ones (of all clips, none); with soft targets, more "
+            "varied ones, which the teacher can label."
         )
     for share, recovered in metrics["recovered"].items():
         paper = f"; the paper: {PAPER_RECOVERED}" if share == "0.03" else ""

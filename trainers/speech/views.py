@@ -1,98 +1,168 @@
-"""A transfer set: training clips, and augmented copies of each.
+"""Stored hearings: of all training clips, each a few times.
 
-An ensemble is nearly certain about the frames that it was trained on, so its
-soft targets on them carry little more than the labels do: the paper's ensemble
-saw 700 million frames, spoken_digit has 80,000. It is less certain about a clip
-that is a little faster or louder, and a student can learn from that.
+What an ensemble says of a hearing costs as much as many nets, so it is asked
+once and its soft targets are stored; the sound is not, but made again from the
+seeds that the store gives.
 """
 
+import dataclasses
 import functools
 
+import keras
 import numpy as np
+import tensorflow as tf
 
-from kdtf.speech import features
-from trainers.speech.frames import Frames
-from trainers.speech.utterances import add_noise
+import kdtf
+from kdtf import speech
+from trainers.speech import hearings
+from trainers.speech.streams import Blocks, clips_of
 
-# For a spread of 1, the mildest.
-_SPEED = 1.05  # and 1 / 1.05: pitch and formants move with it
-_LOUDNESS = 2.0  # decibels, up or down
-_NOISE = 30.0  # decibels that the loudest noise is below the voice
-_FAINTEST = 50.0
+_CLIPS = 32  # of a batch, padded to the longest of them
+_SORTED = 16  # batches whose clips are sorted by length, to pad less
+_SHUFFLED = 2048  # clips, with their soft targets
+_NO_STATE = -1  # of padding
 
 
-@functools.lru_cache(maxsize=1)
-def transfer_set(corpus, share, views, spread):
-    """Training clips as they are, and augmented copies of them.
+@dataclasses.dataclass(frozen=True)
+class Views:
+    """Hearings of a corpus's training clips, by their number.
 
-    Args:
+    Attributes:
       corpus: `corpora.Corpus`.
-      share: float, of the training clips.
-      views: int, augmented copies of each.
-      spread: float, how different they are; see `augment`.
-
-    Returns:
-      `Frames` with states: the clips of `corpus.nested(share)`, then the first
-      view of each, and so on. A clip's views are the same whatever the share.
+      kind: `hearings.Kind`.
+      count: int, hearings of each clip.
     """
-    if share == 1 and not views:
-        return corpus.training
-    chosen = corpus.nested(share)
-    rows = corpus.training.rows_of(chosen)
-    values, lengths, states = (
-        [corpus.training.values[rows]],
-        [corpus.training.lengths[chosen]],
-        [corpus.training.states[rows]],
-    )
-    own = corpus.training.split(corpus.training.states)
-    for view in range(views):
-        copies = [
-            augment(
-                corpus.clips.waveforms[clip],
-                corpus.clips.sample_rate,
-                spread,
-                np.random.default_rng([clip, view]),
+
+    corpus: object
+    kind: hearings.Kind
+    count: int
+
+    def write(self, path, teacher, temperature):
+        """Stores what an ensemble says of them, where that is missing.
+
+        Args:
+          path: `pathlib.Path` of the store.
+          teacher: `kdtf.Ensemble` of nets of windows.
+          temperature: float, T.
+        """
+        bands = len(self.corpus.mean)
+        members = [_of_utterances(net, bands) for net in teacher.members]
+        kdtf.SoftTargets.write(
+            path,
+            kdtf.Ensemble(members),
+            self.clips(),
+            temperature=temperature,
+            views=self.count,
+            augment=self.hear,
+        )
+
+    def clips(self):
+        """`tf.data.Dataset` of padded batches of clips, in a random order."""
+        waveforms, states = clips_of(self.corpus)
+        order = np.random.default_rng(0).permutation(len(waveforms))
+        order = [
+            clip
+            for i in range(0, len(order), _CLIPS * _SORTED)
+            for clip in sorted(
+                order[i : i + _CLIPS * _SORTED],
+                key=lambda clip: len(waveforms[clip]),
             )
-            for clip in corpus.used["training"][chosen]
         ]
-        frames = corpus.frames([waveform for waveform, _ in copies])
-        values.append(frames.values)
-        lengths.append(frames.lengths)
-        states += [
-            own[utterance][np.minimum(places, len(own[utterance]) - 1)]
-            for utterance, (_, places) in zip(chosen, copies, strict=True)
-        ]
-    return Frames(*map(np.concatenate, (values, lengths, states)))
+
+        def read():
+            for clip in order:
+                yield {
+                    "waveform": waveforms[clip],
+                    "samples": len(waveforms[clip]),
+                    "states": states[clip],
+                    "frames": len(states[clip]),
+                }
+
+        signature = {
+            "waveform": tf.TensorSpec([None], tf.float32),
+            "samples": tf.TensorSpec([], tf.int32),
+            "states": tf.TensorSpec([None], tf.int32),
+            "frames": tf.TensorSpec([], tf.int32),
+        }
+        batches = tf.data.Dataset.from_generator(
+            read, output_signature=signature
+        ).padded_batch(_CLIPS)
+        count = -(-len(order) // _CLIPS)
+        return batches.apply(tf.data.experimental.assert_cardinality(count))
+
+    def hear(self, clip, seed):
+        """A hearing of one of `clips`, padded; what a store augments with."""
+        corpus = self.corpus
+        rate = corpus.clips.sample_rate
+        log_mel, states = hearings.hear(
+            clip["waveform"][: clip["samples"]],
+            clip["states"][: clip["frames"]],
+            seed,
+            self.kind,
+            rate,
+        )
+        # As long as the longest clip of the batch may be.
+        slowest = self.kind.speed * self.kind.tempo
+        padded = tf.cast(tf.size(clip["waveform"]), tf.float32) * slowest
+        _, step = speech.framing(rate)
+        most = tf.cast(padded / step, tf.int32) + 1
+        # Beyond the last frame windows repeat it.
+        rows = tf.minimum(tf.range(most), tf.size(states) - 1)
+        frames = (log_mel - corpus.mean) / corpus.deviation
+        padding = [[0, most - tf.size(states)]]
+        return {
+            "frames": tf.gather(frames, rows),
+            "states": tf.pad(states, padding, constant_values=_NO_STATE),
+        }
+
+    def batches(self, path, *, batch_size, seed, first_step, last_step):
+        """Batches with the stored soft targets, from step to step.
+
+        Args:
+          path: `pathlib.Path` of the store.
+          batch_size: int.
+          seed: int.
+          first_step: int, counted from 0.
+          last_step: int, exclusive.
+
+        Returns:
+          A `tf.data.Dataset` of `last_step - first_step` batches, see
+          `streams.Blocks.cut`.
+        """
+        joined = kdtf.SoftTargets(path).join(self.clips(), augment=self.hear)
+        clips = (
+            joined.unbatch()
+            .map(_without_padding, num_parallel_calls=2, deterministic=True)
+            .shuffle(_SHUFFLED, seed=seed)
+            .repeat()
+        )
+        blocks = Blocks.of(
+            self.corpus.training.lengths, batch_size=batch_size, seed=seed
+        )
+        return (
+            blocks.cut(clips)
+            .skip(first_step)
+            .take(last_step - first_step)
+            .prefetch(4)
+        )
 
 
-def augment(waveform, sample_rate, spread, rng):
-    """An augmented copy of a clip.
+def _without_padding(x, y):
+    is_heard = x["states"] != _NO_STATE
+    return {
+        "frames": tf.boolean_mask(x["frames"], is_heard),
+        "states": tf.boolean_mask(x["states"], is_heard),
+        "teacher_logits": tf.boolean_mask(y["teacher_logits"], is_heard),
+    }
 
-    Its speed changes by a factor of up to 1.05^spread, it starts anywhere in
-    the first 10 ms, is up to 2 spread dB louder or softer, and has white noise
-    (30 / spread) to 50 dB below it.
 
-    Args:
-      waveform: `[samples]` float32 array within [-1, 1].
-      sample_rate: int, in hertz.
-      spread: float of at least 1.
-      rng: `numpy.random.Generator`.
+def _of_utterances(net, bands):
+    """A net of windows as one of what `Views.hear` makes.
 
-    Returns:
-      `(waveform, places)`: `[samples]` float32 array within [-1, 1]; `[frames]`
-      int array, the frame of the clip that is nearest to each of its frames.
+    Its input is a dict, of which Keras takes no more than the frames; its
+    logits are `[batch, time, states]`.
     """
-    window, step = features.framing(sample_rate)
-    speed = _SPEED ** rng.uniform(-spread, spread)
-    start = rng.uniform(0, step)
-    count = int((len(waveform) - 1 - start) / speed) + 1
-    copy = np.interp(
-        start + speed * np.arange(count), np.arange(len(waveform)), waveform
-    )
-    copy = add_noise(copy, rng.uniform(_NOISE / spread, _FAINTEST), rng)
-    copy = copy * 10 ** (_LOUDNESS * rng.uniform(-spread, spread) / 20)
-    # Between the middles of frames, which are half a window into each.
-    first = start + (speed - 1) * window / 2
-    frames = np.arange(features.num_frames(count, sample_rate))
-    places = np.rint((first + speed * step * frames) / step).astype(int)
-    return copy.clip(-1, 1).astype(np.float32), np.maximum(places, 0)
+    frames = keras.Input((None, bands), name="frames")
+    windows = speech.ContextWindows()(frames)
+    logits = functools.reduce(lambda x, layer: layer(x), net.layers, windows)
+    return keras.Model({"frames": frames}, logits)

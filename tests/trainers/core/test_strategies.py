@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests import processes
-from trainers.core import local_workers, strategies
+from trainers.core import local_workers, strategies, workers
 from trainers.core.errors import FlagsError
 
 TINY = (
@@ -378,3 +378,41 @@ def test_what_stops_worker_0_is_told_by_all(tmp_path):
     assert [worker.exitcode for worker in workers] == [1, 1], said
     [sentence] = [s for s in said[0].splitlines() if "['mine']" in s]
     assert f"Worker 0 has ended: {sentence}" in said[1].splitlines()
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """List of the GPUs of this machine, made up, that others may use, too."""
+    shared = []
+    monkeypatch.setattr(
+        strategies.tf.config,
+        "list_physical_devices",
+        lambda kind: [f"{kind}{i}" for i in range(2)],
+    )
+    monkeypatch.setattr(
+        strategies.tf.config.experimental,
+        "set_memory_growth",
+        lambda gpu, grows: shared.append(gpu) if grows else None,
+    )
+    return shared
+
+
+@pytest.mark.parametrize("count", (1, 2))
+def test_several_processes_share_the_gpus(gpus, count):
+    given = types.SimpleNamespace(
+        strategy="none", cpu_replicas=None, processes=count
+    )
+    strategies.start(given)
+    assert gpus == (["GPU0", "GPU1"] if count > 1 else [])
+
+
+def test_so_does_each_of_their_workers(gpus, monkeypatch):
+    monkeypatch.setattr(workers.threading.Thread, "start", lambda self: None)
+    for name in ("intra", "inter"):
+        monkeypatch.setattr(
+            workers.tf.config.threading,
+            f"set_{name}_op_parallelism_threads",
+            lambda count: None,
+        )
+    workers._start(1, None)
+    assert gpus == ["GPU0", "GPU1"]

@@ -206,3 +206,20 @@ def test_logs_are_of_the_epochs_of_the_curve(tmp_path, monkeypatch):
             state["curve"].append({"epoch": epoch + 1})
         logs.on_epoch_end(epoch, {})
     assert logged == [2, 5]
+
+
+def test_tensorboard_shows_what_the_bar_does(tmp_path):
+    def tags(directory):
+        [path] = (directory / "tensorboard" / "train").iterdir()
+        events = map(
+            tf.compat.v1.Event.FromString,
+            tf.data.TFRecordDataset(str(path)).as_numpy_iterator(),
+        )
+        return {value.tag for e in events for value in e.summary.value}
+
+    Job(tmp_path / "shown").fit(shown=("score",))
+    Job(tmp_path / "other").fit()
+    assert tags(tmp_path / "shown") - tags(tmp_path / "other") == {
+        "epoch_score"
+    }
+    assert "epoch_loss" in tags(tmp_path / "other")

@@ -52,7 +52,7 @@ def train(directory, seed=0, dies_after=None):
         done.append(net)
         if len(done) == dies_after:
             raise Killed
-        return {"parts": len(done)}
+        return {nets.HELD_OUT_ACCURACY: float(len(done))}
 
     data = runs.data()
     return nets.train(
@@ -77,13 +77,18 @@ def train(directory, seed=0, dies_after=None):
 def test_a_net_is_the_same_whatever_was_trained_before_it(tmp_path, capsys):
     """One Distiller trains all of them; killed ones go on where they were."""
     whole = train(tmp_path / "whole")
-    assert [point["parts"] for point in whole.curve] == [1, 2, 3]
+    points = [point[nets.HELD_OUT_ACCURACY] for point in whole.curve]
+    assert points == [1, 2, 3]
     other = train(tmp_path / "other", seed=1).net.get_weights()
     with pytest.raises(Killed):
         train(tmp_path / "killed", dies_after=3)
     train(tmp_path / "between", seed=1)
     resumed = train(tmp_path / "killed")
-    assert [point["parts"] for point in resumed.curve] == [1, 2, 1]
+    assert [point[nets.HELD_OUT_ACCURACY] for point in resumed.curve] == [
+        1,
+        2,
+        1,
+    ]
     loaded = train(tmp_path / "whole", dies_after=1)  # trains nothing
     for a, b, c, d in zip(
         whole.net.get_weights(),

@@ -146,8 +146,18 @@ def test_figures_are_json_and_the_student_is_exported(measured):
         served["log_posteriors"][0], reference.log_softmax(expected), atol=1e-3
     )
     [fold] = figures["folds"].values()
-    penalty = fold["penalties"]["distilled"]["connected, clean"]
-    assert float(module.penalty) == penalty
+    chosen = fold["chosen"]["distilled"]["connected, clean"]
+    assert float(module.penalty) == chosen["penalty"]
+    assert chosen["held_out_rate"] >= 0
+
+
+def test_a_finished_run_is_not_decoded_anew(measured, monkeypatch):
+    figures, run = measured
+    monkeypatch.setattr(nets, "train", speech_corpora.untrained)
+    monkeypatch.setattr(recipes, "TEMPERATURES", TEMPERATURES)
+    monkeypatch.setattr(scores, "with_words", None)
+    again = ensemble.measure(run)
+    assert {**again, "commit": None} == {**figures, "commit": None}
 
 
 def test_nothing_gained_has_no_share():

@@ -154,11 +154,11 @@ def test_several_folds_are_told_one_by_one(metrics):
     )
 
 
-def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
+def test_hearings_are_mentioned_unless_figures_are_older(metrics):
     before = ensemble_report.findings(metrics)
-    metrics["settings"]["views"] = 6
+    metrics["settings"]["hearings"] = 6
     [said] = set(ensemble_report.findings(metrics)) - set(before)
-    assert "6 augmented copies of each" in said
+    assert "from 6 hearings of each" in said
 
 
 def test_sweep_table(metrics):
@@ -233,6 +233,18 @@ def test_the_section(metrics, tmp_path):
     assert "| recordings | control | 10 | -20 |" in text
     metrics["sweep"] = []
     assert "speech_temperatures" not in figures_of(metrics)
+
+
+def test_penalties_with_what_they_give_on_held_out_strings(metrics):
+    [each] = metrics["folds"].values()
+    del each["penalties"]
+    each["chosen"] = {
+        name: {"connected, 10 dB": {"penalty": 45.0, "held_out_rate": 0.125}}
+        for name in COLOURS
+    }
+    _, table = ensemble_report._penalties(metrics)
+    assert table.head[2:] == ["connected, 10 dB"]
+    assert table.rows[0] == ["recordings", "baseline", "45 (12.5%)"]
 
 
 def test_no_penalties_where_there_are_no_strings(metrics):

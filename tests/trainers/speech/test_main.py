@@ -362,6 +362,32 @@ def test_words_that_nobody_says_have_no_states(tiny, commands):
     assert lexicon.num_states == 3 * (2 + 4 + 1)
 
 
+def test_clips_that_cannot_be_aligned(tmp_path, monkeypatch):
+    """A usage error that names the flags, and the directory is free again."""
+    load = speech.synthetic_speech.load
+
+    def silent(lexicon, **options):
+        clips = load(lexicon, **options)
+        waveforms = [0 * waveform for waveform in clips.waveforms]
+        return dataclasses.replace(clips, waveforms=waveforms)
+
+    monkeypatch.setattr(speech.synthetic_speech, "load", silent)
+    path = tmp_path / "words.txt"
+    path.write_text(LEXICON)
+    given = values(
+        lexicon=str(path),
+        run_dir=str(tmp_path / "run"),
+        seeds=1,
+        checkpoint_every=1,
+        processes=1,
+    )
+    with pytest.raises(
+        ValueError, match=r"--dataset, --lexicon and --split must leave.*silent"
+    ):
+        speech._run(given)
+    assert not list((tmp_path / "run").iterdir())
+
+
 def test_an_edited_lexicon_makes_another_run(tmp_path, monkeypatch):
     """Trained nets give states the numbers of the former one."""
     monkeypatch.setattr(speech, "_align", lambda run: None)
@@ -401,9 +427,9 @@ def test_settings_of_a_data_set_of_tfds(tiny, commands):
         split="given",
         lexicon=path,
         snrs="20",
-        views=0,  # which spoken_digit's are not
+        hearings=1,  # of which spoken_digit has more
     )
-    assert defaults.views > 0
+    assert defaults.hearings > 1
     assert clips.words == ("two", "no", "six")
     # Without a lexicon, words are the ten digits: "two" and "six".
     _, clips = of_tfds(commands)

@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ import tensorflow as tf
 
 from tests import reference, speech_corpora
 from trainers.core.errors import FlagsError
-from trainers.speech import corpora, nets, recipes, run, views
+from trainers.speech import corpora, nets, recipes, run
 
-SETTINGS = speech_corpora.settings(members=2, views=2)
+SETTINGS = speech_corpora.settings(members=2, hearings=1)
 
 
 @pytest.fixture
@@ -32,54 +33,78 @@ def make_fold(directory):
     return run.Fold(SETTINGS, speech_corpora.corpus(), directory, 3)
 
 
-def windows(fold, arm):
-    heard = views.transfer_set(fold.corpus, arm.share, arm.views, arm.spread)
-    return tf.concat([x for x, _ in heard.in_order()], 0)
-
-
-def relative(logits):
-    return logits - logits.max(-1, keepdims=True)
-
-
 def of_the_net(arm, seed, x):
     """Logits of the net that `trained` gives."""
     corpus = speech_corpora.corpus()
     return np.array(speech_corpora.untrained(arm, corpus, seed, None).net(x))
 
 
-def test_soft_targets_of_the_ensemble(tmp_path, trained):
+def batch_of(lesson, *, seed=0, count=16):
+    """The first batch of what an arm learns from."""
+    batches, _ = lesson
+    found = batches(batch_size=count, seed=seed, first_step=0, last_step=1)
+    return next(found.as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A fold's directory with soft targets, and a batch that has them."""
+    directory = tmp_path_factory.mktemp("fold")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nets, "train", speech_corpora.untrained)
+        lesson = make_fold(directory).lesson(recipes.distilled(SETTINGS), 0)
+    return directory, lesson
+
+
+def test_soft_targets_of_the_ensemble_are_stored(stored):
     """The mean of the members' softmaxes at T, as logits at T."""
+    directory, (_, teacher) = stored
+    assert teacher is None
+    x, y = batch_of(stored[1])
+    member, temperature = recipes.member(SETTINGS), SETTINGS.temperature
+    shares = [
+        reference.softmax(of_the_net(member, i, x), temperature)
+        for i in range(2)
+    ]
+    expected = temperature * np.log(np.mean(shares, 0))
+    np.testing.assert_allclose(
+        y["teacher_logits"],
+        expected - expected.max(-1, keepdims=True),
+        atol=5e-3,
+    )
+    [store] = {p.parent.name for p in directory.rglob("manifest.json")}
+    assert store == "soft_targets-T2"
+
+
+def test_each_temperature_has_a_store(tmp_path, trained, monkeypatch):
+    written = []
+
+    def write(self, path, teacher, temperature):
+        written.append((path.name, temperature, len(teacher.members)))
+
+    monkeypatch.setattr(run.views.Views, "write", write)
+    monkeypatch.setattr(
+        run.kdtf, "SoftTargets", lambda path: types.SimpleNamespace(verify=list)
+    )
     fold = make_fold(tmp_path)
-    member = recipes.member(SETTINGS)
     for temperature in (2.0, 5.0):
         arm = dataclasses.replace(
             recipes.distilled(SETTINGS), temperature=temperature
         )
-        found = fold.soft_targets(arm, 0)
-        shares = [
-            reference.softmax(
-                of_the_net(member, i, windows(fold, arm)), temperature
-            )
-            for i in range(2)
-        ]
-        expected = temperature * np.log(np.mean(shares, 0))
-        np.testing.assert_allclose(
-            relative(found), relative(expected), atol=5e-3
-        )
-    # Members were trained once, and each temperature has a store.
+        fold.lesson(arm, 0)
+    assert written == [("soft_targets-T2", 2, 2), ("soft_targets-T5", 5, 2)]
+    # Members were trained once.
     assert [(a.name, seed) for a, seed, *_ in trained] == [
         ("member", 0),
         ("member", 1),
     ]
-    names = {path.parent.name for path in tmp_path.rglob("manifest.json")}
-    assert names == {"soft_targets-T2", "soft_targets-T5"}
 
 
 @pytest.mark.parametrize("name", ("manifest.json", "*.tfrecord"))
-def test_damaged_soft_targets_are_named(tmp_path, trained, name):
-    fold, arm = make_fold(tmp_path), recipes.distilled(SETTINGS)
-    whole = fold.soft_targets(arm, 0)
-    store = tmp_path / "ensemble" / "soft_targets-T2"
+def test_damaged_soft_targets_are_named(tmp_path, trained, stored, name):
+    fold = make_fold(tmp_path / "fold")
+    shutil.copytree(stored[0], fold.directory)
+    store = fold.directory / "ensemble" / "soft_targets-T2"
     path = next(store.glob(name))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -87,22 +112,41 @@ def test_damaged_soft_targets_are_named(tmp_path, trained, name):
     with pytest.raises(
         FlagsError, match=rf"delete (it|{store}) .*Received: {store}"
     ):
-        fold.soft_targets(arm, 0)
-    shutil.rmtree(store)
-    np.testing.assert_array_equal(fold.soft_targets(arm, 0), whole)
+        fold.lesson(recipes.distilled(SETTINGS), 0)
 
 
-def test_soft_targets_of_few_clips_are_of_the_net_that_saw_all(
-    tmp_path, trained
-):
+def test_few_clips_are_taught_by_the_net_that_saw_all(tmp_path, trained):
     fold = make_fold(tmp_path)
-    arm = recipes.few_clips(SETTINGS, 0.1, soft=True)
-    found = fold.soft_targets(arm, 3)
-    [(teacher, seed, *_)] = trained
+    lesson = fold.lesson(recipes.few_clips(SETTINGS, 0.1, soft=True), 3)
+    x, states = batch_of(lesson, seed=3)
+    assert states.dtype == np.int32
+    [(arm, seed, *_)] = trained
     assert seed == 3
-    assert teacher == recipes.few_clips(SETTINGS, 1.0, soft=False)
-    expected = of_the_net(teacher, 3, windows(fold, arm))
-    np.testing.assert_allclose(relative(found), relative(expected), atol=5e-3)
+    assert arm == recipes.few_clips(SETTINGS, 1.0, soft=False)
+    np.testing.assert_array_equal(lesson[1](x), of_the_net(arm, 3, x))
+
+
+def test_an_ensemble_may_teach_few_clips(tmp_path, trained):
+    fold = make_fold(tmp_path)
+    arm = dataclasses.replace(
+        recipes.few_clips(SETTINGS, 0.1, soft=True), taught_by="ensemble"
+    )
+    assert fold.lesson(arm, 0)[1] is fold.ensemble
+    assert not list(tmp_path.rglob("manifest.json"))
+
+
+@pytest.mark.parametrize("make", (recipes.member, recipes.control))
+def test_members_and_control_learn_from_clips_as_recorded(tmp_path, make):
+    fold = make_fold(tmp_path)
+    lesson = fold.lesson(make(SETTINGS), 0)
+    assert lesson[1] is None
+    frames = fold.corpus.training
+    windows = frames.windows(tf.range(len(frames))).numpy()
+    known = {
+        (w.tobytes(), s) for w, s in zip(windows, frames.states, strict=True)
+    }
+    x, states = batch_of(lesson)
+    assert {(w.tobytes(), s) for w, s in zip(x, states, strict=True)} <= known
 
 
 def test_a_fold_leaves_its_nets_behind(tmp_path, trained):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests import speech_corpora
-from trainers.speech import scores
+from trainers.core.errors import FlagsError
+from trainers.speech import recipes, scores
 from trainers.speech.utterances import Utterances
 
 
@@ -49,11 +50,11 @@ def test_who_knows_the_states_hears_the_words(knowing):
     said = [(transcripts[i],) for i in knowing.used["test"]]
     utterances = Utterances(knowing.test, said, isolated=True)
     assert scores.recognise(0, knowing, utterances, 0.0) == said
-    found, penalties = scores.with_words(
+    found, chosen = scores.with_words(
         scores.of_frames([0], knowing), [0], knowing, {"all": utterances}, {}
     )
     assert found.word_errors["all"].shape == (1, len(said))
-    assert not found.word_errors["all"].any() and penalties == {}
+    assert not found.word_errors["all"].any() and chosen == {}
     assert found.words["all"].tolist() == [1] * len(said)
 
 
@@ -68,7 +69,16 @@ def test_the_penalty_in_the_middle_of_the_best(knowing, monkeypatch):
     monkeypatch.setattr(scores, "_decode", decode)
     utterances = Utterances(knowing.held_out, [("no",)], isolated=False)
     # Right at -10, 0, 10, 20; of four the third.
-    assert scores.choose_penalty([0], knowing, utterances) == 10
+    assert scores.choose_penalty([0], knowing, utterances) == {
+        "penalty": 10,
+        "held_out_rate": 0.0,
+    }
+    monkeypatch.setattr(scores, "PENALTIES", (30.0,))
+    chosen = {"clean": scores.choose_penalty([0, 0], knowing, utterances)}
+    # The only word is missing, in what both nets hear.
+    assert chosen["clean"]["held_out_rate"] == 1.0
+    assert scores.penalty_of(chosen, "clean") == 30
+    assert scores.penalty_of(chosen, "10 dB") == 0
 
 
 def score(frames, wrong, words):
@@ -134,3 +144,35 @@ def test_words_are_compared_on_the_same_utterances():
     # A net of the first errs 3 times, of the second (4 + 2) / 2 times.
     assert tests["isolated"]["difference"] == 0
     assert tests["all"] == tests["isolated"]
+
+
+def test_scores_are_stored_and_read_again(tmp_path):
+    """All of them: nothing of a finished run is decoded anew."""
+    found = score([3, 4], [[1, 0]], [[0, 2]])
+    chosen = {"isolated": {"penalty": -20.0, "held_out_rate": 0.25}}
+    path = tmp_path / "scores" / "baseline.json"
+    scores.write(path, found, chosen)
+    again, same = scores.read(path)
+    assert same == chosen
+    for field in dataclasses.fields(scores.Scores):
+        a, b = getattr(found, field.name), getattr(again, field.name)
+        np.testing.assert_equal(a, b)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype
+    path.write_text(path.read_text().replace("-20.0", "-10.0"))
+    with pytest.raises(FlagsError, match=r"delete .*baseline\.json"):
+        scores.read(path)
+
+
+def test_other_weights_have_another_fingerprint():
+    arm = recipes.member(speech_corpora.settings())
+    one, same, other = (
+        speech_corpora.untrained(arm, speech_corpora.corpus(), seed, None).net
+        for seed in (0, 0, 1)
+    )
+    fingerprints = [
+        scores.fingerprint(nets)
+        for nets in ([one], [same], [other], [one, other])
+    ]
+    assert fingerprints[0] == fingerprints[1]
+    assert len(set(fingerprints)) == 3

@@ -165,11 +165,11 @@ def test_findings(metrics):
     assert "recover - of" in said and "the paper" not in said
 
 
-def test_augmented_copies_are_mentioned_if_there_are_any(metrics):
+def test_hearings_are_mentioned_unless_figures_are_older(metrics):
     before = small_data.findings(metrics)
-    metrics["settings"]["views"] = 6
+    metrics["settings"]["hearings"] = 6
     [said] = set(small_data.findings(metrics)) - set(before)
-    assert "many augmented copies of each" in said
+    assert "hearings of the few clips without end" in said
 
 
 def test_the_section(metrics, tmp_path):
