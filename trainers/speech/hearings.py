@@ -19,7 +19,10 @@ from kdtf import speech
 _FAINTEST = 50.0  # decibels that the faintest noise is below the voice
 _BANDS = 40
 _COSINES = 4
-_REACH = 8  # samples on either side that one between samples is made of
+# What lies between two samples is made of eight on either side; where it is, is
+# known to a part of their distance.
+_TAPS = np.arange(-7, 9, dtype=np.int32)
+_PARTS = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,16 @@ class Kind:
     noise: float
     tempo: float = 1.0
     colour: float = 0.0
+
+
+def _weights():
+    """`[_PARTS + 1, taps]` float32 of a sinc under a Hann window."""
+    distance = np.linspace(0, 1, _PARTS + 1)[:, np.newaxis] - _TAPS
+    weights = np.sinc(distance) * (1 + np.cos(np.pi * distance / 8))
+    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+_WEIGHTS = _weights()
 
 
 def hear(waveform, states, seed, kind, sample_rate):
@@ -88,19 +101,10 @@ def _played(waveform, start, speed):
     count = tf.cast((tf.cast(last, tf.float32) - start) / speed, tf.int32) + 1
     places = start + speed * tf.range(tf.cast(count, tf.float32))
     below = tf.floor(places)
-    part = (places - below)[:, tf.newaxis]
-    taps = np.arange(1 - _REACH, _REACH + 1)
-    distance = part - taps.astype(np.float32)
-    # sin(pi (p - k)) = (-1)^k sin(pi p): one sine for all taps of a sample.
-    sinc = tf.math.divide_no_nan(
-        tf.sin(np.pi * part) * (-1.0) ** taps, np.pi * distance
-    )
-    sinc = tf.where(distance == 0, 1.0, sinc)
-    weights = sinc * (1 + tf.cos(np.pi / _REACH * distance))
-    weights /= tf.reduce_sum(weights, 1, keepdims=True)
-    rows = tf.cast(below, tf.int32)[:, tf.newaxis] + taps.astype(np.int32)
+    part = tf.cast(tf.round((places - below) * _PARTS), tf.int32)
+    rows = tf.cast(below, tf.int32)[:, tf.newaxis] + _TAPS
     samples = tf.gather(waveform, tf.clip_by_value(rows, 0, last))
-    return tf.reduce_sum(weights * samples, 1)
+    return tf.reduce_sum(tf.gather(_WEIGHTS, part) * samples, 1)
 
 
 def _frames(sound, step, sample_rate):

@@ -16,7 +16,7 @@ from kdtf import speech
 from trainers.speech import hearings
 from trainers.speech.frames import WINDOW
 
-_MOST_AT_ONCE = 128  # clips
+_AT_ONCE = 128  # clips of a block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Blocks:
     mixed: float = 0.0
 
     @classmethod
-    def of(cls, lengths, *, batch_size, seed, mixed=0.0):
-        """Blocks of clips of so many frames each."""
-        clips = min(len(lengths), _MOST_AT_ONCE)
+    def of(cls, lengths, *, batch_size, seed, mixed=0.0, at_once=_AT_ONCE):
+        """Blocks of at most so many of clips of some numbers of frames."""
+        clips = min(len(lengths), at_once)
         batches = max(1, int(clips * np.mean(lengths) / batch_size))
         return cls(clips, batches, batch_size, seed, mixed)
 
@@ -65,50 +65,52 @@ class Blocks:
         )
 
     def _cut_block(self, number, block):
-        frames = block["frames"]
-        seeds = tf.stack([tf.constant(self.seed, tf.int64), number])
+        seed = tf.constant(self.seed, tf.int64)
         total = tf.size(block["states"].values, tf.int64)
-        count = self.batches * self.batch_size
         rows = tf.raw_ops.RandomIndexShuffle(
             # From the beginning again where there are too few.
-            index=tf.range(count, dtype=tf.int64) % total,
-            seed=tf.concat([seeds, [0]], 0),
+            index=tf.range(self.batches * self.batch_size, dtype=tf.int64)
+            % total,
+            seed=tf.stack([seed, number, 0]),
             max_index=total - 1,
         )
-        clips = tf.gather(frames.value_rowids(), rows)
-        windows = speech.windows_at(
-            frames.values,
-            rows,
-            tf.gather(frames.row_starts(), clips),
-            tf.gather(frames.row_limits() - 1, clips),
-        )
-        y = {
-            key: self._batched(tf.gather(block[name].values, rows))
-            for key, name in (
-                ("labels", "states"),
-                ("teacher_logits", "teacher_logits"),
-            )
-            if name in block
-        }
-        x = self._batched(
-            tf.reshape(windows, (count, WINDOW * windows.shape[-1]))
-        )
-        return tf.data.Dataset.from_tensor_slices(
-            (self._mix(x, seeds), y if len(y) > 1 else y["labels"])
-        )
+        rows = tf.reshape(rows, (self.batches, self.batch_size))
 
-    def _batched(self, rows):
-        return tf.reshape(
-            rows, (self.batches, self.batch_size, *rows.shape[1:])
-        )
+        def cut(step, rows):
+            x = _windows(block["frames"], rows)
+            return self._mix(x, tf.stack([seed, step])), _targets(block, rows)
 
-    def _mix(self, x, seeds):
+        batches = tf.data.Dataset.from_tensor_slices(rows)
+        return batches.enumerate(number * self.batches).map(cut)
+
+    def _mix(self, x, seed):
         """Windows, into some of which their neighbour is mixed."""
         if not self.mixed:
             return x
-        u = tf.random.stateless_uniform((2, *x.shape[:2], 1), seeds)
+        u = tf.random.stateless_uniform((2, self.batch_size, 1), seed)
         part = tf.where(u[0] < self.mixed, u[1] / 2, 0.0)
-        return (1 - part) * x + part * tf.roll(x, 1, axis=1)
+        return (1 - part) * x + part * tf.roll(x, 1, axis=0)
+
+
+def _windows(frames, rows):
+    """`[batch, WINDOW * bands]` windows of some rows of ragged frames."""
+    clips = tf.gather(frames.value_rowids(), rows)
+    windows = speech.windows_at(
+        frames.values,
+        rows,
+        tf.gather(frames.row_starts(), clips),
+        tf.gather(frames.row_limits() - 1, clips),
+    )
+    return tf.reshape(windows, (*rows.shape, WINDOW * windows.shape[-1]))
+
+
+def _targets(block, rows):
+    """States of some rows, with the teacher's logits where there are any."""
+    states = tf.gather(block["states"].values, rows)
+    if "teacher_logits" not in block:
+        return states
+    logits = tf.gather(block["teacher_logits"].values, rows)
+    return {"labels": states, "teacher_logits": logits}
 
 
 def clips_of(corpus):

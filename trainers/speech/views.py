@@ -19,7 +19,7 @@ from trainers.speech.streams import Blocks, clips_of
 
 _CLIPS = 32  # of a batch, padded to the longest of them
 _SORTED = 16  # batches whose clips are sorted by length, to pad less
-_SHUFFLED = 2048  # clips, with their soft targets
+_AT_ONCE = 1024  # clips of a block
 _NO_STATE = -1  # of padding
 
 
@@ -130,17 +130,19 @@ class Views:
           `streams.Blocks.cut`.
         """
         joined = kdtf.SoftTargets(path).join(self.clips(), augment=self.hear)
-        clips = (
-            joined.unbatch()
-            .map(_without_padding, num_parallel_calls=2, deterministic=True)
-            .shuffle(_SHUFFLED, seed=seed)
-            .repeat()
+        clips = joined.unbatch().map(
+            _without_padding, num_parallel_calls=2, deterministic=True
         )
+        # They come in one order: not by a shuffle of tf.data, whose order is
+        # another one whenever anybody begins to read, but in large blocks.
         blocks = Blocks.of(
-            self.corpus.training.lengths, batch_size=batch_size, seed=seed
+            self.corpus.training.lengths,
+            batch_size=batch_size,
+            seed=seed,
+            at_once=_AT_ONCE,
         )
         return (
-            blocks.cut(clips)
+            blocks.cut(clips.repeat())
             .skip(first_step)
             .take(last_step - first_step)
             .prefetch(4)

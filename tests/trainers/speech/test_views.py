@@ -102,6 +102,19 @@ def test_a_batch_depends_on_seed_and_step_alone(stored):
     assert (other != whole[0][0]).any()
 
 
+def test_it_does_not_matter_who_has_begun_to_read(stored):
+    heard, path, _ = stored
+    found = heard.batches(
+        path, batch_size=32, seed=0, first_step=0, last_step=3
+    )
+    for _ in found.take(1):
+        pass
+    first, again = (
+        [y["labels"] for _, y in found.as_numpy_iterator()] for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+
+
 def test_a_net_of_windows_is_one_of_utterances():
     net = untrained(0)
     bands = len(speech_corpora.corpus().mean)
