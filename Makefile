@@ -1,4 +1,4 @@
-# make demo   the MNIST experiment on embedded digits, into runs/demo
+# make demo   the paper's experiments on embedded digits, into runs/demo
 # make test   lint and all tests, and which of them took longest
 # make quick  lint and the tests that take seconds
 # make lint   formatting, imports between modules, types
@@ -28,7 +28,9 @@ PYTEST = $(RUN) pytest --numprocesses=$(PROCESSES) --dist=worksteal
 .PHONY: demo test quick quick-tests lint lowest wheel tables docs hooks clean
 
 demo: $(VENV)/trainers.installed
-	$(RUN) trainers.mnist --dataset=digits --seeds=5 --run_dir=runs/demo
+	$(RUN) trainers.mnist --dataset=digits --seeds=5 --experiment=few_labels \
+		--label_shares=3,10 --experiment=table --checkpoint_every=100 \
+		--run_dir=runs/demo
 
 test: lint
 	$(PYTEST) --durations=20

@@ -73,6 +73,13 @@ def _experiment(folder, name, experiment):
     return table
 
 
+def _headline(results):
+    """The first finding of the demo's first section."""
+    metrics = _load(results, "digits/metrics.json")["experiments"]
+    name, figures = next(iter(metrics.items()))
+    return MNIST[name].findings(figures)[:1]
+
+
 def _peers(results):
     rows = _load(results, "peer_comparison.json")["rows"]
     names = list(rows[0]["measured"])
@@ -190,9 +197,18 @@ def _soft_targets_speed(results):
 
 TABLES = {
     "digits": _experiment("digits", "table", MNIST["table"]),
+    "digits_few_labels": _experiment(
+        "digits", "few_labels", MNIST["few_labels"]
+    ),
+    "digits_headline": _headline,
     **{
-        f"mnist_{name}": _experiment("mnist", name, experiment)
-        for name, experiment in MNIST.items()
+        f"digits_labels_{name}": _experiment("digits_labels", name, MNIST[name])
+        for name in ("few_labels", "few_labels_weight")
+    },
+    **{
+        f"mnist_{name}": _experiment("mnist", name, MNIST[name])
+        # Those that are published.
+        for name in _load(ROOT / "results", "mnist/metrics.json")["experiments"]
     },
     **{
         f"speech_{name}": _experiment("speech", name, experiment)

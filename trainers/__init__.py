@@ -2,5 +2,8 @@
 
 import os
 
+from trainers.core import notices
+
 # Before TensorFlow is imported: progress bars, and not its notices.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3":
+    notices.drop()

@@ -3,6 +3,7 @@
 import pytest
 
 from trainers.core import training
+from trainers.mnist import nets
 
 
 @pytest.fixture
@@ -18,3 +19,6 @@ def trains_eagerly(monkeypatch):
         return compiled(*arguments, **options)
 
     monkeypatch.setattr(training, "compiled_distiller", eager)
+    nets._compiled.cache_clear()
+    yield
+    nets._compiled.cache_clear()

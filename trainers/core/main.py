@@ -24,11 +24,11 @@ def define_flags(experiments, settings_class, *, seeds, manual_dir):
       seeds: int, how many are run by default.
       manual_dir: str, what `--help` says of the folder of original files.
     """
-    flags.DEFINE_enum(
+    flags.DEFINE_multi_enum(
         "experiment",
-        next(iter(experiments)),
+        [next(iter(experiments))],
         [*experiments, "all"],
-        "what to find out; see above",
+        "what to find out; see above. Given several times, one after another",
     )
     flags.DEFINE_string("run_dir", None, "where results go; resumed if there")
     flags.DEFINE_string("data_dir", None, "TFDS's folder of prepared data")
@@ -76,8 +76,8 @@ def run(argv, open_run, experiments, provenance):
       argv: what absl leaves of the command line, the script's name alone.
       open_run: function from absl's flag values to a run, with attributes
         `settings`, `data` and `directory`.
-      experiments: dict from name to `sections.Experiment`, in the order of the
-        report.
+      experiments: dict from name to `sections.Experiment`, in the order of
+        `--experiment=all`.
       provenance: function from an experiment's figures to a sentence about
         them.
 
@@ -90,8 +90,8 @@ def run(argv, open_run, experiments, provenance):
     values = flags.FLAGS
     if not values["verbosity"].present:
         logging.set_verbosity(logging.WARNING)
-    names = [values.experiment]
-    if values.experiment == "all":
+    names = values.experiment
+    if "all" in names:
         names = [name for name, e in experiments.items() if e.in_all]
     with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
         strategies.start(values)

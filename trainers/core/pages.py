@@ -227,3 +227,14 @@ def interval(bounds, spec):
     if None in bounds:
         return "-"
     return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"
+
+
+def share(figures):
+    """A share with its interval as text; a dash where it is undefined.
+
+    Args:
+      figures: dict of "mean" and "ci95", or None.
+    """
+    if figures is None or figures["mean"] is None:
+        return "-"
+    return f"{figures['mean']:.0%} ({interval(figures['ci95'], '.0%')})"

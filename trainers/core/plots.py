@@ -83,3 +83,17 @@ def sweep(axes, xs, points, colour, label):
     axes.plot(xs, [p.mean for p in points], color=colour, lw=1, label=label)
     for x, point in zip(xs, points, strict=True):
         with_interval(axes, x, point, colour)
+
+
+def shares(axes, shares, what):
+    """Makes an axis one of shares, on a log scale, of `100 * share`.
+
+    Args:
+      axes: `matplotlib.axes.Axes`.
+      shares: sequence of floats, each of which is named.
+      what: str, of what they are shares.
+    """
+    axes.set_xscale("log")
+    axes.set_xticks([100 * s for s in shares], [f"{s:.0%}" for s in shares])
+    axes.minorticks_off()
+    axes.set_xlabel(f"share of {what} (log scale)")

@@ -77,8 +77,9 @@ def measure(run, names, experiments, *, title, provenance):
     Args:
       run: what experiments measure, with attributes `directory` and `data`.
       names: sequence of names of experiments.
-      experiments: dict from name to `Experiment`, in the order of the report.
-      title: str, of the report.
+      experiments: dict from name to `Experiment`.
+      title: str, of the report, whose sections are in the order in which a run
+        first measured them.
       provenance: function from the figures to a sentence about them.
 
     Raises:
@@ -93,14 +94,14 @@ def measure(run, names, experiments, *, title, provenance):
         seals.write_json(run.directory / _FIGURES, {"experiments": measured})
         sections = [
             pages.Section(
-                each.title,
+                experiments[key].title,
                 (
-                    *each.blocks(measured[key], run.data),
-                    pages.Text(provenance(measured[key])),
+                    *experiments[key].blocks(figures, run.data),
+                    pages.Text(provenance(figures)),
                 ),
             )
-            for key, each in experiments.items()
-            if key in measured
+            for key, figures in measured.items()
+            if key in experiments
         ]
         pages.write(run.directory, title, sections)
         lines = experiments[name].lines(measured[name])

@@ -185,10 +185,12 @@ def require_same(values):
     Raises:
       ValueError: names the flag.
     """
-    names = ("experiment", "seeds", "checkpoint_every")
+    # The last one not every trainer has.
+    names = ("experiment", "seeds", "checkpoint_every", "label_shares")
     if spans_workers():
         _workers.require_same(
-            *_started, {f"--{n}": str(getattr(values, n)) for n in names}
+            *_started,
+            {f"--{n}": str(getattr(values, n)) for n in names if n in values},
         )
 
 

@@ -130,11 +130,7 @@ def fit(
         ProgressBar(title, state, shown),
     ]
     if strategies.is_chief():
-        callbacks.append(
-            keras.callbacks.TensorBoard(
-                directory / "tensorboard", write_graph=False
-            )
-        )
+        callbacks.append(CurveLogs(directory / "tensorboard", state))
     model.fit(
         batches(state["epoch"] * steps, epochs * steps),
         steps_per_epoch=steps,
@@ -148,6 +144,29 @@ def fit(
         strategies.on_chief(lambda: None)  # has written it
         checkpoints.restore_best(model, folder)
     return state
+
+
+class CurveLogs(keras.callbacks.TensorBoard):
+    """TensorBoard's logs, of the epochs that the learning curve has.
+
+    Of every epoch they would take as long as training a small net.
+    """
+
+    def __init__(self, directory, state):
+        """Builds the callback.
+
+        Args:
+          directory: `pathlib.Path` of the logs.
+          state: what `checkpoints.restore` returned, with the newest point.
+        """
+        super().__init__(directory, write_graph=False)
+        self._state = state
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Logs the epoch if it is the curve's newest point."""
+        curve = self._state["curve"]
+        if curve and curve[-1]["epoch"] == epoch + 1:
+            super().on_epoch_end(epoch, logs)
 
 
 class ProgressBar(keras.callbacks.Callback):

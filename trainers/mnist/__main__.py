@@ -6,12 +6,16 @@ same initial weights and in as many updates, on the big one's soft targets. The
 settings that are not flags of yours are those of `--dataset`:
 
     python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5
-        scikit-learn's 1,797 embedded digits, 5 seeds: under 3 minutes on two
+        scikit-learn's 1,797 embedded digits, 5 seeds: about a minute on two
         cores, no network, no files.
 
+    python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5 \
+            --experiment=few_labels --label_shares=3,10 --experiment=table
+        Two experiments, one after the other, as `make demo` has them.
+
     python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
-        MNIST through TFDS at the paper's sizes, 1 seed: about half an hour on
-        two cores. Without network, add --manual_dir=FOLDER with the four
+        MNIST through TFDS at the paper's sizes, 1 seed: about an hour on two
+        cores. Without network, add --manual_dir=FOLDER with the four
         original files, or --data_dir=FOLDER with a prepared data set.
 
     python -m trainers.mnist --run_dir=runs/mnist --experiment=temperatures
@@ -20,8 +24,8 @@ settings that are not flags of yours are those of `--dataset`:
         one of them: hours.
 
     python -m trainers.mnist --run_dir=runs/other --experiment=omit_3 \
-            --teachers_from=results/mnist --seeds=3
-        Students of the teachers of another run, here of the published one.
+            --teachers_from=runs/mnist --seeds=3
+        Students of the teachers of another run.
 
     python -m trainers.core.local_workers trainers.mnist --dataset=digits \
             --run_dir=runs/digits
@@ -42,6 +46,9 @@ Experiments (`--experiment`):
     ensemble        ten teachers' arithmetic and geometric mean
     consistent      teacher and student see the same moved images, for long
     logit_matching  temperatures up to 1000 beside logit matching
+    few_labels      labels of 1 to 100 % of the cases, or soft targets
+    few_labels_weight
+                    hard_weight, with labels of 3 % of the cases
     choice          settings varied one at a time, on held-out training cases
 
 Killed at any moment and run again, it resumes and ends with the same figures.
@@ -87,7 +94,12 @@ def _define_flags():
         "teachers_from",
         None,
         "run directory whose teachers and soft targets are taken, of the same "
-        "data and teacher; results/mnist has those of the published run",
+        "data and teacher",
+    )
+    flags.DEFINE_list(
+        "label_shares",
+        [f"{100 * share:g}" for share in recipes.LABEL_SHARES],
+        "percent of the training cases that have labels, in few_labels",
     )
 
 
@@ -105,6 +117,7 @@ def _open_run(values):
                 f"{len(data.train_labels)}. Received: --{name}={size}"
             )
     teachers_from = _teachers_from(values, settings)
+    label_shares = _label_shares(values.label_shares)
     return runs.Run(
         settings,
         data,
@@ -114,7 +127,23 @@ def _open_run(values):
         seeds=values.seeds,
         checkpoint_every=values.checkpoint_every,
         teachers_from=teachers_from,
+        label_shares=label_shares,
     )
+
+
+def _label_shares(given):
+    """Tuple of shares from percentages, as they are given."""
+    try:
+        shares = tuple(sorted({float(percent) / 100 for percent in given}))
+        good = shares and all(0 < share <= 1 for share in shares)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "--label_shares must be numbers above 0, to 100, between commas, "
+            f"in percent. Received: --label_shares={','.join(given)}"
+        )
+    return shares
 
 
 def _load_data(values):

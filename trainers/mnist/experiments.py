@@ -7,6 +7,9 @@ from trainers.mnist import (
     choice,
     consistent,
     ensemble,
+    few_labels,
+    few_labels_report,
+    few_labels_weight,
     hard_weight,
     logit_matching,
     omitted,
@@ -27,7 +30,7 @@ def _of_omission(omission):
     )
 
 
-# In the order of `--experiment=all` and of the report.
+# In the order of `--experiment=all`.
 EXPERIMENTS = {
     "table": of_module(table),
     "temperatures": of_module(temperatures),
@@ -37,5 +40,14 @@ EXPERIMENTS = {
     "ensemble": of_module(ensemble),
     "consistent": of_module(consistent),
     "logit_matching": of_module(logit_matching),
+    "few_labels": Experiment(
+        few_labels_report.TITLE,
+        few_labels.measure,
+        few_labels_report.table,
+        few_labels_report.findings,
+        few_labels_report.details,
+        few_labels_report.introduction,
+    ),
+    "few_labels_weight": of_module(few_labels_weight),
     "choice": of_module(choice),
 }

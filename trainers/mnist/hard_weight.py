@@ -20,8 +20,14 @@ def arm(settings, hard_weight):
     """
     if hard_weight == 1.0:
         return recipes.for_sweep(recipes.student(settings), settings)
+    distilled = recipes.for_sweep(recipes.distilled(settings), settings)
+    return weighted(distilled, hard_weight)
+
+
+def weighted(arm, hard_weight):
+    """An arm with soft targets, with that weight of the hard term."""
     return dataclasses.replace(
-        recipes.for_sweep(recipes.distilled(settings), settings),
+        arm,
         soft_weight=round(1.0 - hard_weight, 6),
         hard_weight=hard_weight,
     )
@@ -37,7 +43,20 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     arms = [arm(run.settings, weight) for weight in HARD_WEIGHTS]
-    results = [run.students(a) for a in arms]
+    return summarise(run, arms, [run.students(a) for a in arms])
+
+
+def summarise(run, arms, results):
+    """The figures of students that differ in the weight of the hard term.
+
+    Args:
+      run: `trainers.mnist.runs.Run`.
+      arms: list of `nets.Arm`, one for each of `HARD_WEIGHTS`.
+      results: list of lists of `results.Result`, one an arm and a seed.
+
+    Returns:
+      Dict.
+    """
     teachers = [teacher.eval_logits for teacher in run.teachers()]
 
     def wrong(belongs):
@@ -107,16 +126,25 @@ def introduction(metrics):
 def details(metrics, data):
     """The section's plots, and what belongs to them."""
     del data
+    figure = plot(metrics)
+    if figures.is_the_papers(metrics):
+        [axes] = figure.axes
+        for weight, name in ((0, "distilled"), (1, "student")):
+            errors = figures.PAPER_ERRORS[name]
+            axes.plot([weight], [errors], "kx")
+        axes.plot([], [], "kx", label="the paper's distilled and plain net")
+        axes.legend(loc="upper left")
     return (
         pages.Plot(
             "hard_weight",
-            _plot(metrics),
+            figure,
             "Errors against the weight of the hard term",
         ),
     )
 
 
-def _plot(metrics):
+def plot(metrics):
+    """Errors against the weight, a `matplotlib.figure.Figure`."""
     figure, axes = plots.new()
     figures.sweep(
         axes,
@@ -125,11 +153,6 @@ def _plot(metrics):
         plots.COLOURS["distilled"],
         "mean, 95 % interval, seeds",
     )
-    if figures.is_the_papers(metrics):
-        for weight, name in ((0, "distilled"), (1, "student")):
-            errors = figures.PAPER_ERRORS[name]
-            axes.plot([weight], [errors], "kx")
-        axes.plot([], [], "kx", label="the paper's distilled and plain net")
     axes.set_xlabel("weight of the hard term (the soft term has the rest)")
     axes.set_ylabel(figures.errors_label(metrics))
     axes.set_title(f"{metrics['dataset']}: from soft targets to labels alone")

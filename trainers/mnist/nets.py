@@ -5,6 +5,7 @@ its weights files hold all that a resumed run needs.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from trainers.core import results, strategies, training
 from trainers.mnist import batches
 from trainers.mnist.dropout import Dropout
 from trainers.mnist.moves import STILL, Moves
+
+_STOP_BY = "accuracy_to_stop_by"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,10 @@ class Arm:
       transfer: which training images it sees: "all", or an experiment's name.
       match_logits: whether it minimises the distance of the logits, and no
         divergence of softmaxes.
+      steps: int, updates of an epoch; None for those that go once through the
+        images it sees.
+      keep_best: whether the epoch is taken that was best on training images
+        which it does not see (early stopping, in hindsight).
     """
 
     name: str
@@ -74,6 +81,8 @@ class Arm:
     ensemble: Ensemble | None = None
     transfer: str = "all"
     match_logits: bool = False
+    steps: int | None = None
+    keep_best: bool = False
 
     def directory_name(self):
         """A name that no other arm has, and that a reader understands."""
@@ -140,7 +149,16 @@ def build_net(arm, inputs, classes, seed):
     return keras.Sequential([*layers, dense(classes)], name=arm.name)
 
 
-def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
+def train(
+    arm,
+    data,
+    seed,
+    directory,
+    *,
+    soft_targets=None,
+    stop_by=None,
+    checkpoint_every=5,
+):
     """Trains an arm, resumes a killed training, or loads the result.
 
     Args:
@@ -150,6 +168,8 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
       directory: `pathlib.Path` of this arm and seed.
       soft_targets: `[views, cases, classes]` teacher logits on the training
         cases, for an arm with a soft weight.
+      stop_by: `(images, labels)` of training cases that the arm does not see,
+        for one with `keep_best`.
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
@@ -162,25 +182,36 @@ def train(arm, data, seed, directory, *, soft_targets=None, checkpoint_every=5):
         net,
         directory,
         lambda: _train(
-            arm, net, data, seed, directory, soft_targets, checkpoint_every
+            arm,
+            net,
+            data,
+            seed,
+            directory,
+            soft_targets,
+            stop_by,
+            checkpoint_every,
         ),
     )
 
 
-def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
-    steps = batches.steps_per_epoch(len(data.train_labels), arm.batch_size)
-    model = training.compiled_distiller(
-        net,
-        arm,
-        steps,
-        kind=LogitMatching if arm.match_logits else kdtf.Distiller,
-        jit_compile=True,  # faster, with this dropout
+def _train(
+    arm, net, data, seed, directory, soft_targets, stop_by, checkpoint_every
+):
+    steps = arm.steps or batches.steps_per_epoch(
+        len(data.train_labels), arm.batch_size
     )
+    model = _started(arm, steps, net)
+    student = model.student
     eval_inputs = data.inputs(data.eval_images)
 
-    def count_errors():
-        predicted = predict(net, eval_inputs).argmax(-1)
-        return {"errors": int((predicted != data.eval_labels).sum())}
+    def figures():
+        wrong = predict(student, eval_inputs).argmax(-1) != data.eval_labels
+        found = {"errors": int(wrong.sum())}
+        if arm.keep_best:
+            images, labels = stop_by
+            choices = predict(student, data.inputs(images)).argmax(-1)
+            found[_STOP_BY] = float((choices == labels).mean())
+        return found
 
     def training_batches(first_step, last_step):
         return batches.training_batches(
@@ -202,11 +233,48 @@ def _train(arm, net, data, seed, directory, soft_targets, checkpoint_every):
         steps=steps,
         epochs=arm.epochs,
         checkpoint_every=checkpoint_every,
-        evaluate=count_errors,
+        evaluate=figures,
         title=f"seed {seed} {arm.name}",
         shown=() if data.eval_name == "test" else ("errors",),
+        keep_best=_STOP_BY if arm.keep_best else None,
     )
-    results.save(net, state, directory, eval_logits=predict(net, eval_inputs))
+    results.save(
+        student,
+        state,
+        directory,
+        eval_logits=predict(student, eval_inputs),
+    )
+
+
+def _started(arm, steps, net):
+    """A compiled Distiller whose student is as an untrained net is.
+
+    Compiling takes longer than training a small net, so that all seeds of an
+    arm share a Distiller. A shared one begins like a new one.
+    """
+    model, initial = _compiled(
+        arm, steps, net.input_shape[1], net.output_shape[1]
+    )
+    variables = [*model.student.variables, *model.optimizer.variables]
+    values = [*net.variables, *initial]
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return model
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(arm, steps, inputs, classes):
+    """`(Distiller, initial values of its optimizer's variables)`."""
+    with strategies.scope():
+        student = build_net(arm, inputs, classes, seed=0)
+    model = training.compiled_distiller(
+        student,
+        arm,
+        steps,
+        kind=LogitMatching if arm.match_logits else kdtf.Distiller,
+        jit_compile=True,  # faster, with this dropout
+    )
+    return model, [np.array(v) for v in model.optimizer.variables]
 
 
 def predict(net, inputs):

@@ -19,6 +19,9 @@ TEACHER = {
     "held_out",
 }
 
+# Of the labels (paper, section 6: 3 % and 100 %).
+LABEL_SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
+
 
 def teacher(settings):
     """The paper's teacher: big, regularised, on jittered images."""

@@ -33,6 +33,7 @@ class Run:
       checkpoint_every: int, epochs between two checkpoints.
       teachers_from: `pathlib.Path` of another run directory, whose teachers and
         soft targets are taken; None to train and store them here.
+      label_shares: tuple of floats, shares of the labels, of few_labels.
     """
 
     settings: Settings
@@ -41,6 +42,7 @@ class Run:
     seeds: int
     checkpoint_every: int = 5
     teachers_from: pathlib.Path | None = None
+    label_shares: tuple = recipes.LABEL_SHARES
 
     def teacher(self, seed):
         """The `results.Result` of a seed's teacher."""
@@ -58,7 +60,7 @@ class Run:
         arm = recipes.member(ensemble, self.settings)
         return [self._teacher(arm, seed) for seed in range(ensemble.members)]
 
-    def student(self, arm, seed, *, cases=None):
+    def student(self, arm, seed, *, cases=None, stop_by=None):
         """The `results.Result` of an arm that is no teacher.
 
         Args:
@@ -66,6 +68,8 @@ class Run:
           seed: int; that of the teacher, too.
           cases: indices of the training cases that `arm.transfer` means; None
             for all.
+          stop_by: indices of the training cases on which the best epoch of an
+            arm with `keep_best` is chosen.
         """
         data, soft_targets = self.data, None
         directory = arm_directory(self.directory, arm, seed)
@@ -73,6 +77,8 @@ class Run:
             lambda: results.is_finished(directory)
         ):
             soft_targets = self.soft_targets(arm, seed)
+        if stop_by is not None:
+            stop_by = data.train_images[stop_by], data.train_labels[stop_by]
         if cases is not None:
             data = dataclasses.replace(
                 data,
@@ -81,7 +87,9 @@ class Run:
             )
             if soft_targets is not None:
                 soft_targets = soft_targets[:, cases]
-        return self._train(arm, seed, self.directory, data, soft_targets)
+        return self._train(
+            arm, seed, self.directory, data, soft_targets, stop_by
+        )
 
     def students(self, arm):
         """The `results.Result`s of an arm, one a seed."""
@@ -162,13 +170,16 @@ class Run:
             )
         return self._train(arm, seed, self.teachers_from, self.data)
 
-    def _train(self, arm, seed, directory, data, soft_targets=None):
+    def _train(
+        self, arm, seed, directory, data, soft_targets=None, stop_by=None
+    ):
         return nets.train(
             arm,
             data,
             seed,
             arm_directory(directory, arm, seed),
             soft_targets=soft_targets,
+            stop_by=stop_by,
             checkpoint_every=self.checkpoint_every,
         )
 

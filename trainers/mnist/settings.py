@@ -39,7 +39,7 @@ class Settings:
         "epochs of either student",
         high=MOST_EPOCHS,
         tiny=4,
-        mnist=50,
+        mnist=100,
         digits=200,
     )
     sweep_epochs: int = setting(

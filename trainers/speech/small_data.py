@@ -122,7 +122,7 @@ def table(metrics):
                 pages.interval(arm["accuracy"]["ci95"], ".2%"),
                 _stopped(arm),
                 f"{arm['nll']:.3f}",
-                _share(recovered) if arm["kind"] == "soft" else "-",
+                pages.share(recovered) if arm["kind"] == "soft" else "-",
                 f"{paper[0]} %, {paper[1]} %" if paper else "-",
             ]
         )
@@ -143,7 +143,7 @@ def findings(metrics):
         paper = f"; the paper: {PAPER_RECOVERED}" if share == "0.03" else ""
         said.append(
             f"With {float(share):.0%} of the clips, soft targets recover "
-            f"{_share(recovered)} of the frame accuracy that labels lose "
+            f"{pages.share(recovered)} of the frame accuracy that labels lose "
             f"(bootstrap over nets and utterances{paper})."
         )
     return said
@@ -164,13 +164,6 @@ def details(metrics, data):
             "Frame accuracy on training and test clips against the updates",
         ),
     )
-
-
-def _share(recovered):
-    if recovered is None or recovered["mean"] is None:
-        return "-"
-    interval = pages.interval(recovered["ci95"], ".0%")
-    return f"{recovered['mean']:.0%} ({interval})"
 
 
 def _stopped(arm):
@@ -197,13 +190,7 @@ def _plot_accuracy(metrics):
     for (kind, share), (_, test) in PAPER.items():
         axes.plot([100 * share], [test], "x", color=COLOURS[kind], ms=8)
     axes.plot([], [], "x", color="grey", label="the paper's test, other data")
-    axes.set_xscale("log")
-    axes.set_xticks(
-        [100 * s for s in recipes.SHARES],
-        [f"{s:.0%}" for s in recipes.SHARES],
-    )
-    axes.minorticks_off()
-    axes.set_xlabel("share of the training clips (log scale)")
+    plots.shares(axes, recipes.SHARES, "the training clips")
     axes.set_ylabel("frame accuracy, %")
     axes.set_title(
         f"{metrics['dataset']}: few clips (dots: nets; line: 95 % interval)"

@@ -20,7 +20,7 @@ def run(monkeypatch, tmp_path):
 
     verbosity = types.SimpleNamespace(present=True)
     values = type("Values", (), {"__getitem__": lambda self, name: verbosity})()
-    values.experiment = "all"
+    values.experiment = ["all"]
     values.run_dir = tmp_path
     values.strategy, values.cpu_replicas = "none", None
     monkeypatch.setattr(main.flags, "FLAGS", values)

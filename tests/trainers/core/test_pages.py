@@ -92,3 +92,11 @@ def test_the_plot_is_the_same_in_both(sections, tmp_path):
 def test_an_interval_is_text_of_any_format():
     assert pages.interval([-0.125, 1.5], ".0%") == "-12% to 150%"
     assert pages.interval([None, None], ".0%") == "-"
+
+
+def test_a_share_is_text_with_its_interval():
+    figures = {"mean": 0.626, "ci95": [0.5, 0.75]}
+    assert pages.share(figures) == "63% (50% to 75%)"
+    assert pages.share({"mean": 0.626, "ci95": [None, None]}) == "63% (-)"
+    assert pages.share({"mean": None, "ci95": [None, None]}) == "-"
+    assert pages.share(None) == "-"

@@ -43,3 +43,13 @@ def test_one_legend_for_all_panels():
     assert [t.get_text() for t in legend.get_texts()] == ["student", "teacher"]
     assert not any(axes.get_legend() for axes in panels)
     assert drawn(panels[1])["teacher"][:, 1].tolist() == [5, 5]
+
+
+def test_an_axis_of_shares_names_each_of_them():
+    _, axes = plots.new()
+    plots.shares(axes, [0.01, 0.3, 1.0], "the clips")
+    assert axes.get_xscale() == "log"
+    assert axes.get_xticks().tolist() == [1, 30, 100]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert names == ["1%", "30%", "100%"]
+    assert "of the clips" in axes.get_xlabel()

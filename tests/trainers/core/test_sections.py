@@ -67,19 +67,21 @@ def section(name, value):
 A_SECTION = section("a", "a1")
 
 
-def test_sections_are_in_order_each_with_its_own_provenance(run, capsys):
+def test_sections_are_as_first_measured_each_with_its_provenance(run, capsys):
     measured = []
     experiments = {n: experiment(n, measured) for n in ("a", "b", "c")}
     measure(run, ["c", "a"], experiments)
     assert measured == ["c", "a"] and values(run) == {"c": "c1", "a": "a2"}
     assert report(run) == [
         "# Title",
-        *section("a", "a2"),
         *section("c", "c1"),
+        *section("a", "a2"),
     ]
     said = capsys.readouterr().out
     assert said.index("| c1 |") < said.index("- It is a2.")
     assert "Section b" not in said
+    measure(run, ["a"], experiments)  # again, it keeps its place
+    assert report(run)[1:] == [*section("c", "c1"), *section("a", "a3")]
 
 
 def test_an_experiment_is_kept_when_the_next_one_dies(run):

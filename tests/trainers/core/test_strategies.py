@@ -350,7 +350,7 @@ def test_sigterm_ends_a_worker_at_once(tmp_path):
 @pytest.mark.parametrize(
     "other, message",
     (
-        ("--seeds=3", "`--seeds` must be the same on all workers"),
+        ("--label_shares=3", "`--label_shares` must be the same on all"),
         ("--temperature=3", "--temperature=4.0 before and --temperature=3.0"),
     ),
 )

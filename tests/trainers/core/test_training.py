@@ -192,6 +192,22 @@ def test_the_bar_shows_what_it_is_told_to(tmp_path, capsys):
     assert "score" not in bar and state["curve"][-1]["score"] == 0.0
 
 
+def test_logs_are_of_the_epochs_of_the_curve(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(
+        keras.callbacks.TensorBoard,
+        "on_epoch_end",
+        lambda self, epoch, logs: logged.append(epoch),
+    )
+    state = {"curve": []}
+    logs = training.CurveLogs(tmp_path, state)
+    for epoch in range(6):
+        if epoch in (2, 5):
+            state["curve"].append({"epoch": epoch + 1})
+        logs.on_epoch_end(epoch, {})
+    assert logged == [2, 5]
+
+
 def test_tensorboard_shows_what_the_bar_does(tmp_path):
     def tags(directory):
         [path] = (directory / "tensorboard" / "train").iterdir()

@@ -35,7 +35,13 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return runs.Run(SETTINGS, data(), tmp_path_factory.mktemp("run"), seeds=1)
+    return runs.Run(
+        SETTINGS,
+        data(),
+        tmp_path_factory.mktemp("run"),
+        seeds=1,
+        label_shares=(0.3,),
+    )
 
 
 @pytest.fixture

@@ -227,6 +227,7 @@ def values(**given):
             "data_dir": None,
             "manual_dir": None,
             "teachers_from": None,
+            "label_shares": ["3", "10"],
             **dict.fromkeys(describe(Settings)),
             **given,
         }
@@ -239,6 +240,11 @@ def values(**given):
         ({"data_dir": "/data"}, "--data_dir must be left out.*=/data"),
         ({"manual_dir": "/data"}, "--manual_dir must be left out.*=/data"),
         ({"batch_size": 899}, "--batch_size must be at most .* 898.*=899"),
+        ({"label_shares": ["3", "ten"]}, "--label_shares must .*=3,ten"),
+        ({"label_shares": ["0"]}, "--label_shares must .*=0"),
+        ({"label_shares": ["101"]}, "--label_shares must .*=101"),
+        ({"label_shares": ["nan"]}, "--label_shares must .*=nan"),
+        ({"label_shares": []}, "--label_shares must .*="),
         (
             {"batch_size": 300, "held_out": 600},
             "--batch_size must be at most .* 298.*=300",
@@ -250,6 +256,10 @@ def test_bad_values(tmp_path, given, message):
     with pytest.raises(ValueError, match=message):
         mnist._open_run(values(run_dir=str(run_dir), **given))
     assert not run_dir.exists()
+
+
+def test_shares_are_fractions_in_order():
+    assert mnist._label_shares(["10", "3", "10.0"]) == (0.03, 0.1)
 
 
 @pytest.mark.slow

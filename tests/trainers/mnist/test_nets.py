@@ -109,6 +109,75 @@ def test_the_bar_shows_errors_on_held_out_cases_alone(
     assert "loss=" in bar and ("errors=" in bar) == bool(held_out)
 
 
+def test_seeds_share_a_program_and_nothing_else(tmp_path, monkeypatch):
+    arm = dataclasses.replace(ARM, epochs=2)
+    compiled = []
+    original = training.compiled_distiller
+
+    def count(*arguments, **options):
+        compiled.append(arguments)
+        options |= {"jit_compile": False, "run_eagerly": True}
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(training, "compiled_distiller", count)
+    nets._compiled.cache_clear()
+    first, second = (
+        nets.train(arm, data(), seed, tmp_path / str(seed)) for seed in (0, 1)
+    )
+    assert len(compiled) == 1
+    nets._compiled.cache_clear()
+    alone = nets.train(arm, data(), 1, tmp_path / "alone")
+    nets._compiled.cache_clear()
+    assert len(compiled) == 2
+    for a, b in zip(weights(second.net), weights(alone.net), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert second.curve == alone.curve
+    # The first one's result stays what it was.
+    inputs = data().inputs(data().eval_images)
+    np.testing.assert_array_equal(
+        nets.predict(first.net, inputs), first.eval_logits
+    )
+    assert (first.eval_logits != second.eval_logits).any()
+
+
+@pytest.mark.usefixtures("trains_eagerly")
+def test_the_epoch_that_is_best_on_cases_to_stop_by_is_taken(tmp_path):
+    given = data()
+    aside = given.train_images[30:], given.train_labels[30:]
+    seen = dataclasses.replace(
+        given,
+        train_images=given.train_images[:30],
+        train_labels=given.train_labels[:30],
+    )
+    arm = nets.Arm("labels", 6, 0.05, 8, 8, steps=2, keep_best=True)
+    result = nets.train(arm, seen, 0, tmp_path, stop_by=aside)
+    assert len(result.curve) == 8
+    name = nets._STOP_BY
+    best = max(point[name] for point in result.curve)
+    assert result.best == next(p for p in result.curve if p[name] == best)
+    right = nets.predict(result.net, given.inputs(aside[0])).argmax(-1)
+    assert (right == aside[1]).mean() == best
+    wrong = result.eval_logits.argmax(-1) != given.eval_labels
+    assert wrong.sum() == result.best["errors"]
+
+
+@pytest.mark.usefixtures("trains_eagerly")
+def test_an_epoch_has_the_steps_of_its_arm(tmp_path, monkeypatch):
+    asked = []
+
+    def training_batches(*arguments, first_step, last_step, **options):
+        asked.append((first_step, last_step))
+        return original(
+            *arguments, first_step=first_step, last_step=last_step, **options
+        )
+
+    original = nets.batches.training_batches
+    monkeypatch.setattr(nets.batches, "training_batches", training_batches)
+    arm = nets.Arm("labels", 6, 0.01, 3, 8, steps=7)  # a pass is 5
+    nets.train(arm, data(), 0, tmp_path)
+    assert asked == [(0, 21)]
+
+
 def test_a_finished_arm_is_loaded_and_not_trained(tmp_path, monkeypatch):
     first = nets.train(ARM, data(), 0, tmp_path / "arm")
     monkeypatch.setattr(nets, "_train", None)

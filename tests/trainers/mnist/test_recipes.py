@@ -9,10 +9,10 @@ from trainers.mnist.settings import DEFAULTS
 @pytest.mark.parametrize(
     "dataset, recipe, name",
     [
-        ("mnist", recipes.teacher, "teacher-1200-46c4e5"),
-        ("mnist", recipes.student, "student-800-81ebef"),
-        ("mnist", recipes.distilled, "distilled-800-T20-526ded"),
-        ("digits", recipes.teacher, "teacher-256-d6dabc"),
+        ("mnist", recipes.teacher, "teacher-1200-f27b09"),
+        ("mnist", recipes.student, "student-800-c39968"),
+        ("mnist", recipes.distilled, "distilled-800-T20-065eeb"),
+        ("digits", recipes.teacher, "teacher-256-54cd76"),
         ("digits", recipes.student, "student-24-77ca9b"),
         ("digits", recipes.distilled, "distilled-24-T4-b03979"),
     ],
