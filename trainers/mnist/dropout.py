@@ -12,7 +12,7 @@ class Dropout(keras.layers.Dropout):
     (`benchmarks/teacher_step.py`).
     """
 
-    def __init__(self, rate, seed=None, batch_size=None):
+    def __init__(self, rate, seed=None, batch_size=None, name=None):
         """Builds the layer.
 
         Args:
@@ -20,8 +20,9 @@ class Dropout(keras.layers.Dropout):
           seed: int, or None for a random one.
           batch_size: int, the rows of a whole batch, of which several replicas
             then drop what one device would; None where there is but one.
+          name: str, or None for one of Keras's.
         """
-        super().__init__(rate, seed=seed)
+        super().__init__(rate, seed=seed, name=name)
         self._batch_size = batch_size
 
     def call(self, inputs, training=False):

@@ -127,26 +127,28 @@ def build_net(arm, inputs, classes, seed):
     if arm.max_norm:
         constraint = keras.constraints.MaxNorm(arm.max_norm, axis=0)
 
-    def dense(units, activation=None, kernel_constraint=None):
+    # Names of ours: Keras counts, and its names go into the weights' files.
+    def dense(name, units, activation=None, kernel_constraint=None):
         initializer = keras.initializers.GlorotUniform(next(seeds))
         return keras.layers.Dense(
             units,
             activation,
             kernel_initializer=initializer,
             kernel_constraint=kernel_constraint,
+            name=name,
         )
 
-    def dropout(rate):
+    def dropout(name, rate):
         seed = next(seeds)
         if not rate:
             return []
-        return [Dropout(rate, seed=seed, batch_size=arm.batch_size)]
+        return [Dropout(rate, seed=seed, batch_size=arm.batch_size, name=name)]
 
-    layers = [keras.Input((inputs,)), *dropout(arm.input_dropout)]
-    for _ in range(2):
-        layers.append(dense(arm.units, "relu", constraint))
-        layers += dropout(arm.hidden_dropout)
-    return keras.Sequential([*layers, dense(classes)], name=arm.name)
+    layers = [keras.Input((inputs,)), *dropout("dropout_0", arm.input_dropout)]
+    for i in ("1", "2"):
+        layers.append(dense(f"hidden_{i}", arm.units, "relu", constraint))
+        layers += dropout(f"dropout_{i}", arm.hidden_dropout)
+    return keras.Sequential([*layers, dense("logits", classes)], name=arm.name)
 
 
 def train(

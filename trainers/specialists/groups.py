@@ -222,7 +222,7 @@ def _train_member(run, arm, net, endless, directory):
         net,
         endless,
         directory,
-        evaluate=lambda net: {},
+        evaluate=None,
         checkpoint_every=run.checkpoint_every,
         title=None,
     ).require_weights()

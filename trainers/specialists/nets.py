@@ -124,7 +124,8 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every, title):
       net: the `keras.Model` as it begins; gets the trained weights.
       batches: function from the first step to an endless `tf.data.Dataset`.
       directory: `pathlib.Path` of this arm and seed.
-      evaluate: function from a net to its `HELD_OUT_ACCURACY`, in a dict.
+      evaluate: function from a net to its `HELD_OUT_ACCURACY`, in a dict; None
+        for a net whose curve has none.
       checkpoint_every: int, parts between two checkpoints.
       title: str, for the progress bar; None for none.
 
@@ -146,9 +147,9 @@ def train(arm, net, batches, directory, *, evaluate, checkpoint_every, title):
             steps=arm.steps,
             epochs=arm.epochs,
             checkpoint_every=checkpoint_every,
-            evaluate=lambda: evaluate(distiller.student),
+            evaluate=lambda: evaluate(distiller.student) if evaluate else {},
             title=title,
-            shown=(HELD_OUT_ACCURACY,),
+            shown=(HELD_OUT_ACCURACY,) if evaluate else (),
         )
         results.save(distiller.student, state, directory)
 

@@ -122,7 +122,7 @@ def test_what_a_trainer_takes_holds_all_that_it_has(trainer):
         (mnist, "teacher_units", 10**6),
         (mnist, "max_norm", 1e30),
         (speech, "learning_rate", 1e30),
-        (speech, "views", 10**5),
+        (speech, "hearings", 10**5),
         (speech, "components", 2**20),
     ),
 )

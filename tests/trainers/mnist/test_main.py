@@ -199,7 +199,7 @@ def test_published_teachers_need_no_weights(tiny_run, tmp_path):
 
     for more, message in (
         ("--seeds=3", "without that of seed 2"),
-        ("--jitter=2", "--jitter=1 before and --jitter=2 now"),
+        ("--jitter=2", "--jitter=1.0 before and --jitter=2.0 now"),
         (f"--teachers_from={tmp_path}", "--teachers_from must be a run"),
     ):
         refused = run(*arguments, f"--run_dir={tmp_path / 'new'}", more)
