@@ -23,15 +23,19 @@ _VARIED = {
     },
     "soft": {
         "the recipe": {},
-        "half of the windows mixed": {"mixed": 0.5},
+        "no windows mixed": {"mixed": 0.0},
+        "all windows mixed": {"mixed": 1.0},
         "wider hearings": {"hears": _WIDER},
-        "wider hearings, half of the windows mixed": {
-            "hears": _WIDER,
-            "mixed": 0.5,
-        },
+        "wider hearings, no windows mixed": {"hears": _WIDER, "mixed": 0.0},
         "taught by the ensemble": {"taught_by": "ensemble"},
-        "T = 1": {"temperature": 1.0},
-        "512 units": {"units": 512},
+        "taught by the ensemble, no windows mixed": {
+            "taught_by": "ensemble",
+            "mixed": 0.0,
+        },
+        "T = 1, no windows mixed": {"temperature": 1.0, "mixed": 0.0},
+        "T = 4": {"temperature": 4.0},
+        "512 units, no windows mixed": {"units": 512, "mixed": 0.0},
+        "twice the batch": {"batch_size": 512},
     },
 }
 

@@ -89,6 +89,8 @@ def few_clips(settings, share, *, soft):
     return dataclasses.replace(
         arm,
         hears=WIDE,
+        # A hearing of a window that no clip has, too.
+        mixed=0.5,
         taught_by="all_clips",
         temperature=settings.temperature,
         soft_weight=1.0,
