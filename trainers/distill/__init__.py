@@ -1,0 +1,1 @@
+"""A small model from your own teacher and your own data."""

@@ -1,0 +1,60 @@
+"""The cases of a run, whichever source they come from."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Cases in a fixed order.
+
+    Attributes:
+      dataset: `tf.data.Dataset` of single cases, `(x, label)` or
+        `(x, label, weight)`: x float32, label int32 and weight float32 scalars.
+        It has a known cardinality, may be larger than memory, and yields the
+        same each time.
+      labels: `[cases]` int32 array; -1 for a case without a label.
+    """
+
+    dataset: tf.data.Dataset
+    labels: np.ndarray
+
+    @property
+    def cases(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set, as nets take it.
+
+    Attributes:
+      kind: what x is: "images" (`[height, width, channels]`, 0 to 255), "sound"
+        (`[frames, bands, 1]`, logarithms of energies), "table" (`[features]`)
+        or "arrays" (any shape).
+      train: `Split` to learn from.
+      held_out: `Split` for choices and learning curves.
+      test: `Split` that nothing is chosen by.
+      class_names: tuple of strings.
+      columns: of a table, the names of its features, in their order.
+    """
+
+    kind: str
+    train: Split
+    held_out: Split
+    test: Split
+    class_names: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> int:
+        """How many classes labels name."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of x."""
+        return tuple(self.train.dataset.element_spec[0].shape)
