@@ -14,19 +14,22 @@ from trainers.core.errors import FlagsError
 flags.disclaim_key_flags()
 
 
-def define_flags(experiments, settings_class, *, seeds, manual_dir):
+def define_flags(
+    experiments, settings_class, *, seeds, manual_dir, default=None
+):
     """Defines the flags that every trainer has; `dataset` is its own.
 
     Args:
-      experiments: dict from name to `sections.Experiment`; the first one is
-        the default.
+      experiments: dict from name to `sections.Experiment`.
       settings_class: dataclass of settings, see `settings.setting`.
       seeds: int, how many are run by default.
       manual_dir: str, what `--help` says of the folder of original files.
+      default: str, the experiment that is run by default, or "all"; None for
+        the first one.
     """
     flags.DEFINE_multi_enum(
         "experiment",
-        [next(iter(experiments))],
+        [default or next(iter(experiments))],
         [*experiments, "all"],
         "what to find out; see above. Given several times, one after another",
     )

@@ -1,0 +1,432 @@
+"""A run: its data, its teacher, its arms, and the nets trained on them."""
+
+import dataclasses
+import functools
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kdtf
+from trainers.core import run_directory, seals, strategies
+from trainers.core.errors import FlagsError
+from trainers.distill import augmentation, files, nets, students, teachers
+from trainers.distill.cases import Data
+from trainers.distill.settings import Settings
+
+_STORE = "soft_targets"  # in the run directory
+_LABELLED_AT_ONCE = 256  # cases
+
+
+@dataclasses.dataclass(frozen=True)
+class Student:
+    """What the flags say of the student.
+
+    Attributes:
+      spec: str, see `students.check`.
+      digest: str, checksum of its file; empty for a name.
+      preprocess: str or None, see `students.build`.
+      keep_weights: bool.
+      precision: str, Keras's dtype policy.
+    """
+
+    spec: str
+    digest: str = ""
+    preprocess: str | None = None
+    keep_weights: bool = False
+    precision: str = "float32"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run directory, and how to fill it.
+
+    Attributes:
+      settings: `settings.Settings`.
+      data: `cases.Data`.
+      directory: `pathlib.Path` of an opened run directory.
+      seeds: int; seeds 0 to seeds - 1 are run.
+      student: `Student`.
+      teacher_source: `teachers.Source`, or None with `stored` alone.
+      stored: `pathlib.Path` of soft targets that were given, or None.
+      temperatures: tuple of floats, among which is chosen.
+      soft_weights: tuple of floats, likewise.
+      augment: tuple of names, see `augmentation`.
+      hints: tuple of strings, see `nets.Arm`.
+      early_stopping: bool, see `nets.Arm`.
+      labelled: whether the training cases have labels.
+      checkpoint_every: int, epochs between two checkpoints.
+      int8: whether an int8 student is left behind.
+    """
+
+    settings: Settings
+    data: Data
+    directory: pathlib.Path
+    seeds: int
+    student: Student
+    teacher_source: teachers.Source | None
+    stored: pathlib.Path | None = None
+    temperatures: tuple[float, ...] = (4.0,)
+    soft_weights: tuple[float, ...] = (0.9,)
+    augment: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    early_stopping: bool = False
+    labelled: bool = True
+    checkpoint_every: int = 5
+    int8: bool = False
+
+    @property
+    def names(self):
+        """The students that are compared."""
+        return ("plain", "distilled") if self.labelled else ("distilled",)
+
+    @property
+    def labels(self):
+        """`[cases]` int32: the labels of the test cases."""
+        return self.data.test.labels
+
+    @functools.cached_property
+    def teacher(self):
+        """The teacher, `keras.Model` from x to logits; None without one."""
+        source = self.teacher_source
+        if source is None:
+            return None
+        if source.is_trained_here:
+            return self._train(_teacher_arm(self), 0).net
+        return teachers.load(source, self.data)
+
+    @functools.cached_property
+    def head(self):
+        """ "softmax", or "sigmoid" for a single logit."""
+        source = self.teacher_source
+        if source is not None and source.is_trained_here:
+            return "softmax"
+        if self.teacher is not None:
+            return teachers.head_of(self.teacher)
+        logits = kdtf.SoftTargets(self._store).join(
+            self.data.train.dataset.map(_x_and_label)
+        )
+        outputs = logits.element_spec[1]["teacher_logits"].shape[-1]
+        return "sigmoid" if outputs == 1 else "softmax"
+
+    @functools.cached_property
+    def outputs(self):
+        """int, the number of logits."""
+        return 1 if self.head == "sigmoid" else self.data.classes
+
+    def check(self, *, larger):
+        """Refuses models that cannot be, before any long work.
+
+        Args:
+          larger: whether a student may be larger than its teacher.
+
+        Raises:
+          ValueError: names the flag.
+        """
+        if self.stored:
+            self._check_stored()
+        student, spec = self._build(self._student_arm("plain"), 0), self.student
+        teachers.check_fits("student", spec.spec, student, self.data)
+        if student.output_shape[-1] != self.outputs:
+            raise ValueError(
+                "--student must have as many outputs as the teacher, "
+                f"{self.outputs}. Received: --student={spec.spec}, whose "
+                f"output is {student.output_shape}"
+            )
+        teacher = self._described_teacher()
+        if teacher is None:
+            return
+        sizes = [m.count_params() for m in (student, teacher)]
+        if sizes[0] > sizes[1] and not larger:
+            raise ValueError(
+                "--student must be no larger than the teacher: give a smaller "
+                "one, or add --larger_student if that is what you want. "
+                f"Received: --student={spec.spec} of {sizes[0]:,} parameters "
+                f"and a teacher of {sizes[1]:,}"
+            )
+        self._check_hints(student, teacher)
+
+    def _described_teacher(self):
+        """The teacher, as it begins where it is trained here; None without."""
+        source = self.teacher_source
+        if source is not None and source.is_trained_here:
+            return self._build(_teacher_arm(self), 0)
+        return self.teacher
+
+    def _check_hints(self, student, teacher):
+        try:
+            kdtf.Distiller(
+                student,
+                teacher,
+                temperature=1.0,
+                head=self.head,
+                hints=nets.hints_of(self.hints),
+            )
+        except ValueError as error:
+            raise ValueError(
+                "--student, --teacher and --hint must be what a kdtf.Distiller "
+                f"takes. Received: {error}"
+            ) from error
+
+    def _check_stored(self):
+        store = kdtf.SoftTargets(self.stored)
+        wanted = self.data.train.cases
+        if len(store) != wanted:
+            raise ValueError(
+                "--soft_targets must be those of the training cases of --data, "
+                f"{wanted:,}, in their order. Received: "
+                f"--soft_targets={self.stored}, of {len(store):,}"
+            )
+
+    def results(self, name):
+        """List of `results.Result` of "plain" or "distilled", one a seed."""
+        return self.results_of(self.arm(name))
+
+    def results_of(self, arm):
+        """List of `results.Result` of a `nets.Arm`, one a seed."""
+        return [self._train(arm, seed) for seed in range(self.seeds)]
+
+    def arm(self, name):
+        """The `nets.Arm` of a student; the distilled one's is chosen."""
+        if name == "plain":
+            return self._student_arm(name)
+        return self.distilled(*self.chosen)
+
+    def distilled(self, temperature, soft_weight):
+        """The `nets.Arm` of a student on soft targets."""
+        return dataclasses.replace(
+            self._student_arm("distilled"),
+            teaching=self._teaching,
+            temperature=temperature,
+            soft_weight=soft_weight,
+            hard_weight=self.settings.hard_weight if self.labelled else 0.0,
+            hints=self.hints,
+        )
+
+    @functools.cached_property
+    def candidates(self):
+        """List of (temperature, soft weight)."""
+        return [(t, w) for t in self.temperatures for w in self.soft_weights]
+
+    @functools.cached_property
+    def chosen(self):
+        """The candidate whose students are best on held-out cases."""
+        if len(self.candidates) == 1:
+            return self.candidates[0]
+        found = [np.mean(self.held_out(c)) for c in self.candidates]
+        return self.candidates[int(np.argmax(found))]
+
+    def held_out(self, candidate):
+        """Held-out accuracy of a candidate's students, a float a seed."""
+        return [
+            (r.best or r.curve[-1])[nets.HELD_OUT]
+            for r in self.results_of(self.distilled(*candidate))
+        ]
+
+    def teacher_logits(self):
+        """`[test cases, classes]` float32; None without a teacher."""
+        if self.teacher is None:
+            return None
+        return self._teacher_logits
+
+    @functools.cached_property
+    def _teacher_logits(self):
+        return nets.predict(self.teacher, self.data.test)
+
+    def about(self):
+        """What every section records of its run, a dict."""
+        return {
+            **run_directory.about(self, "test"),
+            "kind": self.data.kind,
+            "classes": self.data.classes,
+            "class_names": list(self.data.class_names),
+            "train_cases": self.data.train.cases,
+            "held_out_cases": self.data.held_out.cases,
+            "cases": self.data.test.cases,
+            "labelled_cases": int((self.labels >= 0).sum()),
+            "seeds": self.seeds,
+        }
+
+    @property
+    def _store(self):
+        return self.stored or self.directory / _STORE
+
+    @property
+    def _is_live(self):
+        return not self.settings.views
+
+    @property
+    def _teaching(self):
+        source = self.teacher_source
+        if source is None:
+            return files.digest(self.stored / "manifest.json")
+        if source.is_trained_here:
+            return _teacher_arm(self).directory_name()
+        return " ".join(
+            [
+                *source.digests,
+                source.combine,
+                source.preprocess,
+                source.signature,
+                source.output or "",
+                source.gives,
+            ]
+        )
+
+    def _student_arm(self, name):
+        settings, student = self.settings, self.student
+        return nets.Arm(
+            name,
+            student.spec,
+            student.digest,
+            "",
+            settings.learning_rate,
+            settings.epochs,
+            settings.batch_size,
+            preprocess=student.preprocess,
+            keep_weights=student.keep_weights,
+            precision=student.precision,
+            l2=settings.l2,
+            augment=self.augment,
+            views=settings.views,
+            mixup=settings.mixup,
+            early_stopping=self.early_stopping,
+        )
+
+    def _train(self, arm, seed):
+        return nets.train(
+            arm,
+            self.data,
+            seed,
+            self.directory / f"seed{seed}" / arm.directory_name(),
+            build=lambda seed: self._build(arm, seed),
+            joined=lambda: self._joined(arm),
+            teacher=self._asked(arm),
+            head=self._head_of(arm),
+            checkpoint_every=self.checkpoint_every,
+        )
+
+    def _asked(self, arm):
+        if arm.soft_weight and self._is_live:
+            return lambda: self.teacher
+        return None
+
+    def _head_of(self, arm):
+        return "softmax" if arm.name == "teacher" else self.head
+
+    def _build(self, arm, seed):
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(arm.precision)
+        try:
+            return students.build(
+                arm.net,
+                self.data,
+                self.data.classes if arm.name == "teacher" else self.outputs,
+                seed,
+                preprocess=arm.preprocess,
+                keep_weights=arm.keep_weights,
+                l2=arm.l2,
+                dropout=arm.dropout,
+            )
+        finally:
+            keras.config.set_dtype_policy(policy)
+
+    def _joined(self, arm):
+        """The training cases of an arm, see `nets.train`.
+
+        With stored views the plain student sees those of the distilled one.
+        """
+        dataset = self.data.train.dataset
+        head = self._head_of(arm)
+        if arm.name == "teacher" or self._is_live:
+            if arm.soft_weight and not arm.hard_weight:
+                return dataset.map(lambda x, y, *w: (x, _unlabelled(y), *w))
+            return dataset.map(lambda x, y, *w: (x, _labels(y, head), *w))
+        store = self._written()
+        with seals.named(self._store, delete=self._store):
+            joined = store.join(dataset, augment=self._augment())
+
+        def targets(x, y, *weight):
+            y = {**y, "labels": _labels(y["labels"], head)}
+            if not arm.soft_weight:
+                y = y["labels"]
+            elif not self.labelled:
+                y.pop("labels")
+            return (x, y, *weight)
+
+        return joined.map(targets)
+
+    def _written(self):
+        """The `kdtf.SoftTargets`, which are written if they are not there."""
+        if self.stored:
+            return kdtf.SoftTargets(self.stored)
+        teacher = self.teacher
+
+        def write():
+            with seals.store_refusals():
+                kdtf.SoftTargets.write(
+                    self._store,
+                    teacher,
+                    self.data.train.dataset.batch(_LABELLED_AT_ONCE),
+                    fingerprint=self._teaching,
+                    temperature=self._stored_temperature(),
+                    views=self.settings.views,
+                    augment=self._augment(),
+                    head=self.head,
+                )
+
+        strategies.on_chief(write)
+        return kdtf.SoftTargets(self._store)
+
+    def _stored_temperature(self):
+        """That of an arithmetic mean, which depends on it; else None."""
+        combine = getattr(self.teacher, "combine", None)
+        if combine != "arithmetic":
+            return None
+        if len(self.temperatures) > 1:
+            raise FlagsError(
+                "--temperatures must be a single one with the stored soft "
+                "targets of an arithmetic mean, which depend on it: add "
+                "--combine=geometric, or --views=0. Received: "
+                f"--temperatures={','.join(map(str, self.temperatures))}"
+            )
+        return self.temperatures[0]
+
+    def _augment(self):
+        if not self.augment:
+            return None
+        return augmentation.of_names(self.augment, self.data.kind)
+
+
+def _teacher_arm(run):
+    """The `nets.Arm` of a teacher that is trained here."""
+    settings, source = run.settings, run.teacher_source
+    return nets.Arm(
+        "teacher",
+        source.specs[0],
+        "",
+        "",
+        settings.teacher_learning_rate,
+        settings.teacher_epochs,
+        settings.batch_size,
+        l2=settings.l2,
+        dropout=settings.dropout,
+        augment=run.augment,
+        views=0 if run.augment else 1,
+    )
+
+
+def _x_and_label(x, label, *_):
+    return x, label
+
+
+def _labels(labels, head):
+    """Labels as a Distiller of a head takes them."""
+    if head == "sigmoid":
+        return tf.cast(labels, tf.float32)[..., None]
+    return labels
+
+
+def _unlabelled(labels):
+    return tf.fill(tf.shape(labels), -1)
