@@ -5,7 +5,8 @@ The student learns from soft targets alone, of images of some digits only
 that they are rare there is repaired by another bias of some digits, chosen
 
 - without labels: their mean predicted shares on all training images become
-  those that are known (`kdtf.output_bias.match_prior`);
+  those that are known (`kdtf.output_bias.match_prior`), or those of all digits
+  do, each by a bias of its own;
 - on labelled training images that the student has not learned from
   (`kdtf.output_bias.fewest_errors`);
 - on the evaluation cases, as in the paper: an oracle, to compare with.
@@ -139,6 +140,11 @@ def evaluate(omission, data, train_logits, labelled, eval_logits):
     by_prior = output_bias.match_prior(
         train_logits, {digit: shares[digit] for digit in omission.shifted}
     )
+    # Softmax is the same under a shift of all classes: one is left out.
+    of_all = output_bias.match_prior(
+        train_logits, dict(enumerate(shares[1:], start=1))
+    )
+    of_all -= np.delete(of_all, omission.shifted).mean()
     by_labels, by_oracle = (
         output_bias.fewest_errors(logits, labels, omission.shifted)
         for logits, labels in (
@@ -149,6 +155,7 @@ def evaluate(omission, data, train_logits, labelled, eval_logits):
     return {
         "none": swept(0.0),
         "prior": errors(by_prior),
+        "prior_of_all": errors(of_all),
         "labels": errors(by_labels),
         "oracle": errors(by_oracle),
         "sweep": [swept(bias) for bias in SWEEP],

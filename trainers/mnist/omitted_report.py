@@ -6,6 +6,7 @@ from trainers.mnist import columns, figures
 _WAYS = {
     "none": "as trained",
     "prior": "shares known, no labels",
+    "prior_of_all": "the same of all digits",
     "labels": "held-out labels",
     "oracle": "evaluation cases (oracle)",
 }
@@ -53,13 +54,20 @@ def findings(metrics):
     """What the figures say, as a list of sentences."""
     before, after = metrics["ways"]["none"], metrics["ways"]["prior"]
     cases = metrics["cases"]
-    return [
+    said = [
         "A bias chosen without any label takes the errors from "
         f"{before['errors']['mean'] / cases:.2%} to "
         f"{after['errors']['mean'] / cases:.2%}, and the omitted digits that "
         f"are right from {_right(before['omitted_errors']['mean'], metrics)} "
         f"to {_right(after['omitted_errors']['mean'], metrics)}."
     ]
+    of_all = metrics["ways"].get("prior_of_all")  # older figures lack it
+    if of_all:
+        said.append(
+            "With a bias for each of the digits, of known shares too, they are "
+            f"{of_all['errors']['mean'] / cases:.2%}."
+        )
+    return said
 
 
 def introduction(metrics):

@@ -58,7 +58,7 @@ def test_every_way_brings_most_of_the_omitted_digit_back(evaluated):
     data, train_logits, eval_logits, results = evaluated
     is_three = data.eval_labels == 3
     assert results["none"]["omitted_errors"] == is_three.sum()
-    for way in ("prior", "labels", "oracle"):
+    for way in ("prior", "prior_of_all", "labels", "oracle"):
         assert results[way]["shift"][0] == pytest.approx(6.0, abs=1.5)
         assert results[way]["omitted_errors"] < 0.2 * is_three.sum()
     # Without labels: the share of the threes among the training cases.
@@ -72,6 +72,26 @@ def test_every_way_brings_most_of_the_omitted_digit_back(evaluated):
     # Nothing beats the oracle.
     tried = [point["errors"] for point in results["sweep"]]
     assert results["oracle"]["errors"] <= min(tried)
+
+
+def test_a_bias_for_each_digit_brings_all_of_them_to_their_shares():
+    """Also where digits that nobody named are too low, or too high."""
+    train, test = np.arange(3000) % CLASSES, np.arange(500) % CLASSES
+    logits = [logits_of(labels, 2, handicap=6.0) for labels in (train, test)]
+    for z in logits:
+        z[:, 5] += 6.0
+    results = omitted.evaluate(
+        omitted.OMIT_3,
+        data_of(train, test),
+        logits[0],
+        np.arange(250),
+        logits[1],
+    )
+    errors = {way: results[way]["errors"] for way in ("prior", "prior_of_all")}
+    assert errors["prior_of_all"] < 0.5 * errors["prior"]
+    # 3 needs 6 more than the others, whose mean 5 lowers by 6 / 9.
+    [shift] = results["prior_of_all"]["shift"]
+    assert shift == pytest.approx(6.0 + 6.0 / 9, abs=1.5)
 
 
 def test_means_over_seeds(evaluated):
