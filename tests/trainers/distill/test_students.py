@@ -1,0 +1,127 @@
+"""trainers.distill.students: nets by name, and those of files."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.distill_data import arrays, data_of
+from trainers.distill import students
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "parameters"),
+    (
+        ("table", "mlp:7,4", 5 * 7 + 7 + 7 * 4 + 4 + 4 * 3 + 3),
+        # Kernels, gamma and beta of each, and the last layer.
+        ("images", "cnn:2,4", 9 * 2 + 2 * 2 + 9 * 2 * 4 + 2 * 4 + 4 * 3 + 3),
+        ("sound", "cnn:2", 9 * 2 + 2 * 2 + 2 * 3 + 3),
+    ),
+)
+def test_nets_by_name(kind, spec, parameters):
+    data = data_of(kind)
+    students.check("student", spec, data)
+    net = students.build(spec, data, 3, seed=0)
+    assert net.input_shape == (None, *data.input_shape)
+    assert net.output_shape == (None, 3)
+    trainable = sum(int(np.prod(w.shape)) for w in net.trainable_weights)
+    assert trainable == parameters
+
+
+@pytest.mark.parametrize("kind", ("images", "sound", "table"))
+def test_inputs_are_brought_to_unit_size(kind):
+    """Whatever their unit: the first weights see values of about 1."""
+    data = data_of(kind)
+    net = students.build("mlp:4", data, 3, seed=0)
+    scale = next(
+        layer
+        for layer in net.layers
+        if isinstance(
+            layer, keras.layers.Rescaling | keras.layers.Normalization
+        )
+    )
+    x, _ = arrays(data.train)
+    scaled = np.asarray(scale(x))
+    if kind == "images":
+        np.testing.assert_allclose(scaled, x / 127.5 - 1, atol=1e-6)
+    elif kind == "table":
+        np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-5)
+        np.testing.assert_allclose(scaled.std(0), 1, atol=1e-3)
+    else:  # a mean and a deviation for each band, over all frames
+        np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-5)
+        np.testing.assert_allclose(scaled.std((0, 1)), 1, atol=1e-3)
+
+
+def test_a_seed_gives_the_weights():
+    data = data_of("table")
+    first, again, other = (
+        students.build("mlp:4", data, 3, seed=seed).get_weights()
+        for seed in (1, 1, 2)
+    )
+    for one, two in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def softmax_net(shape=(5,)):
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Dense(4, "relu"),
+            keras.layers.Dense(3, "softmax"),
+        ]
+    )
+
+
+def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
+    path = str(tmp_path / "student.keras")
+    model = softmax_net()
+    model.save(path)
+    data = data_of("table")
+    x, _ = arrays(data.test)
+    fresh = students.build(path, data, 3, seed=0)
+    kept = students.build(path, data, 3, seed=0, keep_weights=True)
+    assert [w.shape for w in fresh.weights] == [w.shape for w in model.weights]
+    assert not np.allclose(fresh.weights[0], model.weights[0])
+    # As the saved one: log-probabilities, but for a constant of each case.
+    gap = np.asarray(kept(x)) - np.log(np.asarray(model(x)))
+    np.testing.assert_allclose(gap, gap[:, :1].repeat(3, 1), atol=1e-5)
+
+
+def test_an_architecture_of_keras_scales_its_pixels_itself(monkeypatch):
+    """0 to 255 come in, and what the family wants reaches its first layer."""
+    seen = {}
+
+    def tiny(*, weights, input_shape, classes, classifier_activation):
+        seen.update(weights=weights, activation=classifier_activation)
+        inputs = keras.Input(input_shape)
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+        return keras.Model(inputs, keras.layers.Dense(classes)(x))
+
+    tiny.__module__ = "keras.applications.mobilenet_v2"
+    monkeypatch.setattr(keras.applications, "MobileNetV2", tiny)
+    data = data_of("images")
+    net = students.build("mobilenet_v2", data, 3, seed=0)
+    assert seen == {"weights": None, "activation": None}
+    x, _ = arrays(data.test)
+    pixels = (x / 127.5 - 1).mean((1, 2))  # from -1 to 1
+    kernel, bias = net.get_weights()
+    np.testing.assert_allclose(net(x), pixels @ kernel + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "said"),
+    (
+        ("table", "mlp:", "positive whole numbers between commas"),
+        ("table", "mlp:8,-1", "positive whole numbers between commas"),
+        ("table", "cnn:8", "must be an mlp"),
+        ("images", "cnn:2,4,8,16,32", "no more convolutions"),
+        ("images", "resnet51", "or an architecture of keras.applications"),
+        ("table", "mobilenet_v2", "must be an mlp or a cnn"),
+    ),
+)
+def test_names_that_cannot_be(kind, spec, said):
+    with pytest.raises(ValueError, match=r"^--student must") as caught:
+        students.check("student", spec, data_of(kind))
+    assert said in str(caught.value) and f"--student={spec}" in str(
+        caught.value
+    )
