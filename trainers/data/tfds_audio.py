@@ -59,7 +59,7 @@ def load(
         features,
         {"audio": tfds.features.Audio, "label": tfds.features.ClassLabel},
     )
-    rate = _sample_rate(name, features["audio"].sample_rate, sample_rate)
+    rate = sample_rate_of(name, features["audio"].sample_rate, sample_rate)
     labels = features["label"].names
     known = tuple(word for word in labels if word in words)
     if len(known) < 2:
@@ -78,6 +78,34 @@ def load(
     )
     tfds_builders.require_split(name, builder, "train")
     return _clips(name, builder, known, rate)
+
+
+def sample_rate_of(
+    name: str, known: int | None, given: int | None, *, flag: str = "dataset"
+) -> int:
+    """Returns the sampling rate, in hertz.
+
+    Args:
+      name: name of the data set for messages.
+      known: what TFDS knows, or None.
+      given: what --sample_rate says, or None.
+      flag: the flag that named the data set, for the message.
+
+    Raises:
+      ValueError: if neither is there, or they differ.
+    """
+    if known and given and known != given:
+        raise ValueError(
+            f"--sample_rate must be left out, or {known}, the sampling rate of "
+            f"--{flag}={name}. Received: --sample_rate={given}"
+        )
+    rate = known or given
+    if not rate:
+        raise ValueError(
+            f"--sample_rate must be given, in hertz, for --{flag}={name}, "
+            "whose sampling rate TFDS does not know. Received: none"
+        )
+    return int(rate)
 
 
 def waveform_of(audio: np.ndarray) -> np.ndarray:
@@ -109,21 +137,6 @@ def waveform_of(audio: np.ndarray) -> np.ndarray:
     if audio.ndim > 1:
         audio = audio.mean(axis=-1)
     return audio.astype(np.float32)
-
-
-def _sample_rate(name: str, known: int | None, given: int | None) -> int:
-    if known and given and known != given:
-        raise ValueError(
-            f"--sample_rate must be left out, or {known}, the sampling rate of "
-            f"--dataset={name}. Received: --sample_rate={given}"
-        )
-    rate = known or given
-    if not rate:
-        raise ValueError(
-            f"--sample_rate must be given, in hertz, for --dataset={name}, "
-            "whose sampling rate TFDS does not know. Received: none"
-        )
-    return int(rate)
 
 
 def _clips(

@@ -7,7 +7,12 @@ import tensorflow_datasets as tfds
 
 
 def find(
-    name: str, data_dir: str | None, others: str
+    name: str,
+    data_dir: str | None,
+    others: str,
+    *,
+    flag: str = "dataset",
+    given: str | None = None,
 ) -> "tfds.core.DatasetBuilder":
     """Returns the builder of a data set.
 
@@ -15,6 +20,8 @@ def find(
       name: name of the data set as in `tfds.builder`.
       data_dir: folder for prepared data, or None for the default of TFDS.
       others: what else --dataset may be, for the message.
+      flag: the flag that named it, for the message.
+      given: the value of that flag, or None if it is the name.
 
     Raises:
       ValueError: if TFDS does not know the data set.
@@ -23,9 +30,9 @@ def find(
         return tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         raise ValueError(
-            f"--dataset must be {others}, or a data set that TFDS"
+            f"--{flag} must be {others}, or a data set that TFDS"
             " knows or has prepared in --data_dir. Received: "
-            f"--dataset={name}, --data_dir={data_dir}, and the error "
+            f"--{flag}={given or name}, --data_dir={data_dir}, and the error "
             f"{type(error).__name__}: {error}"
         ) from error
 
@@ -51,7 +58,11 @@ def require_features(name: str, features: Any, kinds: dict[str, type]) -> None:
 
 
 def require_split(
-    name: str, builder: "tfds.core.DatasetBuilder", split: str
+    name: str,
+    builder: "tfds.core.DatasetBuilder",
+    split: str,
+    *,
+    flag: str = "dataset",
 ) -> None:
     """Requires a split of a prepared data set.
 
@@ -59,14 +70,15 @@ def require_split(
       name: name of the data set for messages.
       builder: `tfds.core.DatasetBuilder`.
       split: name of the split.
+      flag: the flag that named it, for the message.
 
     Raises:
       ValueError: if the data set does not have it.
     """
     if split not in builder.info.splits:
         raise ValueError(
-            f"--dataset must have a split `{split}`. Received: "
-            f"--dataset={name} with {', '.join(builder.info.splits)}"
+            f"--{flag} must have a split `{split}`. Received: "
+            f"--{flag}={name} with {', '.join(builder.info.splits)}"
         )
 
 

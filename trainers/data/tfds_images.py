@@ -54,7 +54,7 @@ def load(
         features,
         {"image": tfds.features.Image, "label": tfds.features.ClassLabel},
     )
-    _check_pixels(name, features["image"])
+    require_pixels(name, features["image"])
     tfds_builders.prepare(
         builder,
         name,
@@ -82,6 +82,25 @@ def load(
     )
 
 
+def require_pixels(name: str, image: Any, *, flag: str = "dataset") -> None:
+    """Requires images of one or three channels and 8 bits.
+
+    Args:
+      name: name of the data set for messages.
+      image: a `tfds.features.Image`.
+      flag: the flag that named it, for the message.
+
+    Raises:
+      ValueError: if they are others.
+    """
+    if image.shape[-1] not in _CHANNELS or image.np_dtype != np.uint8:
+        raise ValueError(
+            f"--{flag} must have images of 1 or 3 channels and 8 bits. "
+            f"Received: --{flag}={name} with images of {image.shape[-1]} "
+            f"channels, {np.dtype(image.np_dtype).name}"
+        )
+
+
 def _check(size: int, held_out: float) -> None:
     if size < 1:
         raise ValueError(
@@ -91,15 +110,6 @@ def _check(size: int, held_out: float) -> None:
         raise ValueError(
             "`held_out` must be a share of the training cases, between 0 and "
             f"1. Received: held_out={held_out}"
-        )
-
-
-def _check_pixels(name: str, image: Any) -> None:
-    if image.shape[-1] not in _CHANNELS or image.np_dtype != np.uint8:
-        raise ValueError(
-            "--dataset must have images of 1 or 3 channels and 8 bits. "
-            f"Received: --dataset={name} with images of {image.shape[-1]} "
-            f"channels, {np.dtype(image.np_dtype).name}"
         )
 
 

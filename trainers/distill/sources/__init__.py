@@ -1,0 +1,371 @@
+"""What `--data` can be: of each kind a module, and what is common to all.
+
+Splits that are held out by a seed are a function of the labels of the cases, in
+their order, and of `--split_seed`: see `splits.hold_out`. Test cases leave
+first, then held-out ones of what remains.
+"""
+
+import dataclasses
+
+import numpy as np
+from absl import flags
+
+from trainers.distill import cases
+from trainers.distill.sources import (
+    from_folder,
+    from_npz,
+    from_table,
+    from_tfds,
+    from_tfrecord,
+    images,
+    labels,
+    parts,
+    specs,
+    splits,
+    tables,
+)
+
+# The flags that are defined here are those of the script, which --help shows.
+flags.disclaim_key_flags()
+
+_FIND = {
+    "tfds": from_tfds.find,
+    "folder": from_folder.find,
+    "npz": from_npz.find,
+    "csv": from_table.find,
+    "parquet": from_table.find,
+    "tfrecord": from_tfrecord.find,
+}
+# Of all cases, and of the training cases, where a source has no such split.
+_SHARES = {"test": 0.2, "held_out": 0.1}
+# Keeps the draws of one split apart from those of the other.
+_STREAMS = {"test": 1, "held_out": 2}
+# Flags on which cases depend. The folders are only where they are looked for.
+_SETTINGS = (
+    "data",
+    "test",
+    "held_out",
+    "label",
+    "classes",
+    "unlabelled",
+    "split_seed",
+    "image_size",
+    "channels",
+    "resize",
+    "seconds",
+    "bands",
+    "sample_rate",
+    "columns",
+    "features",
+)
+
+
+def define_flags():
+    """Defines the flags that say what to learn from."""
+    flags.DEFINE_string(
+        "data",
+        None,
+        "cases with their labels: tfds:NAME[/CONFIG][:SPLIT], images or sound "
+        "of TensorFlow Datasets; folder:PATH, images or WAV files, one folder "
+        "a class, perhaps in PATH/train, PATH/test and PATH/held_out; "
+        "npz:PATH, arrays x and y, perhaps sample_weight, x_test and y_test, "
+        "x_held_out and y_held_out; csv:PATH or parquet:PATH, a table of "
+        "numbers and categories; tfrecord:GLOB, with --features. Images of "
+        "tfds, folder and tfrecord may be more than memory holds",
+    )
+    flags.mark_flag_as_required("data")
+    for name, of in (("test", "all"), ("held_out", "the training")):
+        flags.DEFINE_string(
+            name,
+            None,
+            f"{name.replace('_', '-')} cases: another place of the kind of "
+            "--data, such as npz:PATH; a split of tfds's; or a share of each "
+            "class that is held out by --split_seed (default: the split that "
+            f"--data brings, else {_SHARES[name]} of {of} cases)",
+        )
+    _define_folders()
+    _define_labels()
+    _define_inputs()
+
+
+def _define_folders():
+    """Those that other scripts have too, and that may be there already."""
+    for name, said in (
+        ("data_dir", "TFDS's folder of prepared data"),
+        ("manual_dir", "folder of the original files of a TFDS data set"),
+    ):
+        if name not in flags.FLAGS:
+            flags.DEFINE_string(name, None, said)
+
+
+def _define_labels():
+    flags.DEFINE_string(
+        "label",
+        None,
+        "what has the labels: a column of a table (default: label, target or "
+        "class, else the last one), a feature of tfds or tfrecord (label, or "
+        "the only one of its kind), an array of npz (y)",
+    )
+    flags.DEFINE_integer(
+        "classes",
+        None,
+        "how many classes to take, the first ones (default: all)",
+        lower_bound=2,
+    )
+    flags.DEFINE_boolean(
+        "unlabelled",
+        False,
+        "training cases have no labels, or none that are used: a student has "
+        "the teacher's word alone",
+    )
+    flags.DEFINE_integer(
+        "split_seed", 0, "which cases are held out", lower_bound=0
+    )
+
+
+def _define_inputs():
+    flags.DEFINE_integer(
+        "image_size",
+        0,
+        "height and width of images, to which they are stretched (0: those "
+        "that the teacher takes, else of the first image)",
+        lower_bound=0,
+        upper_bound=10_000,
+    )
+    flags.DEFINE_enum(
+        "channels",
+        "0",
+        ["0", "1", "3"],
+        "1 for grey images, 3 for colours (0: as the teacher takes them, else "
+        "as the first image is)",
+    )
+    flags.DEFINE_enum(
+        "resize",
+        "antialias",
+        images.METHODS,
+        "how images are resized; bilinear is what "
+        "keras.utils.image_dataset_from_directory does",
+    )
+    flags.DEFINE_float(
+        "seconds",
+        1.0,
+        "length of clips: longer ones are cut, shorter ones end in silence",
+        lower_bound=0.025,
+        upper_bound=3600.0,
+    )
+    flags.DEFINE_integer(
+        "bands",
+        40,
+        "log-mel bands of sound, of which a frame starts every 10 ms",
+        lower_bound=1,
+        upper_bound=1000,
+    )
+    flags.DEFINE_integer(
+        "sample_rate",
+        None,
+        "of sound, in hertz, where neither TFDS nor the files tell",
+        lower_bound=1000,
+    )
+    flags.DEFINE_list(
+        "columns",
+        None,
+        "columns of a table that x has (default: all but that of the labels)",
+    )
+    flags.DEFINE_string(
+        "features",
+        None,
+        "of tfrecord, a JSON file that says what an example holds, such as "
+        '{"photo": {"type": "image"}, "class": {"type": "label", "names": '
+        '["cat", "dog"]}}; other types of x: {"type": "floats", "shape": '
+        '[64]}, ints, and pixels, "shape": [28, 28, 1], as bytes; "weight" is '
+        "that of an example",
+    )
+
+
+def settings(values):
+    """The flags on which results depend.
+
+    Args:
+      values: absl's flag values.
+
+    Returns:
+      Dict from flag to value.
+    """
+    return {name: getattr(values, name) for name in _SETTINGS}
+
+
+def open_data(values, *, image_size=None, channels=None):
+    """The cases that flags name.
+
+    Args:
+      values: absl's flag values.
+      image_size: int or `(height, width)` that the nets take, or None; that of
+        --image_size comes first.
+      channels: 1 or 3, or None; likewise.
+
+    Returns:
+      `cases.Data`; of a table, a `TableData`.
+
+    Raises:
+      ValueError: if the flags, or what they name, cannot be right. The message
+        names the flag.
+      RuntimeError: if a data set of TFDS cannot be prepared.
+    """
+    spec = specs.of_data(values.data)
+    given = {
+        flag: specs.of_part(flag, getattr(values, flag), spec)
+        for flag in _SHARES
+    }
+    source = _FIND[spec.kind](spec, _options(values, image_size, channels))
+    found, names = _found(source, given)
+    _require_classes(names, values)
+    rows = _rows(found, given, names[: values.classes], values)
+    _require_cases(found, rows, names, values)
+    encoding = None
+    if source.fit:
+        for part in found.values():
+            tables.require_same_columns(found["train"], part)
+        encoding = source.fit(found["train"], rows["train"])
+    made = {
+        name: parts.split(
+            found.get(name, found["train"]),
+            rows[name],
+            encoding=encoding,
+            unlabelled=values.unlabelled and name == "train",
+        )
+        for name in ("train", "held_out", "test")
+    }
+    made |= {"kind": source.kind, "class_names": tuple(names[: values.classes])}
+    if encoding is None:
+        return cases.Data(**made)
+    return TableData(**made, columns=encoding.columns, encoding=encoding)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableData(cases.Data):
+    """Cases of a table.
+
+    Attributes:
+      encoding: `tables.Encoding`, which made x of rows.
+    """
+
+    encoding: tables.Encoding | None = None
+
+    def save(self, directory):
+        """Writes what makes x of a row, to serve a student of tables.
+
+        Args:
+          directory: path of a folder that exists; see `tables.Encoding.save`.
+        """
+        self.encoding.save(directory)
+
+
+def _options(values, image_size, channels):
+    size = values.image_size or image_size
+    return parts.Options(
+        data_dir=values.data_dir,
+        manual_dir=values.manual_dir,
+        label=values.label,
+        image_size=(size, size) if isinstance(size, int) else size,
+        channels=int(values.channels) or channels,
+        resize=values.resize,
+        seconds=values.seconds,
+        bands=values.bands,
+        sample_rate=values.sample_rate,
+        columns=tuple(values.columns) if values.columns else None,
+        features=values.features,
+        unlabelled=values.unlabelled,
+    )
+
+
+def _found(source, given):
+    """Dict from split to its part where it has one of its own; class names."""
+    found = {"train": source.parts["train"]}
+    names, options = source.class_names, source.options
+    for flag, said in given.items():
+        options = dataclasses.replace(options, class_names=names)
+        if said is None and flag in source.parts:
+            found[flag] = source.parts[flag]
+        if isinstance(said, specs.Spec):
+            _require_apart(found, said, options)
+            other = _FIND[said.kind](said, options)
+            if other.kind != source.kind:
+                raise ValueError(
+                    f"--{flag} must be of the kind of --data, {source.kind}. "
+                    f"Received: {said}, {other.kind}"
+                )
+            found[flag] = other.parts["train"]
+            names = names or other.class_names
+    return found, names or ()
+
+
+def _require_apart(found, spec, options):
+    """Refuses splits of TFDS that share cases; of files nothing is known."""
+    for part in found.values():
+        if spec.kind == "tfds":
+            from_tfds.require_apart(part.spec, spec, options)
+
+
+def _require_classes(names, values):
+    if len(names) < 2 and not (values.unlabelled and not names):
+        raise ValueError(
+            "--data must have two classes or more (or give --unlabelled). "
+            f"Received: --data={values.data} with {labels.listed(names) or 'none'}"
+        )
+    if values.classes and values.classes > len(names):
+        raise ValueError(
+            f"--classes must be at most {len(names)}, the number of classes of "
+            f"--data. Received: --classes={values.classes}, "
+            f"--data={values.data}"
+        )
+
+
+def _rows(found, given, names, values):
+    """Dict from split to sorted positions in its part, or in that of train."""
+    rows = {}
+    for split, part in found.items():
+        kept = part.labels < max(len(names), 1)
+        rows[split] = np.flatnonzero(kept)
+    for split, said in given.items():
+        if split in found:
+            continue
+        share = _SHARES[split] if said is None else said
+        seed = (values.split_seed, _STREAMS[split])
+        train = rows["train"]
+        kept, out = splits.hold_out(found["train"].labels[train], share, seed)
+        rows["train"], rows[split] = train[kept], train[out]
+    return rows
+
+
+def _require_cases(found, rows, names, values):
+    """Requires cases in each split, and of each class to test on."""
+    for split, some in rows.items():
+        if not len(some):
+            flag = "data" if split == "train" else split
+            raise ValueError(
+                f"--{flag} must leave at least one case in each split. "
+                f"Received: --{flag}={getattr(values, flag)}, with no "
+                f"{split.replace('_', '-')} case in --data={values.data}"
+            )
+    classes = {
+        split: found.get(split, found["train"]).labels[some]
+        for split, some in rows.items()
+    }
+    if values.unlabelled:
+        return
+    for split, some in classes.items():
+        if (some < 0).all():
+            raise ValueError(
+                f"--{'data' if split == 'train' else split} must have labels "
+                f"(or give --unlabelled). Received: --data={values.data}, "
+                f"whose {split.replace('_', '-')} cases have none"
+            )
+    lacking = sorted(set(classes["train"]) - set(classes["test"]) - {-1})
+    if lacking:
+        given = "" if values.test is None else f" --test={values.test},"
+        raise ValueError(
+            "--test must have cases of each class that is trained: give a "
+            "share, such as --test=0.2, or take the first classes alone by "
+            f"--classes. Received:{given} --data={values.data}, without test "
+            f"cases of {labels.listed(names[k] for k in lacking)}"
+        )

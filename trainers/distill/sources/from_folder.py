@@ -1,0 +1,197 @@
+"""`folder:PATH`: images or WAV files, one folder a class.
+
+PATH has a folder for each class, as `keras.utils.image_dataset_from_directory`
+reads it: classes in the order of their names, files in any depth below. Or it
+has such folders in PATH/train, and in PATH/test and PATH/held_out (also called
+`validation` or `val`) where it brings splits of its own. Without labels
+(`--unlabelled`) files may lie in PATH itself.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from trainers.distill.sources import images, labels, sound
+from trainers.distill.sources.parts import Part, Source
+
+_SPLITS = {
+    "train": "train",
+    "test": "test",
+    "held_out": "held_out",
+    "validation": "held_out",
+    "val": "held_out",
+}
+_SOUND = (".wav",)
+
+
+def find(spec, options):
+    """The files of a folder.
+
+    Args:
+      spec: `specs.Spec`.
+      options: `parts.Options`.
+
+    Returns:
+      `parts.Source` of kind "images" or "sound".
+
+    Raises:
+      ValueError: if there is no such folder; it has no files, one class, or an
+        empty one; files are of several kinds, or one cannot be read. The
+        message names the flag and the file.
+    """
+    root = pathlib.Path(spec.place)
+    if not root.is_dir():
+        raise ValueError(
+            f"--{spec.flag} must be a folder that exists. Received: {spec}"
+        )
+    found, names = {}, options.class_names
+    for split, folder in _splits(root, spec).items():
+        files, classes, names = _listing(folder, names, spec, options)
+        found[split] = files, classes
+    every = [file for files, _ in found.values() for file in files]
+    kind = _kind(every, spec)
+    if kind == "images":
+        images.require_readable(every, spec)
+        options = _with_size(options, every[0])
+        read = functools.partial(_image, options=options)
+    else:
+        options = _with_rate(options, every, spec)
+        heard = sound.Listening(
+            options.sample_rate, options.seconds, options.bands
+        )
+        read = functools.partial(_clip, listening=heard)
+    parts = {
+        split: Part(spec, classes, functools.partial(_xs, files, read))
+        for split, (files, classes) in found.items()
+    }
+    return Source(kind, parts, names, options)
+
+
+def _splits(root, spec):
+    """Dict from split to its folder, "train" first."""
+    folders = _folders(root)
+    if not folders or any(folder.name not in _SPLITS for folder in folders):
+        return {"train": root}
+    found = {}
+    for folder in folders:
+        split = _SPLITS[folder.name]
+        if split in found:
+            raise ValueError(
+                f"--{spec.flag} must have one folder of held-out cases. "
+                f"Received: {spec} with {found[split]} and {folder}"
+            )
+        found[split] = folder
+    if "train" not in found:
+        # Classes that happen to have these names.
+        return {"train": root}
+    return {"train": found.pop("train"), **found}
+
+
+def _folders(folder):
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+
+
+def _listing(folder, names, spec, options):
+    """Files of a split, their labels, and names of classes."""
+    classes = _folders(folder)
+    if not classes and options.unlabelled:
+        files = _files(folder, spec)
+        return files, np.full(len(files), -1, np.int32), names
+    own = [path.name for path in classes]
+    if names is None and len(own) < 2:
+        raise ValueError(
+            f"--{spec.flag} must have one folder for each class, two or more "
+            f"(or --unlabelled). Received: {spec}, where {folder} has "
+            f"{len(own)}: {labels.listed(own) or 'none'}"
+        )
+    if names is None:
+        names = tuple(own)
+    if strange := [name for name in own if name not in names]:
+        raise ValueError(
+            f"--{spec.flag} must have the classes of the training cases: "
+            f"{labels.listed(names)}. Received: {spec}, where {folder} has "
+            f"{labels.listed(strange)}"
+        )
+    files = [_files(path, spec) for path in classes]
+    counts = [len(some) for some in files]
+    numbers = np.array([names.index(name) for name in own], np.int32)
+    return sum(files, []), np.repeat(numbers, counts), names
+
+
+def _files(folder, spec):
+    """Paths of the images and clips of a folder, as text."""
+    found = sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (*images.SUFFIXES, *_SOUND)
+        and not path.name.startswith(".")
+        and path.is_file()
+    )
+    if not found:
+        raise ValueError(
+            f"--{spec.flag} must have files of images "
+            f"({', '.join(images.SUFFIXES)}) or sound (.wav) in each of its "
+            f"folders. Received: {spec}, with none in {folder}"
+        )
+    return found
+
+
+def _kind(files, spec):
+    clips = [file for file in files if file.lower().endswith(_SOUND)]
+    if clips and len(clips) < len(files):
+        image = next(f for f in files if not f.lower().endswith(_SOUND))
+        raise ValueError(
+            f"--{spec.flag} must have either images or sound. Received: {spec} "
+            f"with {clips[0]} and {image}"
+        )
+    return "sound" if clips else "images"
+
+
+def _with_size(options, file):
+    """Options with size and colours, those of an image if not given."""
+    if options.image_size and options.channels:
+        return options
+    image = images.decode(tf.io.read_file(file))
+    return dataclasses.replace(
+        options,
+        image_size=options.image_size or tuple(image.shape[:2]),
+        channels=options.channels or images.channels_of(image),
+    )
+
+
+def _with_rate(options, files, spec):
+    rate = sound.sample_rate_of(files, spec)
+    if options.sample_rate not in (None, rate):
+        raise ValueError(
+            f"--{spec.flag} must have clips of {options.sample_rate} Hz, as "
+            "--data or --sample_rate says: bring them to this rate. Received: "
+            f"{spec}, of {rate} Hz"
+        )
+    return dataclasses.replace(options, sample_rate=rate)
+
+
+def _xs(files, read, rows):
+    paths = tf.data.Dataset.from_tensor_slices([files[row] for row in rows])
+    return paths.map(
+        read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _image(path, *, options):
+    return images.shown(
+        images.decode(tf.io.read_file(path)),
+        options.image_size,
+        options.channels,
+        options.resize,
+    )
+
+
+def _clip(path, *, listening):
+    return listening.hear(sound.decode(tf.io.read_file(path)))

@@ -1,0 +1,190 @@
+"""`csv:PATH` and `parquet:PATH`: rows of numbers and categories.
+
+A CSV file has the names of its columns in the first line, and commas,
+semicolons or tabs between them. A column of numbers alone is one; all others
+are categories. `--label` names the column of labels; without it, that is
+`label`, `target` or `class`, or the last one.
+"""
+
+import csv
+import pathlib
+
+import numpy as np
+
+from trainers.distill.sources import labels, tables
+from trainers.distill.sources.parts import Part, Source
+
+_LABELS = ("label", "target", "class")
+_DELIMITERS = ",;\t"
+
+
+def find(spec, options):
+    """The rows of a file.
+
+    Args:
+      spec: `specs.Spec`.
+      options: `parts.Options`.
+
+    Returns:
+      `parts.Source` of kind "table".
+
+    Raises:
+      ValueError: if the file is missing or cannot be read; a column is
+        missing, or there twice; or a number is missing. The message names
+        flag, column and row.
+    """
+    if not pathlib.Path(spec.place).is_file():
+        raise ValueError(
+            f"--{spec.flag} must be a file that exists. Received: {spec}"
+        )
+    read = _csv if spec.kind == "csv" else _parquet
+    table = read(spec)
+    cases = max((len(c) for c in table.values() if len(c)), default=0)
+    if not cases:
+        raise ValueError(
+            f"--{spec.flag} must have rows of cases. Received: {spec} with none"
+        )
+    label = _label(table, spec, options)
+    classes, names = np.full(cases, -1, np.int32), options.class_names
+    if label:
+        where = f"{spec}, column `{label}`,"
+        values = _cells_of_labels(table[label])
+        classes, names = labels.of_values(values, names, where, spec.flag)
+    kept = _kept(table, label, spec, options)
+    tables.require_complete(kept, spec)
+    part = Part(spec, classes, None, raw=kept)
+    return Source("table", {"train": part}, names, options, fit=tables.Encoding)
+
+
+def _csv(spec):
+    """Dict from column to its cells."""
+    try:
+        with open(spec.place, newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            delimiter = max(_DELIMITERS, key=first.count)
+            file.seek(0)
+            header, *rows = csv.reader(file, delimiter=delimiter)
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"--{spec.flag} must be a CSV file in UTF-8 with a line of names. "
+            f"Received: {spec}: {error}"
+        ) from error
+    header = [name.strip() for name in header]
+    _require_names(header, spec)
+    rows = [row for row in rows if row]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise ValueError(
+                f"--{spec.flag} must have {len(header)} cells in each row, as "
+                f"in the line of names. Received: {spec} with {len(row)} in "
+                f"row {number}"
+            )
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    return {
+        name: tables.column_of(cells)
+        for name, cells in zip(header, columns, strict=True)
+    }
+
+
+def _parquet(spec):
+    """Dict from column to its cells."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise ValueError(
+            "--data=parquet:PATH needs pyarrow: pip install pyarrow, or give "
+            f"the table as csv:PATH. Received: {spec}, and the error {error}"
+        ) from error
+    try:
+        read = parquet.read_table(spec.place)
+    except (OSError, ArrowException) as error:
+        raise ValueError(
+            f"--{spec.flag} must be a Parquet file. Received: {spec}: {error}"
+        ) from error
+    _require_names(read.column_names, spec)
+    return {
+        name: _of_arrow(column)
+        for name, column in zip(read.column_names, read.columns, strict=True)
+    }
+
+
+def _of_arrow(column):
+    """The cells of a column, or the name of a type that x cannot have."""
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if (
+        types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+    ):
+        cells = column.to_pylist()
+        return np.array([np.nan if c is None else c for c in cells], float)
+    if types.is_string(kind) or types.is_large_string(kind):
+        cells = ["" if c is None else c for c in column.to_pylist()]
+        return np.array(cells, dtype=object)
+    return str(kind)
+
+
+def _require_names(header, spec):
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice or "" in header:
+        raise ValueError(
+            f"--{spec.flag} must name each column once, in the first line. "
+            f"Received: {spec} with {labels.listed(twice) or 'an empty name'}"
+        )
+
+
+def _label(table, spec, options):
+    """The column of labels, or None."""
+    if options.label:
+        if options.label in table:
+            return options.label
+        if options.unlabelled and spec.flag == "data":
+            return None
+        raise ValueError(
+            f"--label must be a column. Received: --label={options.label}, "
+            f"{spec} with the columns {labels.listed(table)}"
+        )
+    for name in _LABELS:
+        if name in table:
+            return name
+    # Without labels the last column is one of numbers, like the others.
+    return None if options.unlabelled else list(table)[-1]
+
+
+def _cells_of_labels(values):
+    """Labels with -1 or "" where there is none."""
+    if values.dtype.kind == "f":
+        return np.where(np.isnan(values), -1, values)
+    return np.array([cell.strip() for cell in values], dtype=object)
+
+
+def _kept(table, label, spec, options):
+    """The columns of x."""
+    wanted = options.columns or [name for name in table if name != label]
+    if missing := [name for name in wanted if name not in table]:
+        raise ValueError(
+            f"--columns must be columns of the table. Received: "
+            f"{labels.listed(missing)}, {spec} with the columns "
+            f"{labels.listed(table)}"
+        )
+    if label in wanted:
+        raise ValueError(
+            "--columns must leave out the labels. Received: "
+            f"--columns={','.join(wanted)}, --label={label}"
+        )
+    if not wanted:
+        raise ValueError(
+            f"--{spec.flag} must have columns beside the labels. "
+            f"Received: {spec} with `{label}` alone"
+        )
+    for name in wanted:
+        if isinstance(table[name], str):
+            raise ValueError(
+                "--columns must leave out what is neither number nor text. "
+                f"Received: {spec}, whose column `{name}` is of {table[name]}"
+            )
+    return {name: table[name] for name in wanted}

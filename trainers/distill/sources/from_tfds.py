@@ -1,0 +1,286 @@
+"""`tfds:NAME[/CONFIG][:SPLIT]`: data sets of TensorFlow Datasets.
+
+Images, a feature `tfds.features.Image`, or sound, a `tfds.features.Audio`; the
+labels are a `tfds.features.ClassLabel`. SPLIT is `train` by default, and may be
+what TFDS calls a split, such as `train+test` or `train[:20%]`. Of the splits
+`test` and `validation` the cases are taken that SPLIT does not name.
+
+Some data sets' splits test other classes than those trained on: of Omniglot,
+`tfds:omniglot:train --classes=964 --test=0.2` holds drawings of the same
+characters out instead.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from trainers.data import tfds_audio, tfds_builders, tfds_images
+from trainers.distill.sources import images, labels, parts, sound
+from trainers.distill.sources.parts import Part, Source
+
+_OTHERS = "folder:PATH, npz:PATH, csv:PATH, parquet:PATH, tfrecord:GLOB"
+_ADVICE = (
+    "Give --manual_dir=FOLDER with its original files, or --data_dir=FOLDER "
+    "where TFDS has prepared it before."
+)
+_OWN = {"held_out": "validation", "test": "test"}
+
+
+def find(spec, options):
+    """The cases of a data set, which is prepared if necessary.
+
+    Args:
+      spec: `specs.Spec`.
+      options: `parts.Options`.
+
+    Returns:
+      `parts.Source` of kind "images" or "sound".
+
+    Raises:
+      ValueError: if TFDS does not know the data set, or it lacks a feature or
+        a split, or its images or sound are of a kind that cannot be read. The
+        message names the flag.
+      RuntimeError: if the data are not prepared and cannot be.
+    """
+    name, _, split = spec.place.partition(":")
+    split = split or "train"
+    builder = _builder(name, spec, options)
+    x = _input(builder.info.features, spec)
+    label = _label(builder.info.features, spec, options)
+    tfds_builders.prepare(
+        builder,
+        name,
+        _ADVICE,
+        data_dir=options.data_dir,
+        manual_dir=options.manual_dir,
+    )
+    wanted = {"train": split}
+    if spec.flag == "data":
+        wanted |= {k: v for k, v in _OWN.items() if _apart(builder, split, v)}
+    reader = _Reader(builder, x, label, spec)
+    first = reader.first(split)
+    listen = isinstance(builder.info.features[x], tfds.features.Audio)
+    with_all = _for_sound if listen else _for_images
+    options, decode = with_all(builder.info.features[x], first, spec, options)
+    names = options.class_names
+    if label:
+        names = tuple(builder.info.features[label].names)
+    _require_names(names, spec, options)
+    found = {part: reader.part(cut, decode) for part, cut in wanted.items()}
+    return Source("sound" if listen else "images", found, names, options)
+
+
+def require_apart(one, other, options):
+    """Requires that two splits of a data set share no case.
+
+    Args:
+      one: `specs.Spec` of kind "tfds".
+      other: another one, named later.
+      options: `parts.Options`.
+
+    Raises:
+      ValueError: if they do.
+    """
+    name, _, split = one.place.partition(":")
+    other_name, _, other_split = other.place.partition(":")
+    if name != other_name:
+        return
+    builder = _builder(name, one, options)
+    first, second = (
+        _ranges(builder, s or "train") for s in (split, other_split)
+    )
+    if _meet(first, second):
+        raise ValueError(
+            f"--{other.flag} must have other cases than --{one.flag}. "
+            f"Received: {one}, {other}"
+        )
+
+
+def _builder(name, spec, options):
+    return tfds_builders.find(
+        name, options.data_dir, _OTHERS, flag=spec.flag, given=spec.given
+    )
+
+
+class _Reader:
+    """Reads chosen features of a data set, in the order in which it is stored."""
+
+    def __init__(self, builder, x, label, spec):
+        self._builder, self._x, self._label = builder, x, label
+        self._spec = spec
+
+    def first(self, split):
+        """x of the first case: encoded if it is an image."""
+        self._require(split)
+        for x in self._encoded(split).take(1):
+            return x
+        raise ValueError(
+            f"--{self._spec.flag} must have cases. Received: {self._spec} "
+            "with none"
+        )
+
+    def part(self, split, decode):
+        """`Part` of a split."""
+        classes = self._labels(split)
+
+        def xs(rows):
+            cases = parts.chosen(self._encoded(split), rows, len(classes))
+            return cases.map(
+                decode, num_parallel_calls=parts.AUTOTUNE, deterministic=True
+            )
+
+        return Part(self._spec, classes, xs)
+
+    def _labels(self, split):
+        self._require(split)
+        if not self._label:
+            return np.full(self._cases(split), -1, np.int32)
+        cases = self._read(split, self._label).batch(4096)
+        found = [batch[self._label] for batch in cases.as_numpy_iterator()]
+        return np.concatenate(found or [[]]).astype(np.int32)
+
+    def _encoded(self, split):
+        skipped = {}
+        if isinstance(
+            self._builder.info.features[self._x], tfds.features.Image
+        ):
+            # Decoded after those that are not wanted are left out.
+            skipped = {self._x: tfds.decode.SkipDecoding()}
+        return self._read(split, self._x, skipped).map(lambda c: c[self._x])
+
+    def _read(self, split, feature, decoders=None):
+        return self._builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(
+                {feature: True}, decoders=decoders or {}
+            ),
+            # One file after the other: the order is that of the files.
+            read_config=tfds.ReadConfig(
+                interleave_cycle_length=1, try_autocache=False
+            ),
+        )
+
+    def _cases(self, split):
+        return self._builder.info.splits[split].num_examples
+
+    def _require(self, split):
+        try:
+            self._cases(split)
+        except (KeyError, ValueError, AssertionError) as error:
+            raise ValueError(
+                f"--{self._spec.flag} must name a split of the data set, which "
+                f"has {', '.join(self._builder.info.splits)}. Received: "
+                f"{self._spec}, and the error {str(error).splitlines()[0]}"
+            ) from error
+
+
+def _input(features, spec):
+    """The name of the feature that x is."""
+    found = features if isinstance(features, tfds.features.FeaturesDict) else {}
+    for name, kind in (
+        ("image", tfds.features.Image),
+        ("audio", tfds.features.Audio),
+    ):
+        named = [f for f in found if isinstance(found[f], kind)]
+        if name in named or len(named) == 1:
+            return name if name in named else named[0]
+    raise ValueError(
+        f"--{spec.flag} must have a feature `image`, a tfds.features.Image, or "
+        f"`audio`, a tfds.features.Audio. Received: {spec} with {features}"
+    )
+
+
+def _label(features, spec, options):
+    """The name of the feature with the labels, or None."""
+    kind = tfds.features.ClassLabel
+    found = [f for f in features if isinstance(features[f], kind)]
+    if options.label:
+        if options.label in found:
+            return options.label
+        raise ValueError(
+            "--label must be a feature of classes, a tfds.features.ClassLabel: "
+            f"{labels.listed(found) or 'there is none'}. Received: "
+            f"--label={options.label}, {spec}"
+        )
+    if "label" in found or len(found) == 1:
+        return "label" if "label" in found else found[0]
+    if options.unlabelled:
+        return None
+    raise ValueError(
+        f"--{spec.flag} must have a feature `label`, a "
+        "tfds.features.ClassLabel, or name one by --label (or give "
+        f"--unlabelled). Received: {spec} with {labels.listed(found) or 'none'}"
+    )
+
+
+def _require_names(names, spec, options):
+    if options.class_names not in (None, names):
+        raise ValueError(
+            f"--{spec.flag} must have the classes that --data has, "
+            f"{labels.listed(options.class_names)}. Received: {spec} with "
+            f"{labels.listed(names)}"
+        )
+
+
+def _for_images(feature, first, spec, options):
+    """Options with size and colours, and the function that makes x."""
+    tfds_images.require_pixels(spec.given, feature, flag=spec.flag)
+    size = options.image_size
+    if not size:
+        known = feature.shape[:2]
+        size = known if all(known) else tuple(images.decode(first).shape[:2])
+    options = dataclasses.replace(
+        options,
+        image_size=size,
+        channels=options.channels or feature.shape[-1],
+    )
+
+    def decode(encoded):
+        return images.shown(
+            images.decode(encoded), size, options.channels, options.resize
+        )
+
+    return options, decode
+
+
+def _for_sound(feature, first, spec, options):
+    """Options with the sampling rate, and the function that makes x."""
+    rate = tfds_audio.sample_rate_of(
+        spec.given, feature.sample_rate, options.sample_rate, flag=spec.flag
+    )
+    tfds_audio.waveform_of(first.numpy())  # of 16 bits, or refused
+    heard = sound.Listening(rate, options.seconds, options.bands)
+    return dataclasses.replace(options, sample_rate=rate), heard.hear
+
+
+def _apart(builder, split, own):
+    """Whether there is such a split, with cases that another does not have."""
+    if own not in builder.info.splits:
+        return False
+    try:
+        return not _meet(_ranges(builder, split), _ranges(builder, own))
+    except (KeyError, ValueError, AssertionError):
+        return False  # there is no such split, which is said when it is read
+
+
+def _ranges(builder, split):
+    """Where the cases of a split are: list of (file, first, last)."""
+    return [
+        (
+            i.filename,
+            i.skip,
+            i.skip + (i.examples_in_shard if i.take < 0 else i.take),
+        )
+        for i in builder.info.splits[split].file_instructions
+    ]
+
+
+def _meet(some, others):
+    return any(
+        file == other and first < end and begin < last
+        for file, first, last in some
+        for other, begin, end in others
+    )

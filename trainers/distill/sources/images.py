@@ -1,0 +1,119 @@
+"""Images as nets take them, and files that hold one."""
+
+import concurrent.futures
+import pathlib
+
+import tensorflow as tf
+
+METHODS = ("antialias", "bilinear", "area", "nearest")
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+# So much is decoded before a run begins, to find files that cannot be. Of more
+# files only beginning and end are read.
+_DECODED_BYTES = 256 * 2**20
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+_ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}
+
+
+def decode(encoded):
+    """The pixels of a PNG, JPEG, GIF (its first image) or BMP.
+
+    Args:
+      encoded: scalar string tensor.
+
+    Returns:
+      `[height, width, channels]` uint8 tensor.
+    """
+    return tf.io.decode_image(encoded, expand_animations=False)
+
+
+def shown(image, size, channels, resize):
+    """An image of some size and colours.
+
+    Args:
+      image: `[height, width, 1 to 4]` tensor, 0 to 255; of a second or fourth
+        channel, which is opacity, nothing is used.
+      size: `(height, width)`; the image is stretched to it.
+      channels: 1 or 3.
+      resize: str, one of `METHODS`.
+
+    Returns:
+      `[*size, channels]` float32 tensor, 0 to 255.
+    """
+    image = _coloured(tf.cast(image, tf.float32), channels)
+    # Not done for nothing: tf.image.resize rounds differently on a GPU.
+    if tuple(image.shape[:2]) != tuple(size):
+        image = tf.image.resize(
+            image,
+            size,
+            "bilinear" if resize == "antialias" else resize,
+            antialias=resize == "antialias",
+        )
+    return tf.ensure_shape(image, (*size, channels))
+
+
+def _coloured(image, channels):
+    colours = tf.shape(image)[-1] >= 3
+    if channels == 3:
+        return tf.cond(
+            colours,
+            lambda: image[..., :3],
+            lambda: tf.image.grayscale_to_rgb(image[..., :1]),
+        )
+    return tf.cond(
+        colours,
+        lambda: tf.image.rgb_to_grayscale(image[..., :3]),
+        lambda: image[..., :1],
+    )
+
+
+def channels_of(image):
+    """1 or 3, as an image has: grey or colours, whatever its opacity."""
+    return 3 if image.shape[-1] >= 3 else 1
+
+
+def require_readable(files, flag):
+    """Requires that files can be decoded.
+
+    Args:
+      files: list of paths.
+      flag: `specs.Spec` that named them.
+
+    Raises:
+      ValueError: if one cannot be; the message has its path.
+    """
+    total = sum(pathlib.Path(file).stat().st_size for file in files)
+    wrong = _undecodable if total <= _DECODED_BYTES else _suspicious
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for file, reason in zip(files, pool.map(wrong, files), strict=True):
+            if reason:
+                raise ValueError(
+                    f"--{flag.flag} must have images that can be read (PNG, "
+                    f"JPEG, GIF, BMP): mend or remove this one. Received: "
+                    f"{flag}, whose file {file} is none: {reason}"
+                )
+
+
+def _suspicious(file):
+    """As `_undecodable`, decoding only what begins or ends unusually."""
+    with open(file, "rb") as opened:
+        start = opened.read(16)
+        opened.seek(0, 2)
+        opened.seek(max(opened.tell() - 8, 0))
+        end = opened.read()
+    if start.startswith(_STARTS):
+        marks = [m for s, m in _ENDS.items() if start.startswith(s)]
+        if all(end.endswith(mark) for mark in marks):
+            return None
+    return _undecodable(file)
+
+
+def _undecodable(file):
+    """Why a file is no image, or None."""
+    encoded = pathlib.Path(file).read_bytes()
+    if not encoded:
+        return "it is empty"
+    try:
+        decode(encoded)
+    except tf.errors.OpError as error:
+        return error.message.split("\n")[0].strip()
+    return None

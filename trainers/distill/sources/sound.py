@@ -1,0 +1,107 @@
+"""Clips as nets take them: logarithms of energies of bands."""
+
+import dataclasses
+import pathlib
+import wave
+
+import tensorflow as tf
+
+from kdtf import speech
+
+_BITS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Listening:
+    """How clips become x.
+
+    Attributes:
+      sample_rate: int, in hertz.
+      seconds: float; longer clips are cut, shorter ones end in silence.
+      bands: int.
+    """
+
+    sample_rate: int
+    seconds: float
+    bands: int
+
+    def __post_init__(self):
+        if not speech.num_frames(self._samples, self.sample_rate):
+            raise ValueError(
+                "--seconds must be at least 0.025, the length of a frame. "
+                f"Received: --seconds={self.seconds}"
+            )
+
+    @property
+    def _samples(self):
+        return round(self.seconds * self.sample_rate)
+
+    def hear(self, waveform):
+        """x of a clip.
+
+        Args:
+          waveform: `[samples]` or `[samples, channels]` tensor: integers that
+            hold 16-bit samples, or floats within [-1, 1].
+
+        Returns:
+          `[frames, bands, 1]` float32 tensor, see `speech.log_mel`.
+        """
+        if waveform.dtype.is_integer:
+            waveform = tf.cast(waveform, tf.float32) / 2.0 ** (_BITS - 1)
+        if waveform.shape.rank == 2:
+            waveform = tf.reduce_mean(waveform, axis=-1)
+        kept = waveform[: self._samples]
+        kept = tf.pad(kept, [[0, self._samples - tf.shape(kept)[0]]])
+        kept = tf.ensure_shape(kept, (self._samples,))
+        bands = speech.log_mel(
+            kept, sample_rate=self.sample_rate, bands=self.bands
+        )
+        return bands[..., None]
+
+
+def decode(encoded):
+    """`[samples, channels]` float32 waveform of a WAV file's content."""
+    return tf.audio.decode_wav(encoded).audio
+
+
+def sample_rate_of(files, flag):
+    """The sampling rate that all WAV files have, in hertz.
+
+    Args:
+      files: list of paths.
+      flag: `specs.Spec` that named them.
+
+    Raises:
+      ValueError: if one is no WAV file of 16 bits, or has another rate than
+        the first; the message has its path.
+    """
+    rates = [_rate(file, flag) for file in files]
+    for file, rate in zip(files, rates, strict=True):
+        if rate != rates[0]:
+            raise ValueError(
+                f"--{flag.flag} must have clips of one sampling rate: bring "
+                f"them to {rates[0]} Hz. Received: {flag}, with {file} at "
+                f"{rate} Hz"
+            )
+    return rates[0]
+
+
+def _rate(file, flag):
+    try:
+        with wave.open(str(file)) as opened:
+            bits = 8 * opened.getsampwidth()
+            rate, frames = opened.getframerate(), opened.getnframes()
+            stored = opened.getnchannels() * frames * bits // 8
+            reason = f"{bits} bits" if bits != _BITS else None
+            reason = reason or (None if frames else "no samples")
+            if pathlib.Path(file).stat().st_size < stored:
+                reason = "it ends early"
+    except (wave.Error, EOFError) as error:
+        reason = str(error) or "it ends early"
+    if reason:
+        raise ValueError(
+            f"--{flag.flag} must have WAV files of 16 bits: mend, convert or "
+            f"remove this one. Received: {flag}, whose file {file} is none: "
+            f"{reason}"
+        )
+    return rate
