@@ -157,7 +157,7 @@ def _open_run(values):
     source = teachers.source(values)
     student = _student(values)
     _check_flags(values, settings, source)
-    data = sources.open_data(values)
+    data = sources.open_data(values, **_image(source, student))
     if settings.batch_size > data.train.cases:
         raise ValueError(
             "--batch_size must be at most the number of training cases, "
@@ -230,6 +230,15 @@ def _student(values):
         keep_weights=values.keep_weights,
         precision=values.precision,
     )
+
+
+def _image(source, student):
+    """Which images the models take, as far as files tell."""
+    if source and source.specs[0].endswith(".keras") and source.digests:
+        return files.image_of("teacher", source.specs[0])
+    if student.digest:
+        return files.image_of("student", student.spec)
+    return {}
 
 
 def _check_flags(values, settings, source):

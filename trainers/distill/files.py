@@ -1,12 +1,15 @@
 """Models that users give as files."""
 
 import contextlib
+import functools
 import hashlib
 import pathlib
 
 import keras
 
 
+# Looked at for its input first, and used later.
+@functools.cache
 def load_model(flag, path):
     """A model of a `.keras` file, which runs no code that the file brings.
 
@@ -67,3 +70,24 @@ def digest(path):
 def path(given):
     """`pathlib.Path` of what a flag names."""
     return pathlib.Path(given)
+
+
+def image_of(flag, path):
+    """What images a model of a `.keras` file takes.
+
+    Args:
+      flag: str, name of the flag.
+      path: str, its value.
+
+    Returns:
+      Dict of "image_size", `(height, width)`, and "channels", each of them None
+      where the model does not tell; an empty dict for models of other inputs.
+    """
+    shape = load_model(flag, path).input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        return {}
+    _, height, width, channels = shape
+    return {
+        "image_size": None if None in (height, width) else (height, width),
+        "channels": channels if channels in (1, 3) else None,
+    }

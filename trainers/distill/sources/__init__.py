@@ -14,6 +14,7 @@ from trainers.distill import cases
 from trainers.distill.sources import (
     from_folder,
     from_npz,
+    from_sklearn,
     from_table,
     from_tfds,
     from_tfrecord,
@@ -35,6 +36,7 @@ _FIND = {
     "csv": from_table.find,
     "parquet": from_table.find,
     "tfrecord": from_tfrecord.find,
+    "sklearn": from_sklearn.find,
 }
 # Of all cases, and of the training cases, where a source has no such split.
 _SHARES = {"test": 0.2, "held_out": 0.1}
@@ -70,8 +72,8 @@ def define_flags():
         "a class, perhaps in PATH/train, PATH/test and PATH/held_out; "
         "npz:PATH, arrays x and y, perhaps sample_weight, x_test and y_test, "
         "x_held_out and y_held_out; csv:PATH or parquet:PATH, a table of "
-        "numbers and categories; tfrecord:GLOB, with --features. Images of "
-        "tfds, folder and tfrecord may be more than memory holds",
+        "numbers and categories; tfrecord:GLOB, with --features; sklearn:NAME, "
+        "embedded: digits, breast_cancer, iris, wine. Images of tfds, folder and tfrecord may be more than memory holds",
     )
     flags.mark_flag_as_required("data")
     for name, of in (("test", "all"), ("held_out", "the training")):

@@ -11,7 +11,6 @@ characters out instead.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 import tensorflow_datasets as tfds

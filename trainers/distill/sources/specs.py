@@ -2,8 +2,12 @@
 
 import dataclasses
 
-KINDS = ("tfds", "folder", "npz", "csv", "parquet", "tfrecord")
-_FORMS = {"tfds": "NAME[/CONFIG][:SPLIT]", "tfrecord": "GLOB"}
+KINDS = ("tfds", "folder", "npz", "csv", "parquet", "tfrecord", "sklearn")
+_FORMS = {
+    "tfds": "NAME[/CONFIG][:SPLIT]",
+    "tfrecord": "GLOB",
+    "sklearn": "NAME",
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""trainers.distill.sources.from_sklearn: what is embedded."""
+
+import types
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from tests.distill_data import arrays
+from trainers.distill import sources
+
+FLAGS = {
+    "data_dir": None,
+    "manual_dir": None,
+    "label": None,
+    "image_size": 0,
+    "channels": "0",
+    "resize": "antialias",
+    "seconds": 1.0,
+    "bands": 40,
+    "sample_rate": None,
+    "columns": None,
+    "features": None,
+    "unlabelled": False,
+    "test": None,
+    "held_out": None,
+    "classes": None,
+    "split_seed": 0,
+}
+
+
+def open_data(data, **others):
+    return sources.open_data(
+        types.SimpleNamespace(**{**FLAGS, "data": data, **others})
+    )
+
+
+def test_digits_are_images_of_255():
+    data = open_data("sklearn:digits")
+    assert data.kind == "images" and data.input_shape == (8, 8, 1)
+    assert data.class_names == tuple("0123456789")
+    loaded = datasets.load_digits()
+    splits = (data.train, data.held_out, data.test)
+    assert sum(split.cases for split in splits) == len(loaded.target)
+    # Every case is where it was, with its label: sums of pixels, by class.
+    sums = np.zeros(10)
+    for split in splits:
+        x, labels = arrays(split)
+        np.add.at(sums, labels, x.sum((1, 2, 3)))
+    right = np.zeros(10)
+    np.add.at(right, loaded.target, loaded.images.sum((1, 2)) * 255 / 16)
+    np.testing.assert_allclose(sums, right, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ("breast_cancer", "iris", "wine"))
+def test_others_are_tables(name):
+    data = open_data(f"sklearn:{name}")
+    loaded = getattr(datasets, f"load_{name}")()
+    assert data.kind == "table"
+    assert data.columns == tuple(loaded.feature_names)
+    x, labels = arrays(data.train)
+    rows = {
+        tuple(row): k
+        for row, k in zip(
+            loaded.data.astype(np.float32), loaded.target, strict=True
+        )
+    }
+    assert all(rows[tuple(r)] == k for r, k in zip(x, labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "others", "said"),
+    (
+        ("sklearn:mnist", {}, "--data must be sklearn:NAME with one of"),
+        ("sklearn:iris", {"columns": ["a"]}, "--columns must be left out"),
+        ("sklearn:iris", {"label": "y"}, "--label must be left out"),
+    ),
+)
+def test_flags_that_mean_nothing_here(given, others, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        open_data(given, **others)
+    assert given in str(caught.value)
