@@ -73,7 +73,8 @@ def define_flags():
         "npz:PATH, arrays x and y, perhaps sample_weight, x_test and y_test, "
         "x_held_out and y_held_out; csv:PATH or parquet:PATH, a table of "
         "numbers and categories; tfrecord:GLOB, with --features; sklearn:NAME, "
-        "embedded: digits, breast_cancer, iris, wine. Images of tfds, folder and tfrecord may be more than memory holds",
+        "embedded: digits, breast_cancer, iris, wine. Images of tfds, folder "
+        "and tfrecord may be more than memory holds",
     )
     flags.mark_flag_as_required("data")
     for name, of in (("test", "all"), ("held_out", "the training")):
