@@ -68,7 +68,7 @@ def _gain(run, results, time):
     )
     share, interval = statistics.gain_transferred(teacher, labels, distilled)
     return {
-        **figures.over_seeds(labels.mean(1) - distilled.mean(1)),
+        **statistics.over_seeds(labels.mean(1) - distilled.mean(1)),
         "p_value": statistics.paired_errors([distilled], [labels])["p_value"],
         "transferred": {"mean": share, "ci95": interval},
     }
