@@ -1,8 +1,5 @@
 """Timing contenders alternately, and the conditions of a measurement."""
 
-import os
-import pathlib
-import platform
 import statistics
 import time
 
@@ -10,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from trainers.core import run_directory
+from trainers.core import machine, run_directory
 
 
 def interleaved(contenders, rounds):
@@ -70,7 +67,7 @@ def conditions(benchmark):
         "benchmark": benchmark,
         "commit": run_directory.commit(),
         "versions": run_directory.versions(),
-        "machine": f"{os.cpu_count()} cores of {_processor()}",
+        "machine": machine.description(),
     }
 
 
@@ -80,12 +77,3 @@ def matmul_peak(size=2048, repetitions=15):
     product = tf.function(lambda: tf.matmul(a, a)[0, 0])
     seconds = interleaved({"": lambda: product().numpy()}, repetitions)[""]
     return 2 * size**3 / statistics.median(seconds)
-
-
-def _processor():
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line for line in lines if line.startswith("model name")]
-    return names[0].split(":", 1)[1].strip() if names else platform.machine()

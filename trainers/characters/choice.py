@@ -6,9 +6,8 @@ Test drawings are not looked at.
 
 import dataclasses
 
-from trainers.characters import figures
 from trainers.characters import run as runs
-from trainers.core import pages
+from trainers.core import pages, statistics
 
 TITLE = "The choice of settings"
 _LABELS = (  # augmentation and L2
@@ -81,7 +80,7 @@ def _said_of(arm):
 
 
 def _held_out(run, arm):
-    return figures.over_seeds(
+    return statistics.over_seeds(
         [r.curve[-1]["held_out_accuracy"] for r in run.train(arm)]
     )
 

@@ -140,7 +140,7 @@ def measure(run):
 def _gain(labels, distilled):
     """What soft targets gain over labels, of `[seeds, cases]` errors."""
     return {
-        **figures.over_seeds(labels.mean(1) - distilled.mean(1)),
+        **statistics.over_seeds(labels.mean(1) - distilled.mean(1)),
         "p_value": statistics.paired_errors([distilled], [labels])["p_value"],
     }
 

@@ -7,12 +7,6 @@ from trainers.characters import nets
 from trainers.core import statistics
 
 
-def over_seeds(values):
-    """Dict of "each", "mean" and "ci95" of one float a seed."""
-    mean, interval = statistics.mean_and_interval(values)
-    return {"each": [float(v) for v in values], "mean": mean, "ci95": interval}
-
-
 def of_arm(arm, results, teachers, run):
     """All figures of an arm on test cases.
 
@@ -35,7 +29,7 @@ def of_arm(arm, results, teachers, run):
         "epochs": arm.epochs,
         "parameters": net.count_params(),
         "multiply_adds": nets.multiply_adds(net),
-        "accuracy": over_seeds(1 - run.wrong(results).mean(1)),
+        "accuracy": statistics.over_seeds(1 - run.wrong(results).mean(1)),
         "seconds_per_epoch": float(
             np.mean([r.seconds_per_epoch for r in results])
         ),

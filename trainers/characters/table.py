@@ -68,7 +68,7 @@ def _gain(run, results, time):
     )
     share, interval = statistics.gain_transferred(teacher, labels, distilled)
     return {
-        **figures.over_seeds(labels.mean(1) - distilled.mean(1)),
+        **statistics.over_seeds(labels.mean(1) - distilled.mean(1)),
         "p_value": statistics.paired_errors([distilled], [labels])["p_value"],
         "transferred": {"mean": share, "ci95": interval},
     }
@@ -173,15 +173,13 @@ def _plot(metrics):
     for x, arm in enumerate(metrics["arms"]):
         colour = plots.COLOURS[_COLOURS[arm["name"]]]
         plots.with_interval(left, x, plots.percent(arm["accuracy"]), colour)
-        for i, curve in enumerate(arm["curves"]):
-            is_named = i == 0 and arm["time"] == "long"
-            right.plot(
-                [point["epoch"] for point in curve],
-                [100 * point["held_out_accuracy"] for point in curve],
-                color=colour,
-                lw=1,
-                label=_MEANING[arm["name"]] if is_named else None,
-            )
+        plots.curves(
+            right,
+            arm["curves"],
+            lambda point: 100 * point["held_out_accuracy"],
+            colour,
+            _MEANING[arm["name"]] if arm["time"] == "long" else None,
+        )
     names = [f"{a['name']}\n{a['epochs']} epochs" for a in metrics["arms"]]
     left.set_xticks(range(len(names)), names, fontsize=8)
     left.set_xlim(-0.5, len(names) - 0.5)

@@ -97,3 +97,24 @@ def shares(axes, shares, what):
     axes.set_xticks([100 * s for s in shares], [f"{s:.0%}" for s in shares])
     axes.minorticks_off()
     axes.set_xlabel(f"share of {what} (log scale)")
+
+
+def curves(axes, points, of, colour, label):
+    """Draws learning curves, a line a seed, named once.
+
+    Args:
+      axes: `matplotlib.axes.Axes`.
+      points: sequence of curves, each a list of dicts with an "epoch".
+      of: function from such a dict to the value that is drawn.
+      colour: str.
+      label: str, or None.
+    """
+    for i, curve in enumerate(points):
+        axes.plot(
+            [point["epoch"] for point in curve],
+            [of(point) for point in curve],
+            color=colour,
+            lw=1.2,
+            alpha=0.8,
+            label=label if i == 0 else None,
+        )

@@ -22,6 +22,28 @@ def mean_and_interval(values):
     return mean, [mean - float(half), mean + float(half)]
 
 
+def over_seeds(values):
+    """Dict of "each", "mean" and "ci95" of one float a seed."""
+    mean, interval = mean_and_interval(values)
+    return {"each": [float(v) for v in values], "mean": mean, "ci95": interval}
+
+
+def wilson(count, cases):
+    """Wilson's 95 % interval of a share, over cases.
+
+    What one net tells of its rate, where there are no seeds to compare.
+
+    Args:
+      count: int, of the cases that count.
+      cases: int, at least 1.
+
+    Returns:
+      `[low, high]`.
+    """
+    found = stats.binomtest(count, cases).proportion_ci(method="wilson")
+    return [float(found.low), float(found.high)]
+
+
 def mcnemar(first_wrong, second_wrong):
     """McNemar's exact test of two nets on the same cases.
 

@@ -34,15 +34,9 @@ def sweep(axes, xs, arms, colour, label):
 
 def curves(axes, arm, colour, label):
     """Draws an arm's errors against the epoch, a line a seed."""
-    for i, curve in enumerate(arm["curves"]):
-        axes.plot(
-            [point["epoch"] for point in curve],
-            [point["errors"] for point in curve],
-            color=colour,
-            lw=1.2,
-            alpha=0.8,
-            label=label if i == 0 else None,
-        )
+    plots.curves(
+        axes, arm["curves"], lambda point: point["errors"], colour, label
+    )
 
 
 def finish_curves(axes, metrics):

@@ -215,7 +215,7 @@ def _summary(run, seeds, size, units, soft_weight):
         "multiply_adds": run.multiply_adds(run.classes, units),
         **figures.system(seeds, name),
         "gain_kept": {"mean": share, "ci95": interval},
-        "agreement": figures.over_seeds(agreement),
+        "agreement": statistics.over_seeds(agreement),
     }
 
 

@@ -69,23 +69,16 @@ def system(seeds, name):
     """Dict from figure to "each", "mean" and "ci95"."""
     values = np.stack([seed[f"{name}/scalars"] for seed in seeds])
     return {
-        figure: over_seeds(values[:, i])
+        figure: statistics.over_seeds(values[:, i])
         for i, figure in enumerate(_SCALARS)
         if np.isfinite(values[:, i]).all()
     }
 
 
-def over_seeds(values):
-    """Dict of "each", "mean" and "ci95" of one float a seed."""
-    mean, interval = statistics.mean_and_interval(values)
-    each = [float(v) for v in values]
-    return {"each": each, "mean": mean, "ci95": interval}
-
-
 def relative_gain(seeds, name, base="generalist", figure="accuracy"):
-    """`over_seeds` of a system's figure over another's, less 1."""
+    """`statistics.over_seeds` of a system's figure over another's, less 1."""
     column = _SCALARS.index(figure)
-    return over_seeds(
+    return statistics.over_seeds(
         [
             s[f"{name}/scalars"][column] / s[f"{base}/scalars"][column] - 1
             for s in seeds
@@ -97,15 +90,16 @@ def paired(seeds, first, second):
     """How many cases more the second gets right, and tests of that.
 
     Returns:
-      Dict: "points", `over_seeds` of the gain in accuracy; "p_value" of a
-      t-test over cases of the paired differences; "mcnemar", of each seed.
+      Dict: "points", `statistics.over_seeds` of the gain in accuracy; "p_value"
+      of a t-test over cases of the paired differences; "mcnemar", of each
+      seed.
     """
     wrong = [
         [~seed[f"{name}/right"] for seed in seeds] for name in (first, second)
     ]
     gains = [a.mean() - b.mean() for a, b in zip(*wrong, strict=True)]
     return {
-        "points": over_seeds(gains),
+        "points": statistics.over_seeds(gains),
         "p_value": statistics.paired_errors(
             *([np.stack(of_seeds)] for of_seeds in wrong)
         )["p_value"],
@@ -200,7 +194,7 @@ def covering(seeds):
 def sets(seeds):
     """How many classes the sets cover, and how good they are."""
     return {
-        "covered_confusion": over_seeds(
+        "covered_confusion": statistics.over_seeds(
             [s["covered confusion"] for s in seeds]
         ),
         "covered_classes": [int((s["covering"] > 0).sum()) for s in seeds],

@@ -9,7 +9,7 @@ on all others. None of the cases is one that the generalist has learned from.
 import numpy as np
 import tensorflow as tf
 
-from trainers.core import pages, plots
+from trainers.core import pages, plots, statistics
 from trainers.specialists import batches, figures, groups, recipes, scores
 
 TITLE = "Specialists of few cases: dustbin, full softmax, soft targets"
@@ -35,10 +35,10 @@ def measure(run):
         "arms": {
             name: {
                 **figures.system(seeds, name),
-                "own_train": figures.over_seeds(
+                "own_train": statistics.over_seeds(
                     [s[f"{name}/own"][0] for s in seeds]
                 ),
-                "own_test": figures.over_seeds(
+                "own_test": statistics.over_seeds(
                     [s[f"{name}/own"][1] for s in seeds]
                 ),
                 "relative_gain": figures.relative_gain(seeds, name),
