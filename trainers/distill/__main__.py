@@ -172,7 +172,7 @@ def _open_run(values):
     run = Run(
         settings,
         data,
-        directory=None,
+        files.path(values.run_dir),
         seeds=values.seeds,
         student=student,
         teacher_source=source,
@@ -187,10 +187,10 @@ def _open_run(values):
         int8=values.int8,
     )
     run.check(larger=values.larger_student)
-    directory = run_directory.open_run_directory(
-        values.run_dir, _flags_of(values, settings, source, student)
+    run_directory.open_run_directory(
+        run.directory, _flags_of(values, settings, source, student)
     )
-    return dataclasses.replace(run, directory=directory)
+    return run
 
 
 def _numbers(name, given, low):

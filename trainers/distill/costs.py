@@ -90,8 +90,7 @@ def _measured(run, student):
 def _of_student(run, net, case, scratch):
     """The `Form`s of the student; all but int8 stay in the run directory."""
     head, names = _head(net, case), list(run.data.class_names)
-    keeps_int8 = getattr(run.settings, "int8", False)
-    folders = {_INT8: run.directory if keeps_int8 else scratch}
+    folders = {_INT8: run.directory if run.int8 else scratch}
     writers = {
         _KERAS: ("student.keras", _keras(net)),
         _SAVED: (run_directory.EXPORT, _saved_model(net, head, names)),

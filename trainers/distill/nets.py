@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import kdtf
 from trainers.core import results, strategies, training
-from trainers.distill import augmentation
+from trainers.distill import augmentation, reading
 from trainers.distill.sources import epochs
 
 _AT_ONCE = 256  # cases that are predicted at a time
@@ -210,13 +210,5 @@ def agreement(logits, labels):
 
 
 def predict(net, split):
-    """A net's logits `[cases, classes]` as a float32 array.
-
-    One logit, yes or no, becomes those of both classes: 0 and the logit.
-    """
-    run = tf.function(lambda x: net(x, training=False), reduce_retracing=True)
-    inputs = split.dataset.map(lambda x, *_: x).batch(_AT_ONCE).prefetch(2)
-    logits = np.concatenate([run(x).numpy() for x in inputs]).astype(np.float32)
-    if logits.shape[-1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], -1)
-    return logits
+    """A net's logits `[cases, classes]`, see `reading.logits_of`."""
+    return reading.logits_of(net, split.dataset, _AT_ONCE)
