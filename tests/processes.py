@@ -31,6 +31,7 @@ CONTEXT.set_forkserver_preload(
         "tests.slow_writer",
         "tests.store_reader",
         "trainers.characters.experiments",
+        "trainers.distill.experiments",
         "trainers.mnist.experiments",
         "trainers.specialists.experiments",
         "trainers.speech.experiments",

@@ -62,7 +62,6 @@ _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def _define_flags():
-    sources.define_flags()
     core.define_flags(
         EXPERIMENTS,
         Settings,
@@ -70,6 +69,7 @@ def _define_flags():
         manual_dir="folder of original files, for tfds",
         default="all",
     )
+    sources.define_flags()
     flags.DEFINE_list("teacher", [], "the teacher; see above")
     flags.DEFINE_string("student", None, "the student; see above")
     flags.mark_flag_as_required("student")
@@ -289,9 +289,10 @@ def _flags_of(values, settings, source, student):
 
 
 def _provenance(figures):
+    data = figures["data"]
     said = (
-        f"{figures['cases']:,} test cases of {figures['classes']:,} classes of "
-        f"{figures['dataset']}, {figures['train_cases']:,} training cases, "
+        f"{data['test_cases']:,} test cases of {data['classes']:,} classes of "
+        f"{figures['dataset']}, {data['train_cases']:,} training cases, "
         f"{figures['seeds']} seeds. "
     )
     return said + sections.said_of_software(figures)

@@ -63,7 +63,7 @@ def findings(metrics):
     return [
         f"Of {len(tried)} candidates T = {chosen['temperature']:g} with a soft "
         f"weight of {chosen['soft_weight']:g} is best on the "
-        f"{metrics['held_out_cases']:,} held-out cases "
+        f"{metrics['data']['held_out_cases']:,} held-out cases "
         f"({chosen['held_out']['mean']:.1%}; the worst {worst:.1%}), and was "
         "taken. No test case had a part in it."
     ]

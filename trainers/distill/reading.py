@@ -69,12 +69,15 @@ def logits_of(net, dataset, batch_size=64):
       `[cases, classes]` float32 array.
     """
     batches = dataset.map(lambda x, *_: x).batch(batch_size)
-    run = tf.function(
-        lambda x: net(x, training=False),
-        input_signature=[batches.element_spec],
-    )
-    found = [np.asarray(run(x), np.float32) for x in batches]
+    run = _compiled(net, batches.element_spec)
+    found = [np.asarray(run(x), np.float32) for x in batches.prefetch(2)]
     return of_classes(np.concatenate(found))
+
+
+# A net is asked after every epoch, and traced once.
+@functools.lru_cache(maxsize=8)
+def _compiled(net, spec):
+    return tf.function(lambda x: net(x, training=False), input_signature=[spec])
 
 
 def of_classes(logits):

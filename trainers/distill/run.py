@@ -238,13 +238,13 @@ class Run:
         """What every section records of its run, a dict."""
         return {
             **run_directory.about(self, "test"),
-            "kind": self.data.kind,
-            "classes": self.data.classes,
-            "class_names": list(self.data.class_names),
-            "train_cases": self.data.train.cases,
-            "held_out_cases": self.data.held_out.cases,
-            "cases": self.data.test.cases,
-            "labelled_cases": int((self.labels >= 0).sum()),
+            "data": {
+                "kind": self.data.kind,
+                "classes": self.data.classes,
+                "train_cases": self.data.train.cases,
+                "held_out_cases": self.data.held_out.cases,
+                "test_cases": self.data.test.cases,
+            },
             "seeds": self.seeds,
         }
 
