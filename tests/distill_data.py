@@ -1,40 +1,81 @@
-"""Small data for the tests of trainers.distill: three classes, told apart."""
+"""Tiny data of every kind, and the flags that name them."""
+
+import pathlib
+import types
+import wave
 
 import numpy as np
 import tensorflow as tf
 
-from trainers.distill.cases import Data, Split
+from trainers.distill import sources
 
-SHAPES = {"images": (8, 8, 1), "sound": (12, 6, 1), "table": (5,)}
-CLASSES = ("first", "second", "third")
-
-
-def data_of(kind, *, cases=(96, 24, 30), classes=CLASSES, seed=0):
-    """A `Data` whose classes differ in the mean of x.
-
-    Args:
-      kind: "images", "sound" or "table".
-      cases: how many train, are held out, and test.
-      classes: names.
-      seed: int.
-    """
-    rng = np.random.default_rng(seed)
-    shape = SHAPES[kind]
-    scale = 255.0 if kind == "images" else 4.0
-    means = rng.uniform(0.2, 0.8, (len(classes), *shape))
-
-    def split(count):
-        labels = np.arange(count) % len(classes)
-        x = means[labels] + rng.normal(scale=0.1, size=(count, *shape))
-        x = (np.clip(x, 0, 1) * scale).astype(np.float32)
-        labels = labels.astype(np.int32)
-        return Split(tf.data.Dataset.from_tensor_slices((x, labels)), labels)
-
-    columns = tuple("abcde") if kind == "table" else ()
-    return Data(kind, *map(split, cases), tuple(classes), columns)
+DEFAULTS = {
+    "test": None,
+    "held_out": None,
+    "data_dir": None,
+    "manual_dir": None,
+    "label": None,
+    "classes": None,
+    "unlabelled": False,
+    "split_seed": 0,
+    "image_size": 0,
+    "channels": "0",
+    "resize": "antialias",
+    "seconds": 1.0,
+    "bands": 40,
+    "sample_rate": None,
+    "columns": None,
+    "features": None,
+}
 
 
-def arrays(split):
-    """A split's x and labels as arrays."""
-    x, labels = zip(*split.dataset.as_numpy_iterator(), strict=True)
-    return np.stack(x), np.array(labels)
+def values(data, **others):
+    """Absl's flag values."""
+    return types.SimpleNamespace(data=str(data), **{**DEFAULTS, **others})
+
+
+def open_data(data, **others):
+    """What `sources.open_data` gives for `--data`, and other flags."""
+    shape = {
+        name: others.pop(f"given_{name}", None)
+        for name in ("image_size", "channels")
+    }
+    return sources.open_data(values(data, **others), **shape)
+
+
+def all_of(split):
+    """All cases of a split, stacked: list of arrays, x first."""
+    elements = list(split.dataset.as_numpy_iterator())
+    return [np.stack(parts) for parts in zip(*elements, strict=True)]
+
+
+def splits_of(data):
+    return {"train": data.train, "held_out": data.held_out, "test": data.test}
+
+
+def write_image(path, image):
+    """Writes `[height, width, channels]` pixels as PNG, exactly."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(tf.io.encode_png(np.asarray(image, np.uint8)).numpy())
+
+
+def write_folder(root, counts, side=3, channels=1):
+    """A folder a class; image k of class c is 10 c + k in all pixels."""
+    for number, (name, count) in enumerate(counts.items()):
+        for k in range(count):
+            shade = 10 * number + k
+            image = np.full((side, side, channels), shade)
+            write_image(pathlib.Path(root) / name / f"{k:03}.png", image)
+    return root
+
+
+def write_clip(path, samples, rate=8000, channels=1):
+    """Writes integers of 16 bits as WAV."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.asarray(samples, "<i2").tobytes())

@@ -119,9 +119,7 @@ def _define_flags():
         ["0.9"],
         "weight of T^2 KL(teacher || student); the best of several, likewise",
     )
-    flags.DEFINE_list(
-        "augment", [], f"how images, sounds or rows vary: {_kinds()}"
-    )
+    flags.DEFINE_list("augment", [], augmentation.help_text())
     flags.DEFINE_list(
         "hint",
         [],
@@ -140,13 +138,6 @@ def _define_flags():
         "Keras's dtype policy for a student by name",
     )
     flags.DEFINE_boolean("int8", False, "leave an int8 student.tflite, too")
-
-
-def _kinds():
-    return "; ".join(
-        f"{kind}: {', '.join(names)}"
-        for kind, names in augmentation.NAMES.items()
-    )
 
 
 def _open_run(values):
@@ -247,22 +238,20 @@ def _check_flags(values, settings, source):
             "--teacher must be given, or --soft_targets with what a teacher "
             "has said. Received: neither"
         )
-    for flag in ("hint", "mixup"):
-        given = values.hint if flag == "hint" else settings.mixup
-        if given and settings.views:
+    mixup = augmentation.mixup_of(values.augment)
+    for said in (
+        "--hint" if values.hint else "",
+        "--augment=mixup" * bool(mixup),
+    ):
+        if said and settings.views:
             raise ValueError(
-                f"--views must be 0 with --{flag}, for which the teacher is "
+                f"--views must be 0 with {said}, for which the teacher is "
                 f"asked about every batch. Received: --views={settings.views}"
             )
     if not settings.views and (source is None or values.soft_targets):
         raise ValueError(
             "--views must be 1 or more with --soft_targets, which are of so "
             "many copies of each case. Received: --views=0"
-        )
-    if values.unlabelled and not settings.views and settings.mixup:
-        raise ValueError(
-            "--mixup must be left out with --unlabelled cases. "
-            f"Received: --mixup={settings.mixup}"
         )
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import numpy as np
 import tensorflow as tf
 
 import kdtf
@@ -13,7 +12,7 @@ from trainers.distill.sources import epochs
 
 _AT_ONCE = 256  # cases that are predicted at a time
 HELD_OUT = "held_out_accuracy"
-_AUGMENT_STREAM = 1_000_003
+_MIXUP_STREAM = 1_000_003
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,6 @@ class Arm:
       dropout: float, likewise.
       augment: tuple of names, see `augmentation`.
       views: int, copies of each case; 0 for new ones in each epoch.
-      mixup: float.
       temperature: float.
       soft_weight: float; 0 for an arm that learns from labels alone.
       hard_weight: float.
@@ -57,7 +55,6 @@ class Arm:
     dropout: float = 0.0
     augment: tuple[str, ...] = ()
     views: int = 1
-    mixup: float = 0.0
     temperature: float = 1.0
     soft_weight: float = 0.0
     hard_weight: float = 1.0
@@ -93,8 +90,8 @@ def train(
       directory: `pathlib.Path` of this arm and seed.
       build: function from a seed to the net that it begins with.
       joined: function without arguments to the training cases as they are
-        learned from, of `views` copies, y as a Distiller takes it; not called
-        if the result is there.
+        learned from, y as a Distiller takes it, see `epochs.batches`; not
+        called if the result is there.
       teacher: function without arguments to a `keras.Model` that is asked
         about every batch; None if y has what the arm learns from.
       head: "softmax" or "sigmoid".
@@ -130,26 +127,33 @@ def hints_of(given):
     return [kdtf.Hint(student, teacher) for student, _, teacher in pairs]
 
 
-def _fit(model, arm, data, seed, directory, joined, checkpoint_every):
-    live = _live_augment(arm, data.kind)
+def _fit(model, arm, data, seed, directory, source, checkpoint_every):
+    augment = mixup = None
+    if not arm.views:
+        augment = augment_of(arm.augment, data)
+        mixup = augmentation.mixup_of(arm.augment)
 
     def batches(first_step, last_step):
         found = epochs.batches(
-            joined,
-            cases=data.train.cases * max(1, arm.views),
+            source,
+            cases=data.train.cases,
             batch_size=arm.batch_size,
             seed=seed,
             first_step=first_step,
             last_step=last_step,
+            augment=augment,
         )
-        return live(found, seed, first_step) if live else found
+        if mixup is None:
+            return found
+        return found.enumerate(first_step).map(
+            lambda step, batch: _mixed(step, batch, seed, data, mixup),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
 
     def figures():
-        return {
-            HELD_OUT: agreement(
-                predict(model.student, data.held_out), data.held_out.labels
-            )
-        }
+        logits = predict(model.student, data.held_out)
+        return {HELD_OUT: agreement(logits, data.held_out.labels)}
 
     return training.fit(
         model,
@@ -165,40 +169,24 @@ def _fit(model, arm, data, seed, directory, joined, checkpoint_every):
     )
 
 
-def _live_augment(arm, kind):
-    """A function that augments batches as they come; None for none."""
-    if arm.views or not (arm.augment or arm.mixup):
+def augment_of(names, data):
+    """`augmentation.of_names` for these data; None for no change."""
+    if not names:
         return None
-    augment = augmentation.of_names(arm.augment, kind) if arm.augment else None
+    deviations = None
+    if data.kind in ("table", "arrays"):
+        deviations = augmentation.deviations_of(data)
+    return augmentation.of_names(names, data.kind, deviations=deviations)
 
-    def of_batch(seed, step, *batch):
-        x, *rest = batch
-        seeds = tf.stack([tf.constant(seed + _AUGMENT_STREAM, tf.int64), step])
-        if augment:
-            own = tf.random.stateless_uniform(
-                (tf.shape(x)[0], 2), seeds, None, None, tf.int32
-            )
-            x = tf.map_fn(
-                lambda case: augment(*case),
-                (x, own),
-                fn_output_signature=x.dtype,
-            )
-        if arm.mixup:
-            return augmentation.mixed((x, *rest), arm.mixup, seeds)
-        return (x, *rest)
 
-    def of_batches(batches, seed, first_step):
-        return batches.enumerate(first_step).map(
-            lambda step, batch: of_batch(seed, step, *batch),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    return of_batches
+def _mixed(step, batch, seed, data, alpha):
+    x, y = batch
+    seeds = tf.stack([tf.constant(seed + _MIXUP_STREAM, tf.int64), step])
+    return augmentation.mixed(x, y, seeds, classes=data.classes, alpha=alpha)
 
 
 def _steps(arm, data):
-    return max(1, data.train.cases // arm.batch_size)
+    return epochs.steps_per_epoch(data.train.cases, arm.batch_size)
 
 
 def agreement(logits, labels):

@@ -14,6 +14,7 @@ from trainers.core.errors import FlagsError
 from trainers.distill import augmentation, files, nets, students, teachers
 from trainers.distill.cases import Data
 from trainers.distill.settings import Settings
+from trainers.distill.sources import epochs
 
 _STORE = "soft_targets"  # in the run directory
 _LABELLED_AT_ONCE = 256  # cases
@@ -133,6 +134,11 @@ class Run:
                 "--student must have as many outputs as the teacher, "
                 f"{self.outputs}. Received: --student={spec.spec}, whose "
                 f"output is {student.output_shape}"
+            )
+        if self.head == "sigmoid" and augmentation.mixup_of(self.augment):
+            raise ValueError(
+                "--augment must be without mixup for models of one output. "
+                f"Received: --augment={','.join(self.augment)}"
             )
         teacher = self._described_teacher()
         if teacher is None:
@@ -290,7 +296,6 @@ class Run:
             l2=settings.l2,
             augment=self.augment,
             views=settings.views,
-            mixup=settings.mixup,
             early_stopping=self.early_stopping,
         )
 
@@ -337,25 +342,34 @@ class Run:
 
         With stored views the plain student sees those of the distilled one.
         """
-        dataset = self.data.train.dataset
+        cases = self.data.train.cases
+        views = [self.data.train.dataset]
+        if arm.name != "teacher" and not self._is_live:
+            store = self._written()
+            with seals.named(self._store, delete=self._store):
+                joined = store.join(views[0], augment=self._augment())
+            views = [
+                joined.skip(number * cases).take(cases)
+                for number in range(self.settings.views)
+            ]
+        targets = self._targets_of(arm)
+        return [epochs.loaded(view.map(targets), cases=cases) for view in views]
+
+    def _targets_of(self, arm):
+        """A function from a case to what a Distiller of an arm takes."""
         head = self._head_of(arm)
-        if arm.name == "teacher" or self._is_live:
-            if arm.soft_weight and not arm.hard_weight:
-                return dataset.map(lambda x, y, *w: (x, _unlabelled(y), *w))
-            return dataset.map(lambda x, y, *w: (x, _labels(y, head), *w))
-        store = self._written()
-        with seals.named(self._store, delete=self._store):
-            joined = store.join(dataset, augment=self._augment())
 
         def targets(x, y, *weight):
-            y = {**y, "labels": _labels(y["labels"], head)}
-            if not arm.soft_weight:
-                y = y["labels"]
-            elif not self.labelled:
-                y.pop("labels")
-            return (x, y, *weight)
+            given = y if isinstance(y, dict) else {"labels": y}
+            others = {k: v for k, v in given.items() if k != "labels"}
+            labels = _labels(given["labels"], head)
+            if not arm.hard_weight:
+                labels = tf.fill(tf.shape(labels), tf.cast(-1, labels.dtype))
+            if not (arm.soft_weight and others):
+                return (x, labels, *weight)
+            return (x, {"labels": labels, **others}, *weight)
 
-        return joined.map(targets)
+        return targets
 
     def _written(self):
         """The `kdtf.SoftTargets`, which are written if they are not there."""
@@ -394,9 +408,7 @@ class Run:
         return self.temperatures[0]
 
     def _augment(self):
-        if not self.augment:
-            return None
-        return augmentation.of_names(self.augment, self.data.kind)
+        return nets.augment_of(self.augment, self.data)
 
 
 def _teacher_arm(run):
@@ -426,7 +438,3 @@ def _labels(labels, head):
     if head == "sigmoid":
         return tf.cast(labels, tf.float32)[..., None]
     return labels
-
-
-def _unlabelled(labels):
-    return tf.fill(tf.shape(labels), -1)

@@ -43,13 +43,6 @@ class Settings:
         tiny=1,
         any=1,
     )
-    mixup: float = setting(
-        "alpha of the beta distribution by which two cases are mixed; 0 for "
-        "none. Needs --views=0",
-        low=0.0,
-        high=100.0,
-        any=0.0,
-    )
     l2: float = setting(
         "weight of the squared kernels in the loss, of named nets",
         low=0.0,

@@ -178,8 +178,8 @@ MISTAKES = {
         "--keep_weights must be left out but for a .keras file",
     ),
     "mixup of stored targets": (
-        ["--mixup=0.2"],
-        "--views must be 0 with --mixup",
+        ["--augment=mixup:0.2"],
+        "--views must be 0 with --augment=mixup",
     ),
     "an unknown layer": (
         ["--hint=dense:other", "--views=0"],

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.distill_data import arrays, data_of
+from tests.distill_cases import arrays, data_of
 from trainers.distill import students
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import kdtf
 from tests import reference
-from tests.distill_data import arrays, data_of
+from tests.distill_cases import arrays, data_of
 from trainers.distill import teachers
 
 

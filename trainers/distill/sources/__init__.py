@@ -313,7 +313,8 @@ def _require_classes(names, values):
     if len(names) < 2 and not (values.unlabelled and not names):
         raise ValueError(
             "--data must have two classes or more (or give --unlabelled). "
-            f"Received: --data={values.data} with {labels.listed(names) or 'none'}"
+            f"Received: --data={values.data} with "
+            f"{labels.listed(names) or 'none'}"
         )
     if values.classes and values.classes > len(names):
         raise ValueError(

@@ -9,6 +9,7 @@ has such folders in PATH/train, and in PATH/test and PATH/held_out (also called
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 
 import numpy as np
@@ -122,7 +123,8 @@ def _listing(folder, names, spec, options):
     files = [_files(path, spec) for path in classes]
     counts = [len(some) for some in files]
     numbers = np.array([names.index(name) for name in own], np.int32)
-    return sum(files, []), np.repeat(numbers, counts), names
+    every = list(itertools.chain(*files))
+    return every, np.repeat(numbers, counts), names
 
 
 def _files(folder, spec):

@@ -104,7 +104,7 @@ def _builder(name, spec, options):
 
 
 class _Reader:
-    """Reads chosen features of a data set, in the order in which it is stored."""
+    """Reads x and labels of a data set, in the order in which it is stored."""
 
     def __init__(self, builder, x, label, spec):
         self._builder, self._x, self._label = builder, x, label
@@ -136,26 +136,24 @@ class _Reader:
         self._require(split)
         if not self._label:
             return np.full(self._cases(split), -1, np.int32)
-        cases = self._read(split, self._label).batch(4096)
-        found = [batch[self._label] for batch in cases.as_numpy_iterator()]
+        found = self._read(split).map(lambda case: case[self._label])
+        found = list(found.batch(4096).as_numpy_iterator())
         return np.concatenate(found or [[]]).astype(np.int32)
 
     def _encoded(self, split):
-        skipped = {}
-        if isinstance(
-            self._builder.info.features[self._x], tfds.features.Image
-        ):
-            # Decoded after those that are not wanted are left out.
-            skipped = {self._x: tfds.decode.SkipDecoding()}
-        return self._read(split, self._x, skipped).map(lambda c: c[self._x])
+        return self._read(split).map(lambda case: case[self._x])
 
-    def _read(self, split, feature, decoders=None):
+    def _read(self, split):
+        features = self._builder.info.features
         return self._builder.as_dataset(
             split=split,
             shuffle_files=False,
-            decoders=tfds.decode.PartialDecoding(
-                {feature: True}, decoders=decoders or {}
-            ),
+            # Decoded after those that are not wanted are left out.
+            decoders={
+                name: tfds.decode.SkipDecoding()
+                for name in features
+                if isinstance(features[name], tfds.features.Image)
+            },
             # One file after the other: the order is that of the files.
             read_config=tfds.ReadConfig(
                 interleave_cycle_length=1, try_autocache=False

@@ -1,38 +1,10 @@
 """trainers.distill.sources.from_sklearn: what is embedded."""
 
-import types
-
 import numpy as np
 import pytest
 from sklearn import datasets
 
-from tests.distill_data import arrays
-from trainers.distill import sources
-
-FLAGS = {
-    "data_dir": None,
-    "manual_dir": None,
-    "label": None,
-    "image_size": 0,
-    "channels": "0",
-    "resize": "antialias",
-    "seconds": 1.0,
-    "bands": 40,
-    "sample_rate": None,
-    "columns": None,
-    "features": None,
-    "unlabelled": False,
-    "test": None,
-    "held_out": None,
-    "classes": None,
-    "split_seed": 0,
-}
-
-
-def open_data(data, **others):
-    return sources.open_data(
-        types.SimpleNamespace(**{**FLAGS, "data": data, **others})
-    )
+from tests.distill_data import all_of, open_data
 
 
 def test_digits_are_images_of_255():
@@ -45,7 +17,7 @@ def test_digits_are_images_of_255():
     # Every case is where it was, with its label: sums of pixels, by class.
     sums = np.zeros(10)
     for split in splits:
-        x, labels = arrays(split)
+        x, labels = all_of(split)
         np.add.at(sums, labels, x.sum((1, 2, 3)))
     right = np.zeros(10)
     np.add.at(right, loaded.target, loaded.images.sum((1, 2)) * 255 / 16)
@@ -58,7 +30,7 @@ def test_others_are_tables(name):
     loaded = getattr(datasets, f"load_{name}")()
     assert data.kind == "table"
     assert data.columns == tuple(loaded.feature_names)
-    x, labels = arrays(data.train)
+    x, labels = all_of(data.train)
     rows = {
         tuple(row): k
         for row, k in zip(

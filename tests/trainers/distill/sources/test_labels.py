@@ -1,0 +1,61 @@
+"""trainers.distill.sources.labels: classes 0 to n - 1 of anything."""
+
+import numpy as np
+import pytest
+
+from trainers.distill.sources import labels
+
+
+def of(values, names=None):
+    return labels.of_values(np.array(values), names, "here", "data")
+
+
+@pytest.mark.parametrize(
+    "values, classes, names",
+    (
+        ([2, 0, 1, 0], [2, 0, 1, 0], ("0", "1", "2")),
+        ([[1], [0]], [1, 0], ("0", "1")),
+        ([1.0, 0.0], [1, 0], ("0", "1")),
+        ([True, False], [1, 0], ("0", "1")),
+        ([1, -1, 0], [1, -1, 0], ("0", "1")),
+        (["1", "", "0"], [1, -1, 0], ("0", "1")),
+        (["dog", "cat", "", "dog"], [1, 0, -1, 1], ("cat", "dog")),
+        ([b"b", b"a"], [1, 0], ("a", "b")),
+        (["1", "b"], [0, 1], ("1", "b")),
+        ([-1, -1], [-1, -1], ()),
+    ),
+)
+def test_classes_and_names(values, classes, names):
+    found, called = of(values)
+    assert found.dtype == np.int32 and called == names
+    np.testing.assert_array_equal(found, classes)
+
+
+def test_names_that_there_are():
+    assert of(["dog"], ("cat", "dog"))[0] == [1]
+    assert of([1], ("cat", "dog")) == (np.array([1]), ("cat", "dog"))
+    # Names that happen to be numbers, of other classes than their own.
+    assert of(["7"], ("3", "7"))[0] == [1]
+
+
+@pytest.mark.parametrize(
+    "values, names, message",
+    (
+        ([1, 2, 3], None, "without a gap; subtract 1.* labels 1, 2, 3"),
+        ([0, 1, 3], None, "without a gap. Received: here .* labels 0, 1, 3"),
+        ([-2, 0, 1], None, "labels -2, 0, 1"),
+        ([0.5, 1.0], None, "whole numbers.*with 0.5"),
+        (np.eye(3), None, r"one label a case.*argmax.*\[3, 3\]"),
+        ([0, 2], ("0", "1"), "0 to 1. Received: here with the labels 0, 2"),
+        (["dog", "cow"], ("cat", "dog"), "cat, dog. Received: here with cow"),
+        ([1j], None, "whole numbers"),
+    ),
+)
+def test_labels_that_cannot_be(values, names, message):
+    with pytest.raises(ValueError, match=f"^--data must have.*{message}"):
+        of(values, names)
+
+
+def test_a_few_of_many():
+    assert labels.listed(range(3)) == "0, 1, 2"
+    assert labels.listed(range(14)).endswith("11 and 2 more")
