@@ -157,9 +157,12 @@ def _scaled(inputs, data, preprocess):
 
 
 def _dense(x, widths, regularizer):
-    x = keras.layers.Flatten()(x)
-    for width in widths:
-        x = keras.layers.Dense(width, "relu", kernel_regularizer=regularizer)(x)
+    # Names of ours, for --hint: those of Keras count all layers of a program.
+    x = keras.layers.Flatten(name="flat")(x)
+    for i, width in enumerate(widths):
+        x = keras.layers.Dense(
+            width, "relu", kernel_regularizer=regularizer, name=f"hidden_{i}"
+        )(x)
     return x
 
 
@@ -174,10 +177,11 @@ def _convolutions(x, widths, regularizer):
             use_bias=False,
             kernel_initializer="he_normal",
             kernel_regularizer=regularizer,
+            name=f"convolution_{i}",
         )(x)
         # Of the last hundred steps: a thousandth would outlast a short run.
-        x = keras.layers.BatchNormalization(momentum=0.97)(x)
-        x = keras.layers.ReLU()(x)
+        x = keras.layers.BatchNormalization(momentum=0.97, name=f"norm_{i}")(x)
+        x = keras.layers.ReLU(name=f"block_{i}")(x)
     return keras.layers.GlobalAveragePooling2D()(x)
 
 

@@ -171,7 +171,7 @@ MISTAKES = {
     ),
     "nan": (["--data=npz:{}/nan.npz"], "--data must"),
     "one class": (["--data=folder:{}/one_class"], "--data must"),
-    "no test cases": (["--test=0.001"], "--test must"),
+    "too many classes": (["--classes=9"], "--classes must be at most 3"),
     "no teacher": (["--teacher="], "--teacher must be given"),
     "weights of a name": (
         ["--keep_weights"],

@@ -1,0 +1,230 @@
+"""trainers.distill.run: what nets learn from, and which one is chosen."""
+
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kdtf
+from tests.distill_cases import arrays, data_of
+from trainers.distill import augmentation, nets, run, teachers
+from trainers.distill.cases import Split
+from trainers.distill.settings import DEFAULTS
+
+pytestmark = pytest.mark.usefixtures("trains_eagerly")
+QUICK = dataclasses.replace(DEFAULTS, dataset="made", epochs=2, batch_size=16)
+
+
+def teacher_file(folder, outputs=3, activation=None):
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(16, "relu", name="hidden"),
+            keras.layers.Dense(outputs, activation),
+        ]
+    )
+    path = folder / "teacher.keras"
+    model.save(path)
+    return model, teachers.Source((str(path),), digests=("abc",))
+
+
+def run_of(folder, *, data=None, settings=None, source=None, **others):
+    data = data or data_of("table")
+    if source is None and "stored" not in others:
+        _, source = teacher_file(folder)
+    return run.Run(
+        dataclasses.replace(QUICK, **(settings or {})),
+        data,
+        folder / "run",
+        seeds=1,
+        student=run.Student("mlp:4"),
+        teacher_source=source,
+        labelled=bool((data.train.labels >= 0).any()),
+        **others,
+    )
+
+
+def shown(opened, name):
+    """What an arm learns from: a list of views, each of x and y."""
+    views = opened._joined(opened.arm(name))
+    return [view.tensors for view in views]
+
+
+def test_the_distilled_student_gets_labels_and_the_teachers_logits(tmp_path):
+    model, source = teacher_file(tmp_path)
+    opened = run_of(tmp_path, source=source)
+    [(x, y)] = shown(opened, "distilled")
+    right_x, labels = arrays(opened.data.train)
+    np.testing.assert_array_equal(x, right_x)
+    np.testing.assert_array_equal(y["labels"], labels)
+    z = np.asarray(model(x))
+    np.testing.assert_allclose(
+        y["teacher_logits"], z - z.max(-1, keepdims=True), atol=0.01
+    )
+    # The plain student gets the same cases, and no word of the teacher.
+    [(x, y)] = shown(opened, "plain")
+    np.testing.assert_array_equal(x, right_x)
+    np.testing.assert_array_equal(y, labels)
+
+
+def test_both_students_see_the_same_views(tmp_path):
+    opened = run_of(tmp_path, settings={"views": 2}, augment=("noise:0.5",))
+    distilled, plain = (shown(opened, n) for n in ("distilled", "plain"))
+    x, _ = arrays(opened.data.train)
+    assert len(plain) == 2
+    for (one, _), (other, _) in zip(distilled, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+        spread = (one - x).numpy().std(0) / x.std(0)
+        np.testing.assert_allclose(spread, 0.5, rtol=0.3)
+    assert np.abs(plain[0][0] - plain[1][0]).max() > 0.1
+
+
+def test_without_labels_the_teachers_word_alone(tmp_path):
+    data = data_of("table")
+    x, _ = arrays(data.train)
+    labels = np.full(len(x), -1, np.int32)
+    dataset = tf.data.Dataset.from_tensor_slices((x, labels))
+    data = dataclasses.replace(data, train=Split(dataset, labels))
+    opened = run_of(tmp_path, data=data)
+    assert opened.names == ("distilled",)
+    arm = opened.arm("distilled")
+    assert arm.hard_weight == 0 and arm.soft_weight == 0.9
+    [(_, y)] = shown(opened, "distilled")
+    assert (y["labels"].numpy() == -1).all()
+    assert y["teacher_logits"].shape == (len(x), 3)
+    [result] = opened.results("distilled")
+    assert np.isfinite(result.eval_logits).all()
+
+
+def test_yes_or_no_has_two_columns_where_nets_are_compared(tmp_path):
+    data = data_of("table", classes=("no", "yes"))
+    model, source = teacher_file(tmp_path, 1, "sigmoid")
+    opened = run_of(tmp_path, data=data, source=source)
+    assert opened.head == "sigmoid" and opened.outputs == 1
+    [(_, y)] = shown(opened, "distilled")
+    np.testing.assert_array_equal(
+        y["labels"], data.train.labels[:, None].astype(np.float32)
+    )
+    x, _ = arrays(data.test)
+    p = np.asarray(model(x))[:, 0].astype(np.float64)
+    logits = opened.teacher_logits()
+    np.testing.assert_array_equal(logits[:, 0], 0)
+    np.testing.assert_allclose(logits[:, 1], np.log(p / (1 - p)), atol=1e-4)
+    [result] = opened.results("distilled")
+    assert result.eval_logits.shape == (30, 2)
+
+
+def test_soft_targets_that_are_there_take_the_teachers_place(tmp_path):
+    data = data_of("table")
+    model, _ = teacher_file(tmp_path)
+    stored = tmp_path / "stored"
+    x, labels = arrays(data.train)
+    kdtf.SoftTargets.write(stored, model, (x, labels), verbose=0)
+    opened = run_of(tmp_path, data=data, stored=stored)
+    opened.check(larger=False)
+    assert opened.teacher is None and opened.teacher_logits() is None
+    [result] = opened.results("distilled")
+    assert result.eval_logits.shape == (30, 3)
+    assert not (opened.directory / "soft_targets").exists()
+    fewer = data_of("table", cases=(90, 24, 30))
+    with pytest.raises(ValueError, match=r"--soft_targets must be those of"):
+        run_of(tmp_path, data=fewer, stored=stored).check(larger=False)
+
+
+def test_a_teacher_by_name_is_trained_first(tmp_path):
+    source = teachers.Source(("mlp:32",))
+    opened = run_of(tmp_path, source=source, settings={"teacher_epochs": 30})
+    opened.check(larger=False)
+    assert not opened.directory.exists()  # nothing was trained yet
+    choices = opened.teacher_logits().argmax(-1)
+    assert (choices == opened.labels).mean() > 0.9
+
+
+def test_a_teacher_that_is_asked_about_every_batch(tmp_path, monkeypatch):
+    """It sees what the student sees: augmented anew in each epoch."""
+    mixed = []
+
+    def seen(x, y, seed, *, classes, alpha):
+        mixed.append((classes, alpha))
+        return x, tf.one_hot(y, classes)
+
+    monkeypatch.setattr(augmentation, "mixed", seen)
+    opened = run_of(
+        tmp_path,
+        settings={"views": 0},
+        augment=("noise", "mixup:0.3"),
+        hints=("hidden_0:hidden",),
+    )
+    opened.check(larger=True)
+    [result] = opened.results("distilled")
+    assert np.isfinite(result.curve[-1]["loss"])
+    assert set(mixed) == {(3, 0.3)}
+    assert not (opened.directory / "soft_targets").exists()
+
+
+def test_the_best_candidate_on_held_out_cases_is_taken(tmp_path, monkeypatch):
+    opened = run_of(tmp_path, temperatures=(1.0, 4.0), soft_weights=(0.5, 0.9))
+    found = {(1.0, 0.5): 0.7, (1.0, 0.9): 0.8, (4.0, 0.5): 0.9, (4.0, 0.9): 0.6}
+    monkeypatch.setattr(
+        run.Run, "held_out", lambda self, candidate: [found[candidate]]
+    )
+    arm = opened.arm("distilled")
+    assert (arm.temperature, arm.soft_weight) == (4.0, 0.5)
+
+
+def test_held_out_accuracy_is_that_of_the_epoch_that_is_taken(tmp_path):
+    opened = run_of(tmp_path, early_stopping=True, settings={"epochs": 4})
+    [result] = opened.results("distilled")
+    right = max(point[nets.HELD_OUT] for point in result.curve)
+    assert opened.held_out((4.0, 0.9)) == [right]
+    logits = nets.predict(result.net, opened.data.held_out)
+    labels = opened.data.held_out.labels
+    assert (logits.argmax(-1) == labels).mean() == pytest.approx(right)
+
+
+def test_an_ensembles_arithmetic_mean_is_stored_at_one_temperature(tmp_path):
+    (tmp_path / "other").mkdir()
+    paths = [
+        teacher_file(folder)[1].specs[0]
+        for folder in (tmp_path, tmp_path / "other")
+    ]
+    source = teachers.Source(tuple(paths), digests=("a", "b"))
+    several = run_of(tmp_path, source=source, temperatures=(1.0, 2.0))
+    with pytest.raises(ValueError, match=r"--temperatures must be a single"):
+        several.results("distilled")
+    one = run_of(tmp_path, source=source, temperatures=(2.0,))
+    [(_, y)] = shown(one, "distilled")
+    assert "teacher_temperature=2.0" in y
+
+
+@pytest.mark.parametrize("larger", (False, True))
+def test_a_student_larger_than_its_teacher_is_asked_for(tmp_path, larger):
+    opened = dataclasses.replace(
+        run_of(tmp_path), student=run.Student("mlp:64")
+    )
+    if larger:
+        opened.check(larger=True)
+        return
+    with pytest.raises(ValueError, match=r"--student must be no larger"):
+        opened.check(larger=False)
+
+
+def test_what_tells_an_arm_changes_with_what_it_learns_from(tmp_path):
+    opened = run_of(tmp_path)
+    names = {opened.arm(name).directory_name() for name in opened.names}
+    others = [
+        dataclasses.replace(opened, temperatures=(2.0,)),
+        dataclasses.replace(opened, augment=("noise",)),
+        dataclasses.replace(
+            opened,
+            teacher_source=dataclasses.replace(
+                opened.teacher_source, digests=("def",)
+            ),
+        ),
+    ]
+    names |= {other.arm("distilled").directory_name() for other in others}
+    assert len(names) == 5
+    assert isinstance(opened.directory, pathlib.Path)
