@@ -22,7 +22,7 @@ from trainers.distill.verdict import times
 
 TITLE = "Size and speed"
 SECONDS = 2.0  # of each kind of prediction
-_BATCH = 32
+BATCH = 32
 _INT8_CASES = 500  # test cases of the int8 file
 _EXAMPLES = 200  # held-out cases that ranges of int8 are measured on
 _REASON = 60  # letters of it that a table shows
@@ -33,6 +33,7 @@ _TITLES = {
     _FLOAT: "LiteRT, float32",
     _INT8: "LiteRT, int8",
 }
+_measured: dict[pathlib.Path, dict] = {}  # by run directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +59,34 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    student = run.results(DISTILLED)[0].net
-    return {
-        **run.about(),
-        **strategies.on_chief(lambda: _measured(run, student)),
+    return {**run.about(), **measured(run)}
+
+
+def measured(run):
+    """What `measure` finds, measured once in a process.
+
+    So the verdict and this section tell the same.
+    """
+    place = run.directory
+    if place not in _measured:
+        student = run.results(DISTILLED)[0].net
+        _measured[place] = strategies.on_chief(lambda: _measure(run, student))
+    return _measured[place]
+
+
+def speeds(figures):
+    """Cases a second of teacher and student; {} unless both are known."""
+    found = {
+        form["net"]: form["cases_a_second"]
+        for form in figures["forms"]
+        if "cases_a_second" in form
     }
+    return found if len(found) == 2 else {}
 
 
-def _measured(run, student):
+def _measure(run, student):
     test = run.data.test
-    batch = reading.xs(test.dataset, np.arange(_BATCH) % test.cases)
+    batch = reading.xs(test.dataset, np.arange(BATCH) % test.cases)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         forms = [*_of_student(run, student, batch[:1], scratch)]
@@ -225,7 +244,7 @@ def _times(forms, batch):
             continue
         calls[i, 1] = functools.partial(form.predict, one)
         if form.figures["form"] == _SAVED:
-            calls[i, _BATCH] = functools.partial(form.predict, many)
+            calls[i, BATCH] = functools.partial(form.predict, many)
     taken = machine.interleaved(calls, SECONDS)
     found = {}
     for (i, cases), seconds in taken.items():
@@ -264,7 +283,7 @@ def table(figures):
         "size",
         "a case: median",
         "90 % within",
-        f"cases a second, batches of {_BATCH}",
+        f"cases a second, batches of {BATCH}",
     )
     return pages.Table(head, tuple(map(_row, figures["forms"])))
 
@@ -281,14 +300,20 @@ def _row(form):
     return (
         title,
         size(form["bytes"]),
-        _cell(form, "milliseconds", "{:.2f} ms"),
-        _cell(form, "milliseconds_90", "{:.2f} ms"),
-        _cell(form, "cases_a_second", "{:,.0f}"),
+        _cell(form, "milliseconds", _duration),
+        _cell(form, "milliseconds_90", _duration),
+        _cell(form, "cases_a_second", "{:,.0f}".format),
     )
 
 
-def _cell(form, key, style):
-    return style.format(form[key]) if key in form else "-"
+def _cell(form, key, text):
+    return text(form[key]) if key in form else "-"
+
+
+def _duration(milliseconds):
+    if milliseconds < 0.1:
+        return f"{1e3 * milliseconds:.1f} µs"
+    return f"{milliseconds:.3g} ms"
 
 
 def size(count):
@@ -351,17 +376,18 @@ def _of_times(figures):
         "this run was computing. A SavedModel may use all cores, LiteRT uses "
         "one."
     ]
-    forms = _by_form(figures)
-    teacher, student = (
-        forms.get((n, _SAVED), {}) for n in (TEACHER, DISTILLED)
-    )
-    if "milliseconds" in teacher and "milliseconds" in student:
-        alone = teacher["milliseconds"] / student["milliseconds"]
-        together = student["cases_a_second"] / teacher["cases_a_second"]
+    speed = speeds(figures)
+    if speed:
+        forms = _by_form(figures)
+        teacher, student = (
+            forms[name, _SAVED]["milliseconds"] for name in (TEACHER, DISTILLED)
+        )
+        alone = teacher / student
+        together = speed[DISTILLED] / speed[TEACHER]
         said.append(
             f"As SavedModels the student answers {times(alone)} as fast as the "
             f"teacher for a single case, and {times(together)} as fast in "
-            f"batches of {_BATCH}."
+            f"batches of {BATCH}."
         )
     return said
 
