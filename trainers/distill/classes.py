@@ -43,6 +43,8 @@ def measure(run):
     classes = run.data.classes
     counts = {name: _confusions(nets, name, classes) for name in nets.logits}
     cases = counts[DISTILLED].sum(1)
+    if nets.reference == TEACHER:
+        del counts[TEACHER]  # which agrees with itself
     figures |= {
         "cases": cases.astype(int).tolist(),
         "accuracy": {
@@ -261,9 +263,10 @@ def _plot(figures):
     counts = np.array(figures["confusions"])
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
     names = [_short(name) for name in figures["class_names"]]
-    inches = 3.5 + 0.22 * len(names)
+    # Fields wide enough for their figures: many of them scroll on a phone.
+    side = 2.2 + (0.48 if len(names) <= 15 else 0.32) * len(names)
     figure = matplotlib_figures.Figure(
-        figsize=(inches + 1, inches), layout="constrained"
+        figsize=(side + 1, side), layout="constrained"
     )
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Greens", vmin=0, vmax=100)
@@ -287,7 +290,7 @@ def _write_shares(axes, shares):
                 f"{share:.0f}",
                 ha="center",
                 va="center",
-                fontsize=7 if len(shares) <= 15 else 5,
+                fontsize=8 if len(shares) <= 15 else 6,
                 color="white" if share > 55 else plots.COLOURS[TEACHER],
             )
 

@@ -122,7 +122,7 @@ def _of_student(run, net, case, scratch):
         folder = folders.get(form, run.directory)
         made = _form(DISTILLED, form, folder / name, write)
         if folder == run.directory and "failed" not in made.figures:
-            made.figures["file"] = name
+            made.figures["file"] = name + "/" * (folder / name).is_dir()
         forms.append(made)
     return forms
 
@@ -382,14 +382,17 @@ def _of_times(figures):
         teacher, student = (
             forms[name, _SAVED]["milliseconds"] for name in (TEACHER, DISTILLED)
         )
-        alone = teacher / student
-        together = speed[DISTILLED] / speed[TEACHER]
+        alone = _as_fast(teacher / student)
+        together = _as_fast(speed[DISTILLED] / speed[TEACHER])
         said.append(
-            f"As SavedModels the student answers {times(alone)} as fast as the "
-            f"teacher for a single case, and {times(together)} as fast in "
-            f"batches of {BATCH}."
+            f"As SavedModels the student answers {alone} as the teacher for a "
+            f"single case, and {together} in batches of {BATCH}."
         )
     return said
+
+
+def _as_fast(ratio):
+    return "as fast" if 0.95 < ratio < 1.05 else f"{times(ratio)} as fast"
 
 
 def _of_int8(figures):
@@ -416,7 +419,7 @@ def _of_files(figures):
     names = [form["file"] for form in figures["forms"] if "file" in form]
     if not names:
         return []
-    return [f"In the run directory: {', '.join(names)}."]
+    return [f"The run directory has {', '.join(names)}."]
 
 
 def _by_form(figures):

@@ -246,14 +246,15 @@ def _for_one_alone(figures):
 
 def _for_better(figures):
     share = figures["gain"]["transferred"]["mean"]
+    tips = [_more_seeds(figures)] if figures["seeds"] < 2 else []
     if _is_close(figures):
-        return [
+        tips.append(
             "an even smaller student (this one is as good as its teacher as "
             "far as these cases tell)"
-        ]
-    if share is not None and share < _KEEPS_LITTLE:
-        return _closer(figures)
-    return [_more_seeds(figures)] if figures["seeds"] < 2 else []
+        )
+    elif share is not None and share < _KEEPS_LITTLE:
+        tips += _closer(figures)
+    return tips
 
 
 def _is_close(figures):
