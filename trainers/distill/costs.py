@@ -41,7 +41,8 @@ class Form:
     """A form in which a net is served.
 
     Attributes:
-      figures: dict: "net", "form", and "bytes" or "failed", the reason.
+      figures: dict: "net", "form", and "bytes", or "failed", the reason;
+        "not_run", the reason why it is there and does not run here.
       predict: function from `[cases, ...]` inputs to `[cases]` chosen classes,
         of LiteRT for a single case; or None.
     """
@@ -120,7 +121,7 @@ def _of_student(run, net, case, scratch):
     forms = []
     for form, (name, write) in writers.items():
         folder = folders.get(form, run.directory)
-        made = _form(DISTILLED, form, folder / name, write)
+        made = _form(DISTILLED, form, folder / name, write, case)
         if folder == run.directory and "failed" not in made.figures:
             made.figures["file"] = name + "/" * (folder / name).is_dir()
         forms.append(made)
@@ -134,29 +135,43 @@ def _of_teacher(run, case, scratch):
         _SAVED: ("teacher", _saved_model(net, _head(net, case), names)),
     }
     return [
-        _form(TEACHER, form, scratch / name, write)
+        _form(TEACHER, form, scratch / name, write, case)
         for form, (name, write) in writers.items()
     ]
 
 
-def _form(net, form, path, write):
+def _form(net, form, path, write, case):
     """A `Form` that is written now, or the reason why it cannot be.
 
     Args:
       net: str.
       form: str.
       path: `pathlib.Path` to write.
-      write: function of the path, which returns `predict` and further figures.
+      write: function of the path, which returns a function from it to
+        `predict`, or None, and further figures.
+      case: `[1, ...]` inputs.
     """
     figures = {"net": net, "form": form}
     try:
-        predict, more = write(path)
+        load, more = write(path)
     except Exception as error:  # whatever a converter or a package raises
-        if _disk.lacks_room(error):  # the run is to be resumed
-            raise
-        said = f"{type(error).__name__}: {_disk.reason(error)}"
-        return Form({**figures, "failed": said})
-    return Form({**figures, "bytes": _bytes(path), **more}, predict)
+        return Form({**figures, "failed": _reason(error)})
+    figures |= {"bytes": _bytes(path), **more}
+    if load is None:
+        return Form(figures)
+    try:
+        predict = load(path)
+        predict(case)
+    except Exception as error:  # a package that is optional, an operation
+        return Form({**figures, "not_run": _reason(error)})
+    return Form(figures, predict)
+
+
+def _reason(error):
+    """An exception in a line; a full disk ends the run, which is resumed."""
+    if _disk.lacks_room(error):
+        raise error
+    return f"{type(error).__name__}: {_disk.reason(error)}"
 
 
 def _keras(net):
@@ -182,7 +197,7 @@ def _litert(net, head, split=None):
         report = kdtf.export_litert(
             net, path, head=head, overwrite=True, **options
         )
-        return _interpreted(path), {"agreement": report.agreement}
+        return _interpreted, {"agreement": report.agreement}
 
     return write
 
@@ -192,7 +207,7 @@ def _saved_model(net, head, names):
         kdtf.export_student(
             net, path, head=head, class_names=names, overwrite=True
         )
-        return _Served(path), {}
+        return _Served, {}
 
     return write
 
@@ -289,9 +304,7 @@ def table(figures):
 
 
 def _row(form):
-    title = f"{form['net']}, {_TITLES[form['form']]}".replace(
-        DISTILLED, "student"
-    )
+    title = _title(form)
     if "failed" in form:
         reason = form["failed"]
         if len(reason) > _REASON:
@@ -304,6 +317,12 @@ def _row(form):
         _cell(form, "milliseconds_90", _duration),
         _cell(form, "cases_a_second", "{:,.0f}".format),
     )
+
+
+def _title(form):
+    """A net and its form."""
+    net = {DISTILLED: "student"}.get(form["net"], form["net"])
+    return f"{net}, {_TITLES[form['form']]}"
 
 
 def _cell(form, key, text):
@@ -336,12 +355,20 @@ def findings(figures):
         *_of_times(figures),
         *_of_int8(figures),
         *_of_files(figures),
-        *(
-            f"No {_TITLES[form['form']]} of the "
-            f"{form['net'].replace(DISTILLED, 'student')}: {form['failed']}"
-            for form in figures["forms"]
-            if "failed" in form
-        ),
+        *_of_failures(figures),
+    ]
+
+
+def _of_failures(figures):
+    said = {
+        "failed": "There is no {}: {}",
+        "not_run": "Not measured here: {} ({})",
+    }
+    return [
+        text.format(_title(form), form[key])
+        for form in figures["forms"]
+        for key, text in said.items()
+        if key in form
     ]
 
 
