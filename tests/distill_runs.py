@@ -53,7 +53,7 @@ class FakeRun:
             results.Result(
                 model=net,
                 has_weights=True,
-                curve=curve(seed + 10 * (name == "plain")),
+                curve=curve(seed, 0.9 if name == "distilled" else 0.86),
                 seconds_per_epoch=1.5,
                 eval_logits=logits,
             )
@@ -77,14 +77,14 @@ class FakeRun:
         }
 
 
-def curve(seed, epochs=10):
+def curve(seed, best=0.9, epochs=10):
     """A learning curve that comes to rest."""
     rng = np.random.default_rng(seed)
     return [
         {
             "epoch": epoch,
             "loss": 2.0 / epoch,
-            "held_out_accuracy": 0.9 - 0.5**epoch + 0.001 * rng.normal(),
+            "held_out_accuracy": best - 0.5**epoch + 0.001 * rng.normal(),
         }
         for epoch in range(1, epochs + 1)
     ]
@@ -190,7 +190,7 @@ def net(templates, name, kind, seed):
         )(x)
     dense = keras.layers.Dense(len(templates))
     outputs = dense(x)
-    scale = 3.0 / weights.shape[1]
+    scale = 8.0 / weights.shape[1]
     bias = -0.5 * (weights**2).sum(1)
     dense.set_weights([scale * weights.T, scale * bias])
     return keras.Model(inputs, outputs)

@@ -64,7 +64,7 @@ class Table:
     def markdown(self):
         """Lines of Markdown."""
         lines = [self.head, ["---"] * len(self.head), *self.rows]
-        return ["| " + " | ".join(cells) + " |" for cells in lines]
+        return ["| " + " | ".join(map(_cell, cells)) + " |" for cells in lines]
 
     def html(self):
         """The table as HTML, in a box that scrolls on a narrow screen."""
@@ -78,6 +78,11 @@ class Table:
             '<div class="wide"><table><thead>'
             f"{row(self.head, 'th')}</thead><tbody>{body}</tbody></table></div>"
         )
+
+
+def _cell(text):
+    """A text that ends no cell of Markdown."""
+    return text.replace("|", "\\|")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +201,7 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 img { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 .panels img { min-width: 46rem; }
+.wide + img, .wide + .wide { margin-top: 1.25rem; }
 table { border-collapse: collapse; font-size: .875rem;
   font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd;

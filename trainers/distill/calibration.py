@@ -143,8 +143,7 @@ def table(figures):
     if found:
         rows.append(
             (
-                "distilled student, seed 0, logits divided by "
-                f"{found['temperature']:.2f}",
+                f"seed 0, divided by {found['temperature']:.2f}",
                 f"{found['after']['nll']:.3f}",
                 "-",
                 f"{found['after']['ece']:.1%}",
@@ -178,10 +177,11 @@ def _of_bias(name, net):
         sum(net["bins"][key]) for key in ("cases", "confidence", "right")
     )
     bias = (confidence - right) / cases
-    how = "surer than it is right" if bias > 0 else "less sure than it is right"
+    how = "too sure" if bias > 0 else "not sure enough"
     return (
         f"The {evaluated.TITLES[name]} is {confidence / cases:.1%} sure on "
-        f"average and right on {right / cases:.1%}: {abs(bias):.1%} {how}."
+        f"average and right on {right / cases:.1%}: {how} by "
+        f"{100 * abs(bias):.1f} points."
     )
 
 

@@ -14,6 +14,7 @@ from trainers.distill.evaluated import DISTILLED, TEACHER
 TITLE = "Class by class"
 _ROWS = 20  # of the table
 _PAIRS = 10  # of each kind
+_NAMED = 3  # of them in a sentence
 _MATRIX = 30  # classes that a plot has room for
 _MORE = 2.0  # cases that a pair must have more than in the other net
 _LONGEST = 24  # letters of a name in plots
@@ -42,6 +43,8 @@ def measure(run):
     classes = run.data.classes
     counts = {name: _confusions(nets, name, classes) for name in nets.logits}
     cases = counts[DISTILLED].sum(1)
+    if nets.reference == TEACHER:
+        del counts[TEACHER]  # which agrees with itself
     figures |= {
         "cases": cases.astype(int).tolist(),
         "accuracy": {
@@ -192,31 +195,61 @@ def _of_empty(figures):
 def _of_pairs(figures):
     ours, theirs = (_in_words(figures, whose) for whose in ("student", TEACHER))
     if TEACHER not in figures["accuracy"]:
-        return [f"The distilled student confuses: {ours or 'no two classes'}."]
-    said = [
-        "The distilled student confuses what the teacher does not (twice as "
-        f"many cases, and two more): {ours or 'no two classes'}."
-    ]
+        return [f"The distilled student confuses: {ours}."]
+    said = [f"The distilled student confuses, and the teacher not: {ours}."]
     if figures["reference"] == "label":
-        said.append(
-            "The teacher confuses what the distilled student does not: "
-            f"{theirs or 'no two classes'}."
-        )
+        said.append(f"The teacher confuses, and the student not: {theirs}.")
     return said
 
 
 def _in_words(figures, whose):
     names = figures["class_names"]
-    return "; ".join(
-        f"{names[pair['true']]} taken for {names[pair['chosen']]} "
-        f"({pair['ours']:.3g} cases against {pair['theirs']:.3g})"
-        for pair in figures["pairs"][whose]
-    )
+    pairs = figures["pairs"][whose]
+    said = [
+        f"{names[pair['true']]} taken for {names[pair['chosen']]}"
+        for pair in pairs[:_NAMED]
+    ]
+    if len(pairs) > _NAMED:
+        said.append("and others, see below")
+    return ", ".join(said) or "no two classes"
 
 
 def details(figures, data):
-    """The confusion matrix of the distilled student, of few classes."""
+    """Pairs of classes, and of few classes a matrix of the student."""
     del data
+    return (*_table_of_pairs(figures), *_matrix(figures))
+
+
+def _table_of_pairs(figures):
+    """The pairs that one of student and teacher confuses more."""
+    names = figures["class_names"]
+    rows = []
+    for whose, pairs in figures.get("pairs", {}).items():
+        for pair in pairs:
+            counts = [f"{pair[key]:.3g}" for key in ("ours", "theirs")]
+            if whose == TEACHER:
+                counts.reverse()
+            rows.append(
+                (f"{names[pair['true']]} for {names[pair['chosen']]}", *counts)
+            )
+    if not rows:
+        return ()
+    said = (
+        "Classes of which the one net takes at least twice as many test cases "
+        "for another class as the other net does, and two cases more (mean "
+        "over seeds):"
+    )
+    if TEACHER not in figures["accuracy"]:
+        said = "Test cases that are taken for another class (mean over seeds):"
+        rows = [row[:2] for row in rows]
+    heads = ("class, taken for", "distilled student", "teacher")
+    return (
+        pages.Text(said),
+        pages.Table(heads[: len(rows[0])], tuple(rows)),
+    )
+
+
+def _matrix(figures):
     if "confusions" not in figures:
         return ()
     text = (
@@ -230,9 +263,10 @@ def _plot(figures):
     counts = np.array(figures["confusions"])
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
     names = [_short(name) for name in figures["class_names"]]
-    inches = 3.5 + 0.22 * len(names)
+    # Fields wide enough for their figures: many of them scroll on a phone.
+    side = 2.2 + (0.48 if len(names) <= 15 else 0.32) * len(names)
     figure = matplotlib_figures.Figure(
-        figsize=(inches + 1, inches), layout="constrained"
+        figsize=(side + 1, side), layout="constrained"
     )
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Greens", vmin=0, vmax=100)
@@ -256,7 +290,7 @@ def _write_shares(axes, shares):
                 f"{share:.0f}",
                 ha="center",
                 va="center",
-                fontsize=7 if len(shares) <= 15 else 5,
+                fontsize=8 if len(shares) <= 15 else 6,
                 color="white" if share > 55 else plots.COLOURS[TEACHER],
             )
 

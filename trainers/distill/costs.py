@@ -22,7 +22,7 @@ from trainers.distill.verdict import times
 
 TITLE = "Size and speed"
 SECONDS = 2.0  # of each kind of prediction
-_BATCH = 32
+BATCH = 32
 _INT8_CASES = 500  # test cases of the int8 file
 _EXAMPLES = 200  # held-out cases that ranges of int8 are measured on
 _REASON = 60  # letters of it that a table shows
@@ -33,6 +33,7 @@ _TITLES = {
     _FLOAT: "LiteRT, float32",
     _INT8: "LiteRT, int8",
 }
+_measured: dict[pathlib.Path, dict] = {}  # by run directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Form:
     """A form in which a net is served.
 
     Attributes:
-      figures: dict: "net", "form", and "bytes" or "failed", the reason.
+      figures: dict: "net", "form", and "bytes", or "failed", the reason;
+        "not_run", the reason why it is there and does not run here.
       predict: function from `[cases, ...]` inputs to `[cases]` chosen classes,
         of LiteRT for a single case; or None.
     """
@@ -58,16 +60,34 @@ def measure(run):
     Returns:
       Dict, as `metrics.json` holds it.
     """
-    student = run.results(DISTILLED)[0].net
-    return {
-        **run.about(),
-        **strategies.on_chief(lambda: _measured(run, student)),
+    return {**run.about(), **measured(run)}
+
+
+def measured(run):
+    """What `measure` finds, measured once in a process.
+
+    So the verdict and this section tell the same.
+    """
+    place = run.directory
+    if place not in _measured:
+        student = run.results(DISTILLED)[0].net
+        _measured[place] = strategies.on_chief(lambda: _measure(run, student))
+    return _measured[place]
+
+
+def speeds(figures):
+    """Cases a second of teacher and student; {} unless both are known."""
+    found = {
+        form["net"]: form["cases_a_second"]
+        for form in figures["forms"]
+        if "cases_a_second" in form
     }
+    return found if len(found) == 2 else {}
 
 
-def _measured(run, student):
+def _measure(run, student):
     test = run.data.test
-    batch = reading.xs(test.dataset, np.arange(_BATCH) % test.cases)
+    batch = reading.xs(test.dataset, np.arange(BATCH) % test.cases)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         forms = [*_of_student(run, student, batch[:1], scratch)]
@@ -100,9 +120,9 @@ def _of_student(run, net, case, scratch):
     forms = []
     for form, (name, write) in writers.items():
         folder = folders.get(form, run.directory)
-        made = _form(DISTILLED, form, folder / name, write)
+        made = _form(DISTILLED, form, folder / name, write, case)
         if folder == run.directory and "failed" not in made.figures:
-            made.figures["file"] = name
+            made.figures["file"] = name + "/" * (folder / name).is_dir()
         forms.append(made)
     return forms
 
@@ -114,29 +134,43 @@ def _of_teacher(run, case, scratch):
         _SAVED: ("teacher", _saved_model(net, _head(net, case), names)),
     }
     return [
-        _form(TEACHER, form, scratch / name, write)
+        _form(TEACHER, form, scratch / name, write, case)
         for form, (name, write) in writers.items()
     ]
 
 
-def _form(net, form, path, write):
+def _form(net, form, path, write, case):
     """A `Form` that is written now, or the reason why it cannot be.
 
     Args:
       net: str.
       form: str.
       path: `pathlib.Path` to write.
-      write: function of the path, which returns `predict` and further figures.
+      write: function of the path, which returns a function from it to
+        `predict`, or None, and further figures.
+      case: `[1, ...]` inputs.
     """
     figures = {"net": net, "form": form}
     try:
-        predict, more = write(path)
+        load, more = write(path)
     except Exception as error:  # whatever a converter or a package raises
-        if _disk.lacks_room(error):  # the run is to be resumed
-            raise
-        said = f"{type(error).__name__}: {_disk.reason(error)}"
-        return Form({**figures, "failed": said})
-    return Form({**figures, "bytes": _bytes(path), **more}, predict)
+        return Form({**figures, "failed": _reason(error)})
+    figures |= {"bytes": _bytes(path), **more}
+    if load is None:
+        return Form(figures)
+    try:
+        predict = load(path)
+        predict(case)
+    except Exception as error:  # a package that is optional, an operation
+        return Form({**figures, "not_run": _reason(error)})
+    return Form(figures, predict)
+
+
+def _reason(error):
+    """An exception in a line; a full disk ends the run, which is resumed."""
+    if _disk.lacks_room(error):
+        raise error
+    return f"{type(error).__name__}: {_disk.reason(error)}"
 
 
 def _keras(net):
@@ -162,7 +196,7 @@ def _litert(net, head, split=None):
         report = kdtf.export_litert(
             net, path, head=head, overwrite=True, **options
         )
-        return _interpreted(path), {"agreement": report.agreement}
+        return _interpreted, {"agreement": report.agreement}
 
     return write
 
@@ -172,7 +206,7 @@ def _saved_model(net, head, names):
         kdtf.export_student(
             net, path, head=head, class_names=names, overwrite=True
         )
-        return _Served(path), {}
+        return _Served, {}
 
     return write
 
@@ -224,7 +258,7 @@ def _times(forms, batch):
             continue
         calls[i, 1] = functools.partial(form.predict, one)
         if form.figures["form"] == _SAVED:
-            calls[i, _BATCH] = functools.partial(form.predict, many)
+            calls[i, BATCH] = functools.partial(form.predict, many)
     taken = machine.interleaved(calls, SECONDS)
     found = {}
     for (i, cases), seconds in taken.items():
@@ -263,15 +297,13 @@ def table(figures):
         "size",
         "a case: median",
         "90 % within",
-        f"cases a second, batches of {_BATCH}",
+        f"cases a second, batches of {BATCH}",
     )
     return pages.Table(head, tuple(map(_row, figures["forms"])))
 
 
 def _row(form):
-    title = f"{form['net']}, {_TITLES[form['form']]}".replace(
-        DISTILLED, "student"
-    )
+    title = _title(form)
     if "failed" in form:
         reason = form["failed"]
         if len(reason) > _REASON:
@@ -280,14 +312,26 @@ def _row(form):
     return (
         title,
         size(form["bytes"]),
-        _cell(form, "milliseconds", "{:.2f} ms"),
-        _cell(form, "milliseconds_90", "{:.2f} ms"),
-        _cell(form, "cases_a_second", "{:,.0f}"),
+        _cell(form, "milliseconds", _duration),
+        _cell(form, "milliseconds_90", _duration),
+        _cell(form, "cases_a_second", "{:,.0f}".format),
     )
 
 
-def _cell(form, key, style):
-    return style.format(form[key]) if key in form else "-"
+def _title(form):
+    """A net and its form."""
+    net = {DISTILLED: "student"}.get(form["net"], form["net"])
+    return f"{net}, {_TITLES[form['form']]}"
+
+
+def _cell(form, key, text):
+    return text(form[key]) if key in form else "-"
+
+
+def _duration(milliseconds):
+    if milliseconds < 0.1:
+        return f"{1e3 * milliseconds:.1f} µs"
+    return f"{milliseconds:.3g} ms"
 
 
 def size(count):
@@ -310,12 +354,20 @@ def findings(figures):
         *_of_times(figures),
         *_of_int8(figures),
         *_of_files(figures),
-        *(
-            f"No {_TITLES[form['form']]} of the "
-            f"{form['net'].replace(DISTILLED, 'student')}: {form['failed']}"
-            for form in figures["forms"]
-            if "failed" in form
-        ),
+        *_of_failures(figures),
+    ]
+
+
+def _of_failures(figures):
+    said = {
+        "failed": "There is no {}: {}",
+        "not_run": "Not measured here: {} ({})",
+    }
+    return [
+        text.format(_title(form), form[key])
+        for form in figures["forms"]
+        for key, text in said.items()
+        if key in form
     ]
 
 
@@ -350,19 +402,23 @@ def _of_times(figures):
         "this run was computing. A SavedModel may use all cores, LiteRT uses "
         "one."
     ]
-    forms = _by_form(figures)
-    teacher, student = (
-        forms.get((n, _SAVED), {}) for n in (TEACHER, DISTILLED)
-    )
-    if "milliseconds" in teacher and "milliseconds" in student:
-        alone = teacher["milliseconds"] / student["milliseconds"]
-        together = student["cases_a_second"] / teacher["cases_a_second"]
+    speed = speeds(figures)
+    if speed:
+        forms = _by_form(figures)
+        teacher, student = (
+            forms[name, _SAVED]["milliseconds"] for name in (TEACHER, DISTILLED)
+        )
+        alone = _as_fast(teacher / student)
+        together = _as_fast(speed[DISTILLED] / speed[TEACHER])
         said.append(
-            f"As SavedModels the student answers {times(alone)} as fast as the "
-            f"teacher for a single case, and {times(together)} as fast in "
-            f"batches of {_BATCH}."
+            f"As SavedModels the student answers {alone} as the teacher for a "
+            f"single case, and {together} in batches of {BATCH}."
         )
     return said
+
+
+def _as_fast(ratio):
+    return "as fast" if 0.95 < ratio < 1.05 else f"{times(ratio)} as fast"
 
 
 def _of_int8(figures):
@@ -389,7 +445,7 @@ def _of_files(figures):
     names = [form["file"] for form in figures["forms"] if "file" in form]
     if not names:
         return []
-    return [f"In the run directory: {', '.join(names)}."]
+    return [f"The run directory has {', '.join(names)}."]
 
 
 def _by_form(figures):

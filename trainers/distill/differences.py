@@ -74,7 +74,8 @@ def _rows(nets, kind):
             found &= nets.choices(TEACHER)[0] == nets.labels
     rows = np.flatnonzero(found)
     confidence = scores.confidences(nets.logits[DISTILLED][0][rows])
-    return rows[np.argsort(-confidence, kind="stable")]
+    # Rounded, for ties that are the same on every machine.
+    return rows[np.argsort(-np.round(confidence, 6), kind="stable")]
 
 
 def _cases(nets, rows):
@@ -95,8 +96,11 @@ def _cases(nets, rows):
 
 def _counts(nets):
     """Labelled test cases by who is right, or all by whether they agree."""
+    if nets.reference is None:
+        return {"unknown": len(nets.labels)}
     if TEACHER not in nets.logits:
-        return {}
+        wrong = int(nets.wrong(DISTILLED)[0].sum())
+        return {"right": int(nets.labelled.sum()) - wrong, "wrong": wrong}
     if nets.reference != "label":
         differs = int(nets.differs(DISTILLED)[0].sum())
         return {"agree": len(nets.labels) - differs, "differ": differs}
@@ -147,6 +151,9 @@ def _moments(dataset):
 
 
 _COUNTED = {
+    "unknown": "neither label nor teacher",
+    "right": "it is right",
+    "wrong": "it is wrong",
     "both": "both are right",
     "teacher": "the teacher alone is right",
     "student": "the student alone is right",
@@ -158,24 +165,19 @@ _COUNTED = {
 
 def table(figures):
     """How many cases there are of each kind."""
-    counts = figures["counts"] or {"wrong": figures["found"]}
     total = sum(figures["counts"].values())
     rows = tuple(
-        (
-            _COUNTED.get(key, _WHAT["wrong"]),
-            f"{count:,}",
-            f"{count / total:.1%}" if total else "-",
-        )
-        for key, count in counts.items()
+        (_COUNTED[key], f"{count:,}", f"{count / total:.1%}")
+        for key, count in figures["counts"].items()
     )
-    return pages.Table(("of the distilled student", "test cases", ""), rows)
+    return pages.Table(("distilled student, seed 0", "test cases", ""), rows)
 
 
 def findings(figures):
     """What the figures say, as a list of sentences."""
     kind, found = figures["kind"], figures["found"]
     if kind is None:
-        return ["Without labels and without a teacher nothing can be told."]
+        return ["There is nothing to compare the student with."]
     shown = len(figures["cases"])
     said = f"On {found:,} test cases {_WHAT[kind]}."
     if shown < found:
@@ -248,7 +250,7 @@ def _pictures(figures, x, kind):
         ratio = 0.8
     width = 8.4 / _PANELS  # wide enough for a page to scroll it on a phone
     figure = matplotlib_figures.Figure(
-        figsize=(8.4, rows * (ratio * width + 0.75)), layout="constrained"
+        figsize=(8.4, rows * (ratio * width + 0.5)), layout="constrained"
     )
     grid = figure.subplots(rows, _PANELS, squeeze=False)
     for axes in grid.flat:

@@ -139,17 +139,17 @@ def _savings(figures):
     """How much smaller and faster than its teacher the student is."""
     nets, speed = figures["nets"], figures["speed"]
     parameters = nets.get(TEACHER, {}).get("parameters")
-    if not parameters or not speed:
+    if not parameters:
         return []
     smaller = parameters / nets[DISTILLED]["parameters"]
-    faster = speed[DISTILLED] / speed[TEACHER]
     size = f"is {times(smaller)} smaller"
     if smaller < 1.05:
         size = "is no smaller than the teacher"
-    pace = f"{times(faster)} faster"
-    if faster < 1.1:
-        pace = "no faster"
-    return [f"{size} ({nets[DISTILLED]['parameters']:,} parameters)", pace]
+    said = [f"{size} ({nets[DISTILLED]['parameters']:,} parameters)"]
+    if speed:
+        faster = speed[DISTILLED] / speed[TEACHER]
+        said.append("no faster" if faster < 1.1 else f"{times(faster)} faster")
+    return said
 
 
 def times(ratio):
@@ -216,11 +216,7 @@ def advice(figures):
         "worse": lambda figures: [_OTHER_TARGETS, _TEACHERS_INPUT],
         "unsure": lambda figures: [_more_seeds(figures)],
         "poor_teacher": lambda figures: [_BETTER_TEACHER, _TEACHERS_INPUT],
-        "nothing_to_give": lambda figures: [
-            "take the plain student",
-            "distil into a smaller one",
-            _BETTER_TEACHER,
-        ],
+        "nothing_to_give": _for_nothing_to_give,
         "noise": _for_noise,
     }[found](figures)
 
@@ -237,8 +233,9 @@ _TEACHERS_INPUT = (
 _BETTER_TEACHER = (
     "a better teacher, or an ensemble of several (--teacher=a.keras,b.keras)"
 )
-_WIDER = "a wider student: {} far from the teacher"
-_LONGER = "longer training: held-out accuracy still rises at its end"
+_MORE_CASES = "more test cases (few of them tell large differences only)"
+_WIDER = "a wider student ({} far from the teacher)"
+_LONGER = "longer training (held-out accuracy still rises at its end)"
 
 
 def _for_one_alone(figures):
@@ -249,14 +246,15 @@ def _for_one_alone(figures):
 
 def _for_better(figures):
     share = figures["gain"]["transferred"]["mean"]
+    tips = [_more_seeds(figures)] if figures["seeds"] < 2 else []
     if _is_close(figures):
-        return [
-            "an even smaller student: this one is as good as its teacher as "
-            "far as these cases tell"
-        ]
-    if share is not None and share < _KEEPS_LITTLE:
-        return _closer(figures)
-    return [_more_seeds(figures)] if figures["seeds"] < 2 else []
+        tips.append(
+            "an even smaller student (this one is as good as its teacher as "
+            "far as these cases tell)"
+        )
+    elif share is not None and share < _KEEPS_LITTLE:
+        tips += _closer(figures)
+    return tips
 
 
 def _is_close(figures):
@@ -274,12 +272,19 @@ def _closer(figures):
     return tips
 
 
+def _for_nothing_to_give(figures):
+    tips = ["take the plain student", "distil into a smaller one"]
+    if compared_cases(figures) < _FEW_CASES:
+        tips.append(_MORE_CASES)
+    return [*tips, _BETTER_TEACHER]
+
+
 def _for_noise(figures):
     tips = []
     if figures["seeds"] < _FEW_SEEDS:
         tips.append(_more_seeds(figures))
     if compared_cases(figures) < _FEW_CASES:
-        tips.append("more test cases: few of them tell large differences only")
+        tips.append(_MORE_CASES)
     if _rises(figures, PLAIN) or _rises(figures, DISTILLED):
         tips.append(_LONGER)
     tips.append(_OTHER_TARGETS.replace("a smaller", "another"))
@@ -287,9 +292,9 @@ def _for_noise(figures):
         tips.append(_WIDER.format("both students are"))
     if figures["train_labelled"] < _FEW_LABELS * figures["classes"]:
         tips.append(
-            "soft targets on cases without labels, if there are any to be had: "
-            f"{figures['train_labelled']:,} labelled cases are few, and the "
-            "teacher's word is all that distillation needs"
+            "soft targets on cases without labels, if there are any to be had "
+            f"({figures['train_labelled']:,} labelled cases are few, and the "
+            "teacher's word is all that distillation needs)"
         )
     return tips
 

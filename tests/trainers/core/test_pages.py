@@ -100,3 +100,9 @@ def test_a_share_is_text_with_its_interval():
     assert pages.share({"mean": 0.626, "ci95": [None, None]}) == "63% (-)"
     assert pages.share({"mean": None, "ci95": [None, None]}) == "-"
     assert pages.share(None) == "-"
+
+
+def test_a_bar_in_a_name_ends_no_cell_of_markdown():
+    table = pages.Table(("class",), (("a|b",),))
+    assert table.markdown()[-1] == "| a\\|b |"
+    assert "<td>a|b</td>" in table.html()

@@ -53,3 +53,16 @@ def test_an_axis_of_shares_names_each_of_them():
     names = [label.get_text() for label in axes.get_xticklabels()]
     assert names == ["1%", "30%", "100%"]
     assert "of the clips" in axes.get_xlabel()
+
+
+def test_curves_are_named_once():
+    _, axes = plots.new()
+    curves = [
+        [{"epoch": 1, "loss": 4.0}, {"epoch": 2, "loss": 3.0}],
+        [{"epoch": 1, "loss": 5.0}],
+    ]
+    plots.curves(axes, curves, lambda p: 10 * p["loss"], "black", "a net")
+    first, second = axes.lines
+    assert first.get_xydata().tolist() == [[1, 40], [2, 30]]
+    assert second.get_xydata().tolist() == [[1, 50]]
+    assert axes.get_legend_handles_labels()[1] == ["a net"]

@@ -124,3 +124,19 @@ def test_a_gain_that_a_sample_may_lack_has_no_interval():
         np.array([[1, 9]]), np.array([[2, 3]]), np.array([[1, 4]])
     )
     assert found == ((10 - 5) / (10 - 5), [None, None])
+
+
+def test_figures_over_seeds():
+    found = statistics.over_seeds(np.array([1, 3]))
+    mean, interval = statistics.mean_and_interval([1, 3])
+    assert found == {"each": [1.0, 3.0], "mean": mean, "ci95": interval}
+
+
+def test_wilson():
+    # Solves |p - 8 / 10| = 1.96 sqrt(p (1 - p) / 10) for p.
+    z, n = stats.norm.ppf(0.975), 10
+    centre = (0.8 + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(0.16 / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    assert statistics.wilson(8, 10) == pytest.approx(
+        [centre - half, centre + half]
+    )
