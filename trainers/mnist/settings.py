@@ -39,7 +39,7 @@ class Settings:
         "epochs of either student",
         high=MOST_EPOCHS,
         tiny=4,
-        mnist=100,
+        mnist=60,
         digits=200,
     )
     sweep_epochs: int = setting(
@@ -79,7 +79,7 @@ class Settings:
     distilled_learning_rate: float = setting(
         "the same for the distilled student",
         high=LARGEST_RATE,
-        mnist=0.001,
+        mnist=0.003,
         digits=0.01,
     )
     teacher_batch_size: int = setting(
