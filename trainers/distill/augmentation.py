@@ -361,7 +361,7 @@ _WAYS = {
             strong.randaugment,
             (2.0, 0.5),
             (10.0, 1.0),
-            "randaugment:2:0.5 (two of thirteen changes, of half their strength)",
+            "randaugment:2:0.5 (two of thirteen changes, at half strength)",
         ),
     },
     "sound": {
