@@ -96,11 +96,11 @@ def _require_numbers(x, name, spec):
             f"Received: {spec} with {x.dtype} {list(x.shape)}"
         )
     if x.dtype.kind == "f" and not np.isfinite(x).all():
-        row, *place = np.argwhere(~np.isfinite(x))[0].tolist()
+        place = tuple(np.argwhere(~np.isfinite(x))[0].tolist())
         raise ValueError(
             f"--{spec.flag} must have finite numbers in `{name}`: fill or "
-            f"remove the others. Received: {spec}, where row {row}, column "
-            f"{', '.join(map(str, place))}, is {x[(row, *place)]}"
+            f"remove the others. Received: {spec}, where "
+            f"{name}{list(place)} is {x[place]}"
         )
     return x
 

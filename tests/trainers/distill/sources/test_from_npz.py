@@ -112,7 +112,7 @@ def test_few_labels_and_none(tmp_path):
             "classes that --data has, 0 to 1.*labels 1, 2",
         ),
         ({"x": X.astype(object), "y": Y}, "numbers and strings alone"),
-        ({"x": np.where(X == 7, np.nan, X), "y": Y}, "row 3, column 1, is nan"),
+        ({"x": np.where(X == 7, np.nan, X), "y": Y}, r"where x\[3, 1\] is nan"),
     ),
 )
 def test_mistakes(arrays, message, tmp_path):
