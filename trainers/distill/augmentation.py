@@ -220,7 +220,13 @@ def _parsed(name, ways, kind):
             f"--augment={called} must be alone or have numbers, more than 0 "
             f"and at most {highest}. Received: --augment={name}"
         )
-    return way, (*numbers, *way.numbers[len(numbers) :])
+    numbers = (*numbers, *way.numbers[len(numbers) :])
+    if way.change is strong.randaugment and numbers[0] % 1:
+        raise ValueError(
+            f"--augment={called} must have a whole number of changes. "
+            f"Received: --augment={name}"
+        )
+    return way, numbers
 
 
 def _require_once(names):
@@ -361,7 +367,7 @@ _WAYS = {
             strong.randaugment,
             (2.0, 0.5),
             (10.0, 1.0),
-            "randaugment:2:0.5 (two of thirteen changes, of half their strength)",
+            "randaugment:2:0.5 (two of thirteen changes, at half strength)",
         ),
     },
     "sound": {

@@ -124,7 +124,7 @@ def _posterize(x, amount):
 
 def _solarize(x, amount):
     """Bright pixels turned dark."""
-    return tf.where(x >= _WHITE * (1 - tf.abs(amount)), _WHITE - x, x)
+    return tf.where(x > _WHITE * (1 - tf.abs(amount)), _WHITE - x, x)
 
 
 def _rotate(x, amount):

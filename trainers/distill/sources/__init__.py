@@ -6,6 +6,7 @@ first, then held-out ones of what remains.
 """
 
 import dataclasses
+import os
 
 import numpy as np
 from absl import flags
@@ -40,6 +41,7 @@ _FIND = {
 }
 # Of all cases, and of the training cases, where a source has no such split.
 _SHARES = {"test": 0.2, "held_out": 0.1}
+_NAMES = {"train": "training", "held_out": "held-out", "test": "test"}
 # Keeps the draws of one split apart from those of the other.
 _STREAMS = {"test": 1, "held_out": 2}
 # Flags on which cases depend. The folders are only where they are looked for.
@@ -81,7 +83,7 @@ def define_flags():
         flags.DEFINE_string(
             name,
             None,
-            f"{name.replace('_', '-')} cases: another place of the kind of "
+            f"{_NAMES[name]} cases: another place of the kind of "
             "--data, such as npz:PATH; a split of tfds's; or a share of each "
             "class that is held out by --split_seed (default: the split that "
             f"--data brings, else {_SHARES[name]} of {of} cases)",
@@ -286,27 +288,43 @@ def _found(source, given):
     found = {"train": source.parts["train"]}
     names, options = source.class_names, source.options
     for flag, said in given.items():
-        options = dataclasses.replace(options, class_names=names)
-        if said is None and flag in source.parts:
-            found[flag] = source.parts[flag]
         if isinstance(said, specs.Spec):
-            _require_apart(found, said, options)
-            other = _FIND[said.kind](said, options)
-            if other.kind != source.kind:
-                raise ValueError(
-                    f"--{flag} must be of the kind of --data, {source.kind}. "
-                    f"Received: {said}, {other.kind}"
-                )
+            options = dataclasses.replace(options, class_names=names)
+            other = _other(said, source, found, options)
             found[flag] = other.parts["train"]
             names = names or other.class_names
+    for flag, said in given.items():
+        own = source.parts.get(flag)
+        if said is None and own is not None:
+            # Flags may have named it, or parts of it, as something else.
+            others = [p for split, p in found.items() if split != "train"]
+            if not any(_meet(p.spec, own.spec, options) for p in others):
+                found[flag] = own
     return found, names or ()
 
 
-def _require_apart(found, spec, options):
-    """Refuses splits of TFDS that share cases; of files nothing is known."""
+def _other(spec, source, found, options):
+    """The `Source` that a flag names, which is neither of the others."""
     for part in found.values():
-        if spec.kind == "tfds":
-            from_tfds.require_apart(part.spec, spec, options)
+        if _meet(part.spec, spec, options):
+            raise ValueError(
+                f"--{spec.flag} must have other cases than "
+                f"--{part.spec.flag}. Received: {spec}, {part.spec}"
+            )
+    other = _FIND[spec.kind](spec, options)
+    if other.kind != source.kind:
+        raise ValueError(
+            f"--{spec.flag} must be of the kind of --data, {source.kind}. "
+            f"Received: {spec}, {other.kind}"
+        )
+    return other
+
+
+def _meet(one, other, options):
+    """Whether two places share cases, as far as can be told."""
+    if one.kind == "tfds":
+        return from_tfds.meet(one, other, options)
+    return os.path.realpath(one.place) == os.path.realpath(other.place)
 
 
 def _require_classes(names, values):
@@ -343,13 +361,15 @@ def _rows(found, given, names, values):
 
 def _require_cases(found, rows, names, values):
     """Requires cases in each split, and of each class to test on."""
-    for split, some in rows.items():
-        if not len(some):
-            flag = "data" if split == "train" else split
+    for split in _SHARES:
+        if not len(rows[split]) or not len(rows["train"]):
+            given = getattr(values, split)
+            said = "" if given is None else f" --{split}={given},"
+            empty = split if len(rows["train"]) else "train"
             raise ValueError(
-                f"--{flag} must leave at least one case in each split. "
-                f"Received: --{flag}={getattr(values, flag)}, with no "
-                f"{split.replace('_', '-')} case in --data={values.data}"
+                f"--{split} must leave at least one case in each split: give "
+                f"another share, or more cases. Received:{said} "
+                f"--data={values.data}, with no {_NAMES[empty]} case"
             )
     classes = {
         split: found.get(split, found["train"]).labels[some]
@@ -362,7 +382,7 @@ def _require_cases(found, rows, names, values):
             raise ValueError(
                 f"--{'data' if split == 'train' else split} must have labels "
                 f"(or give --unlabelled). Received: --data={values.data}, "
-                f"whose {split.replace('_', '-')} cases have none"
+                f"whose {_NAMES[split]} cases have none"
             )
     lacking = sorted(set(classes["train"]) - set(classes["test"]) - {-1})
     if lacking:

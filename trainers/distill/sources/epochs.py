@@ -190,9 +190,9 @@ class _Plan:
     def _of_stream(self, dataset, buffer):
         def of_epoch(epoch, first, last):
             # Of the function's graph alone: else the order depended on the
-            # program's seed too.
+            # program's seed too. With 0 `shuffle` takes no tensor as a seed.
             if not tf.executing_eagerly():
-                tf.random.set_seed(self.seed)
+                tf.random.set_seed(1 + self.seed % 2**30)
             placed = (
                 dataset.shuffle(
                     buffer, seed=epoch, reshuffle_each_iteration=False

@@ -51,8 +51,9 @@ def find(spec, options):
     found, names = {}, options.class_names
     for split, folder in _splits(root, spec).items():
         files, classes, names = _listing(folder, names, spec, options)
-        found[split] = files, classes
-    every = [file for files, _ in found.values() for file in files]
+        own = dataclasses.replace(spec, place=str(folder))
+        found[split] = files, classes, own
+    every = [file for files, *_ in found.values() for file in files]
     kind = _kind(every, spec)
     if kind == "images":
         images.require_readable(every, spec)
@@ -65,8 +66,8 @@ def find(spec, options):
         )
         read = functools.partial(_clip, listening=heard)
     parts = {
-        split: Part(spec, classes, functools.partial(_xs, files, read))
-        for split, (files, classes) in found.items()
+        split: Part(own, classes, functools.partial(_xs, files, read))
+        for split, (files, classes, own) in found.items()
     }
     return Source(kind, parts, names, options)
 

@@ -47,9 +47,9 @@ def find(spec, options):
             _require_alike(parts["train"].raw, values, x, spec)
         y = _name(arrays, options.label or "y", split)
         classes, names = _labels(arrays, y, len(values), names, spec, options)
-        parts[split] = Part(
-            spec, classes, None, _weights(arrays, split, values, spec), values
-        )
+        weights = _weights(arrays, split, values, spec)
+        own = dataclasses.replace(spec, place=f"{spec.place}:{x}")
+        parts[split] = Part(own, classes, None, weights, values)
     if "train" not in parts:
         raise ValueError(
             f"--{spec.flag} must have an array `x`. Received: {spec} with "
@@ -73,7 +73,9 @@ def _load(spec):
             return {name: opened[name] for name in opened.files}
     except FileNotFoundError:
         reason = "there is no such file"
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except TypeError:
+        reason = "it is one array"
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         reason = str(error).split("\n")[0]
     raise ValueError(
         f"--{spec.flag} must be a file of numpy.savez, of numbers and strings "
@@ -94,11 +96,11 @@ def _require_numbers(x, name, spec):
             f"Received: {spec} with {x.dtype} {list(x.shape)}"
         )
     if x.dtype.kind == "f" and not np.isfinite(x).all():
-        row, *place = np.argwhere(~np.isfinite(x))[0].tolist()
+        place = tuple(np.argwhere(~np.isfinite(x))[0].tolist())
         raise ValueError(
             f"--{spec.flag} must have finite numbers in `{name}`: fill or "
-            f"remove the others. Received: {spec}, where row {row}, column "
-            f"{', '.join(map(str, place))}, is {x[(row, *place)]}"
+            f"remove the others. Received: {spec}, where "
+            f"{name}{list(place)} is {x[place]}"
         )
     return x
 

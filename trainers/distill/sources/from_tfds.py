@@ -57,7 +57,12 @@ def find(spec, options):
     )
     wanted = {"train": split}
     if spec.flag == "data":
-        wanted |= {k: v for k, v in _OWN.items() if _apart(builder, split, v)}
+        wanted |= {
+            part: own
+            for part, own in _OWN.items()
+            if own in builder.info.splits
+            and not _share_a_case(builder, split, own)
+        }
     reader = _Reader(builder, x, label, spec)
     first = reader.first(split)
     listen = isinstance(builder.info.features[x], tfds.features.Audio)
@@ -71,30 +76,20 @@ def find(spec, options):
     return Source("sound" if listen else "images", found, names, options)
 
 
-def require_apart(one, other, options):
-    """Requires that two splits of a data set share no case.
+def meet(one, other, options):
+    """Whether two splits of a data set share a case.
 
     Args:
       one: `specs.Spec` of kind "tfds".
-      other: another one, named later.
+      other: another one.
       options: `parts.Options`.
-
-    Raises:
-      ValueError: if they do.
     """
     name, _, split = one.place.partition(":")
     other_name, _, other_split = other.place.partition(":")
     if name != other_name:
-        return
+        return False
     builder = _builder(name, one, options)
-    first, second = (
-        _ranges(builder, s or "train") for s in (split, other_split)
-    )
-    if _meet(first, second):
-        raise ValueError(
-            f"--{other.flag} must have other cases than --{one.flag}. "
-            f"Received: {one}, {other}"
-        )
+    return _share_a_case(builder, split or "train", other_split or "train")
 
 
 def _builder(name, spec, options):
@@ -130,7 +125,9 @@ class _Reader:
                 decode, num_parallel_calls=parts.AUTOTUNE, deterministic=True
             )
 
-        return Part(self._spec, classes, xs)
+        name = self._spec.place.partition(":")[0]
+        spec = dataclasses.replace(self._spec, place=f"{name}:{split}")
+        return Part(spec, classes, xs)
 
     def _labels(self, split):
         self._require(split)
@@ -253,14 +250,17 @@ def _for_sound(feature, first, spec, options):
     return dataclasses.replace(options, sample_rate=rate), heard.hear
 
 
-def _apart(builder, split, own):
-    """Whether there is such a split, with cases that another does not have."""
-    if own not in builder.info.splits:
-        return False
+def _share_a_case(builder, split, other):
+    """Whether two splits do; of what is no split, it is said later."""
     try:
-        return not _meet(_ranges(builder, split), _ranges(builder, own))
+        some, others = _ranges(builder, split), _ranges(builder, other)
     except (KeyError, ValueError, AssertionError):
-        return False  # there is no such split, which is said when it is read
+        return False
+    return any(
+        file == other and first < end and begin < last
+        for file, first, last in some
+        for other, begin, end in others
+    )
 
 
 def _ranges(builder, split):
@@ -273,11 +273,3 @@ def _ranges(builder, split):
         )
         for i in builder.info.splits[split].file_instructions
     ]
-
-
-def _meet(some, others):
-    return any(
-        file == other and first < end and begin < last
-        for file, first, last in some
-        for other, begin, end in others
-    )

@@ -52,18 +52,26 @@ def shown(image, size, channels, resize):
 
 
 def _coloured(image, channels):
-    colours = tf.shape(image)[-1] >= 3
+    known = image.shape[-1]
+    colours = tf.shape(image)[-1] >= 3 if known is None else known >= 3
     if channels == 3:
-        return tf.cond(
+        return _either(
             colours,
             lambda: image[..., :3],
             lambda: tf.image.grayscale_to_rgb(image[..., :1]),
         )
-    return tf.cond(
+    return _either(
         colours,
         lambda: tf.image.rgb_to_grayscale(image[..., :3]),
         lambda: image[..., :1],
     )
+
+
+def _either(condition, first, second):
+    """One of two functions' results; of a bool the other is not traced."""
+    if isinstance(condition, bool):
+        return first() if condition else second()
+    return tf.cond(condition, first, second)
 
 
 def channels_of(image):

@@ -52,7 +52,7 @@ def test_names_that_there_are():
     ),
 )
 def test_labels_that_cannot_be(values, names, message):
-    with pytest.raises(ValueError, match=f"^--data must have.*{message}"):
+    with pytest.raises(ValueError, match=rf"^--data must have.*{message}"):
         of(values, names)
 
 

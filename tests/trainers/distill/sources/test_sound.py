@@ -48,7 +48,7 @@ def test_in_a_pipeline():
 
 
 def test_shorter_than_a_frame():
-    with pytest.raises(ValueError, match="--seconds must be at least 0.025"):
+    with pytest.raises(ValueError, match=r"--seconds must be at least 0\.025"):
         listening(seconds=0.02)
 
 
@@ -70,5 +70,5 @@ def test_files_that_cannot_be(tmp_path):
         with pytest.raises(ValueError, match=f"16 bits.*file {path} is none"):
             sound.sample_rate_of([good, path], SPEC)
     distill_data.write_clip(bad, range(1000), rate=16000)
-    with pytest.raises(ValueError, match="one sampling rate.*b.wav at 16000"):
+    with pytest.raises(ValueError, match=r"one sampling rate.*b\.wav at 16000"):
         sound.sample_rate_of([good, bad], SPEC)

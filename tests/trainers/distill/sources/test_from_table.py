@@ -1,0 +1,231 @@
+"""trainers.distill.sources.from_table: CSV and Parquet."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import distill_data
+from tests.distill_data import open_data
+
+ROWS = [
+    (str(k), ("red", "blue", "green")[k % 3], f"{k / 4}", ("no", "yes")[k % 2])
+    for k in range(30)
+]
+HEADER = ("age", "colour", "weight", "bought")
+
+
+def write(tmp_path, rows=ROWS, header=HEADER, sep=",", name="a.csv"):
+    lines = [sep.join(row) for row in (header, *rows)]
+    (tmp_path / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return f"csv:{tmp_path / name}"
+
+
+@pytest.mark.parametrize("sep", ",;\t")
+def test_numbers_and_categories(sep, tmp_path):
+    data = open_data(write(tmp_path, sep=sep))
+    assert data.kind == "table" and data.class_names == ("no", "yes")
+    assert data.columns == (
+        "age",
+        "colour=?",
+        "colour=blue",
+        "colour=green",
+        "colour=red",
+        "weight",
+    )
+    ages = []
+    for split in distill_data.splits_of(data).values():
+        x, labels = distill_data.all_of(split)
+        assert x.dtype == np.float32 and x.shape[1:] == data.input_shape == (6,)
+        age = x[:, 0].astype(int)
+        np.testing.assert_array_equal(labels, age % 2)
+        np.testing.assert_array_equal(x[:, 5], age / 4)
+        np.testing.assert_array_equal(x[:, 1:5].sum(1), 1)
+        np.testing.assert_array_equal(
+            x[:, 1:5].argmax(1), np.array([3, 1, 2])[age % 3]
+        )
+        ages += age.tolist()
+    assert sorted(ages) == list(range(30))
+
+
+def test_values_of_training_cases_alone(tmp_path):
+    """What another file has besides is its own column."""
+    test = write(
+        tmp_path,
+        [("1", "pink", "2", "yes"), ("2", "red", "3", "no")],
+        name="b.csv",
+    )
+    data = open_data(write(tmp_path), test=test)
+    x, labels = distill_data.all_of(data.test)
+    np.testing.assert_array_equal(x[:, 1:5], [[1, 0, 0, 0], [0, 0, 0, 1]])
+    assert labels.tolist() == [1, 0]
+
+
+def test_label_and_columns(tmp_path):
+    where = write(tmp_path)
+    data = open_data(where, label="colour", columns=["weight"])
+    assert data.columns == ("weight",) and data.input_shape == (1,)
+    assert data.class_names == ("blue", "green", "red")
+    header = ("target", *HEADER[1:])
+    rows = [(str(k % 2), *row[1:]) for k, row in enumerate(ROWS)]
+    data = open_data(write(tmp_path, rows, header))
+    assert data.class_names == ("0", "1")
+    assert data.columns[-2:] == ("bought=no", "bought=yes")
+
+
+def test_without_labels(tmp_path):
+    data = open_data(write(tmp_path), unlabelled=True)
+    assert data.class_names == () and "bought=yes" in data.columns
+    data = open_data(write(tmp_path), unlabelled=True, label="bought")
+    assert (data.train.labels == -1).all() and data.class_names == ("no", "yes")
+    assert set(data.test.labels) == {0, 1}
+
+
+def test_saved_for_who_serves(tmp_path):
+    data = open_data(write(tmp_path))
+    data.save(tmp_path)
+    described = json.loads((tmp_path / "columns.json").read_text())
+    assert tuple(described["features"]) == data.columns
+    model = keras.models.load_model(tmp_path / "encoding.keras")
+    row = {"age": 7.0, "colour": "green", "weight": 0.5}
+    x = model(
+        {
+            described["inputs"][name]: tf.constant([[cell]])
+            for name, cell in row.items()
+        }
+    )
+    np.testing.assert_array_equal(x, [[7, 0, 0, 1, 0, 0.5]])
+
+
+def test_parquet_is_as_csv(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    columns = dict(zip(HEADER, zip(*ROWS, strict=True), strict=True))
+    table = pyarrow.table(
+        {
+            "age": [int(age) for age in columns["age"]],
+            "colour": pyarrow.array(columns["colour"]).dictionary_encode(),
+            "weight": [float(weight) for weight in columns["weight"]],
+            "bought": columns["bought"],
+        }
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    ours = open_data(f"parquet:{tmp_path / 'a.parquet'}")
+    theirs = open_data(write(tmp_path))
+    assert ours.columns == theirs.columns
+    for one, other in zip(
+        distill_data.splits_of(ours).values(),
+        distill_data.splits_of(theirs).values(),
+        strict=True,
+    ):
+        for x, y in zip(
+            distill_data.all_of(one), distill_data.all_of(other), strict=True
+        ):
+            np.testing.assert_array_equal(x, y)
+
+
+def test_parquet_types(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    import datetime
+
+    from pyarrow import parquet
+
+    table = pyarrow.table(
+        {
+            "day": [datetime.date(2020, 1, 1)] * 8,
+            "is": [True, False] * 4,
+            "size": pyarrow.array([1.0, None] * 4),
+            "label": [0, 1] * 4,
+        }
+    )
+    where = f"parquet:{tmp_path / 'a.parquet'}"
+    parquet.write_table(table, tmp_path / "a.parquet")
+    data = open_data(where, columns=["is"])
+    np.testing.assert_array_equal(distill_data.all_of(data.test)[0], [[1], [0]])
+    with pytest.raises(ValueError, match=r"^--columns.*`day` is of date32"):
+        open_data(where)
+    with pytest.raises(ValueError, match="`size` has no number in row 2"):
+        open_data(where, columns=["size"])
+
+
+def test_without_pyarrow(tmp_path, monkeypatch):
+    (tmp_path / "a.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match="must be a Parquet file"):
+        open_data(f"parquet:{tmp_path / 'a.parquet'}")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"pip install pyarrow, or .*csv:PATH"):
+        open_data(f"parquet:{tmp_path / 'a.parquet'}")
+
+
+def changed(row, column, cell):
+    rows = [list(r) for r in ROWS]
+    rows[row][column] = cell
+    return rows
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    (
+        (changed(3, 2, ""), "column `weight` has no number in row 4"),
+        (changed(0, 0, "nan"), "column `age` has no number in row 1"),
+        (changed(9, 0, "inf"), "column `age` has inf in row 10"),
+        (changed(9, 0, "1e99"), r"column `age` has 1e\+99 in row 10"),
+        ([*ROWS, ("1", "red")], "4 cells in each row.*with 2 in row 31"),
+        ([], "rows of cases"),
+    ),
+)
+def test_cells_that_cannot_be(rows, message, tmp_path):
+    with pytest.raises(ValueError, match=rf"^--data must have.*{message}"):
+        open_data(write(tmp_path, rows))
+
+
+def test_a_missing_category_is_a_value(tmp_path):
+    data = open_data(write(tmp_path, changed(3, 1, "")))
+    assert "colour=" in data.columns
+
+
+def test_mistakes(tmp_path):
+    where = write(tmp_path)
+    for flags, message in (
+        ({"label": "z"}, "^--label must be a column.*=z.*age, colour"),
+        ({"columns": ["z"]}, "^--columns must be columns.*z.*age, colour"),
+        ({"columns": ["bought"]}, "^--columns must leave out the labels"),
+        ({"label": "weight"}, "^--data must have labels.*whole.*0.25"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_data(where, **flags)
+    with pytest.raises(ValueError, match="a file that exists"):
+        open_data(f"csv:{tmp_path / 'missing.csv'}")
+    with pytest.raises(ValueError, match=r"each column once.*age"):
+        open_data(write(tmp_path, header=("age", "age", "b", "c")))
+    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(ValueError, match="CSV file in UTF-8"):
+        open_data(f"csv:{tmp_path / 'b.csv'}")
+    (tmp_path / "b.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match="CSV file in UTF-8"):
+        open_data(f"csv:{tmp_path / 'b.csv'}")
+
+
+def test_another_file_of_other_columns(tmp_path):
+    where = write(tmp_path)
+    rows = changed(0, 2, "heavy")
+    with pytest.raises(ValueError, match=r"--test.*numbers in column `weight`"):
+        open_data(where, test=write(tmp_path, rows, name="b.csv"))
+    other = write(
+        tmp_path, header=("age", "c", "weight", "bought"), name="c.csv"
+    )
+    with pytest.raises(ValueError, match=r"--test.*without colour"):
+        open_data(where, test=other)
+    other = write(tmp_path, changed(0, 3, "perhaps"), name="d.csv")
+    with pytest.raises(ValueError, match=r"--test.*no, yes.*with perhaps"):
+        open_data(where, test=other)
+
+
+def test_texts_are_no_categories(tmp_path):
+    rows = [(str(k), f"text {k}", "1", "ab"[k % 2]) for k in range(2000)]
+    with pytest.raises(ValueError, match=r"^--columns.*`colour` has 14"):
+        open_data(write(tmp_path, rows))

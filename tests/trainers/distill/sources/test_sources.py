@@ -1,0 +1,127 @@
+"""trainers.distill.sources: flags, and what all kinds have in common."""
+
+import numpy as np
+import pytest
+from absl import flags
+
+from tests import distill_data
+from tests.distill_data import open_data
+from trainers.distill import sources
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """What a script with these flags alone sees."""
+    own = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", own)
+    for name in (
+        "DEFINE_string",
+        "DEFINE_integer",
+        "DEFINE_float",
+        "DEFINE_boolean",
+        "DEFINE_enum",
+        "DEFINE_list",
+    ):
+        define = getattr(flags, name)
+        monkeypatch.setattr(
+            flags,
+            name,
+            lambda *args, define=define, **kwargs: define(
+                *args, flag_values=own, **kwargs
+            ),
+        )
+    required = flags.mark_flag_as_required
+    monkeypatch.setattr(
+        flags, "mark_flag_as_required", lambda name: required(name, own)
+    )
+
+    def parse(*arguments):
+        own(["script", *arguments])
+        return own
+
+    return parse
+
+
+def test_flags_and_settings(parsed):
+    flags.DEFINE_string("data_dir", None, "there already")
+    sources.define_flags()
+    values = parsed("--data=npz:a.npz", "--columns=a,b", "--data_dir=x")
+    for name, default in distill_data.DEFAULTS.items():
+        if name not in ("columns", "data_dir"):
+            assert getattr(values, name) == default, name
+    depends = sources.settings(values)
+    assert depends["data"] == "npz:a.npz" and depends["columns"] == ["a", "b"]
+    assert set(depends) == {"data", *distill_data.DEFAULTS} - {
+        "data_dir",
+        "manual_dir",
+    }
+
+
+def test_data_is_required(parsed):
+    sources.define_flags()
+    with pytest.raises(flags.IllegalFlagValueError, match="--data must"):
+        parsed()
+
+
+def test_tables_have_columns_and_others_none(tmp_path):
+    rows = "".join(f"{k},{k % 2}\n" for k in range(20))
+    (tmp_path / "a.csv").write_text("a,label\n" + rows)
+    data = open_data(f"csv:{tmp_path / 'a.csv'}")
+    assert isinstance(data, sources.TableData) and data.columns == ("a",)
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 1)), y=np.arange(20) % 2)
+    data = open_data(f"npz:{tmp_path / 'a.npz'}")
+    assert not isinstance(data, sources.TableData) and data.columns == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_splits_of_any_shares(seed, tmp_path):
+    """Disjoint, complete, ordered, of each class, and the same again."""
+    rng = np.random.default_rng(seed)
+    cases = rng.integers(30, 200)
+    y = np.concatenate([[0, 1, 2] * 3, rng.integers(3, size=cases - 9)])
+    np.savez(tmp_path / "a.npz", x=np.arange(cases)[:, None], y=y)
+    where = f"npz:{tmp_path / 'a.npz'}"
+    shares = {
+        "test": f"{rng.uniform(0.05, 0.5):.3f}",
+        "held_out": f"{rng.uniform(0.05, 0.5):.3f}",
+        "split_seed": int(seed),
+    }
+    found = []
+    for _ in range(2):
+        data = open_data(where, **shares)
+        rows = []
+        for split in distill_data.splits_of(data).values():
+            x, labels = distill_data.all_of(split)
+            rows.append(x[:, 0].astype(int))
+            np.testing.assert_array_equal(labels, y[rows[-1]])
+            assert (np.diff(rows[-1]) > 0).all() and set(labels) == {0, 1, 2}
+        assert sorted(np.concatenate(rows)) == list(range(cases))
+        found.append([some.tolist() for some in rows])
+    assert found[0] == found[1]
+    _, held_out, test = found[0]
+    # By at most one a class.
+    assert abs(len(test) - float(shares["test"]) * cases) <= 3
+    rest = cases - len(test)
+    assert abs(len(held_out) - float(shares["held_out"]) * rest) <= 3
+
+
+def test_the_same_whoever_asks(tmp_path):
+    """A split does not depend on the other one's share."""
+    np.savez(tmp_path / "a.npz", x=np.arange(50)[:, None], y=np.arange(50) % 2)
+    where = f"npz:{tmp_path / 'a.npz'}"
+    tests = {
+        tuple(distill_data.all_of(open_data(where, held_out=h).test)[0][:, 0])
+        for h in (None, "0.1", "0.5")
+    }
+    assert len(tests) == 1
+
+
+def test_other_kinds_of_x(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 1)), y=np.arange(20) % 2)
+    np.savez(
+        tmp_path / "b.npz",
+        x=np.zeros((4, 2, 2, 1), np.uint8),
+        y=np.arange(4) % 2,
+    )
+    with pytest.raises(ValueError, match=r"^--test must be of the kind"):
+        open_data(f"npz:{tmp_path / 'a.npz'}", test=f"npz:{tmp_path / 'b.npz'}")
