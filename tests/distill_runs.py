@@ -36,10 +36,9 @@ class FakeRun:
     teacher: keras.Model | None
     nets: dict
     logits: dict
+    int8: bool = False
     settings: types.SimpleNamespace = dataclasses.field(
-        default_factory=lambda: types.SimpleNamespace(
-            temperature=2.0, int8=False
-        )
+        default_factory=lambda: types.SimpleNamespace(temperature=2.0)
     )
 
     @property

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import warnings
 
 import keras
 import numpy as np
@@ -162,13 +163,16 @@ class Run:
 
     def _check_hints(self, student, teacher):
         try:
-            kdtf.Distiller(
-                student,
-                teacher,
-                temperature=1.0,
-                head=self.head,
-                hints=nets.hints_of(self.hints),
-            )
+            with warnings.catch_warnings():
+                # Of a larger student the flags have said that it is wanted.
+                warnings.simplefilter("ignore", UserWarning)
+                kdtf.Distiller(
+                    student,
+                    teacher,
+                    temperature=1.0,
+                    head=self.head,
+                    hints=nets.hints_of(self.hints),
+                )
         except ValueError as error:
             raise ValueError(
                 "--student, --teacher and --hint must be what a kdtf.Distiller "

@@ -26,7 +26,7 @@ def briefly(monkeypatch):
 @pytest.mark.slow
 def test_everything_is_exported_and_measured(tmp_path):
     run = distill_runs.make_run(tmp_path, cases=600)
-    run.settings.int8 = True
+    run.int8 = True
     figures = json.loads(json.dumps(EXPERIMENT.measure(run), allow_nan=False))
     forms = {(f["net"], f["form"]): f for f in figures["forms"]}
     assert not [form for form in forms.values() if "failed" in form]

@@ -136,7 +136,8 @@ def test_soft_targets_that_are_there_take_the_teachers_place(tmp_path):
 
 def test_a_teacher_by_name_is_trained_first(tmp_path):
     source = teachers.Source(("mlp:32",))
-    opened = run_of(tmp_path, source=source, settings={"teacher_epochs": 30})
+    settings = {"teacher_epochs": 8, "teacher_learning_rate": 0.03}
+    opened = run_of(tmp_path, source=source, settings=settings)
     opened.check(larger=False)
     assert not opened.directory.exists()  # nothing was trained yet
     choices = opened.teacher_logits().argmax(-1)
@@ -176,7 +177,7 @@ def test_the_best_candidate_on_held_out_cases_is_taken(tmp_path, monkeypatch):
 
 
 def test_held_out_accuracy_is_that_of_the_epoch_that_is_taken(tmp_path):
-    opened = run_of(tmp_path, early_stopping=True, settings={"epochs": 4})
+    opened = run_of(tmp_path, early_stopping=True, settings={"epochs": 3})
     [result] = opened.results("distilled")
     right = max(point[nets.HELD_OUT] for point in result.curve)
     assert opened.held_out((4.0, 0.9)) == [right]
