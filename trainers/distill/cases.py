@@ -1,6 +1,7 @@
 """The cases of a run, whichever source they come from."""
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -58,3 +59,10 @@ class Data:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of x."""
         return tuple(self.train.dataset.element_spec[0].shape)
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes what makes x of a case as it comes, where that is needed.
+
+        Args:
+          directory: folder that exists.
+        """

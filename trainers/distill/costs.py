@@ -91,6 +91,7 @@ def _measure(run, student):
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         forms = [*_of_student(run, student, batch[:1], scratch)]
+        run.data.save(run.directory)
         parameters = {DISTILLED: int(student.count_params())}
         if run.teacher is not None:
             forms += _of_teacher(run, batch[:1], scratch)
