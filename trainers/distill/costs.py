@@ -25,7 +25,8 @@ SECONDS = 2.0  # of each kind of prediction
 BATCH = 32
 _INT8_CASES = 500  # test cases of the int8 file
 _EXAMPLES = 200  # held-out cases that ranges of int8 are measured on
-_REASON = 60  # letters of it that a table shows
+_LONGEST = 300  # letters of a reason
+_SHORTEST = 60  # of them in a table
 _KERAS, _SAVED, _FLOAT, _INT8 = "keras", "saved_model", "litert", "litert_int8"
 _TITLES = {
     _KERAS: "Keras file",
@@ -171,7 +172,9 @@ def _reason(error):
     """An exception in a line; a full disk ends the run, which is resumed."""
     if _disk.lacks_room(error):
         raise error
-    return f"{type(error).__name__}: {_disk.reason(error)}"
+    # Keras begins some messages with an empty line.
+    said = _disk.reason(error) or " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:_LONGEST]}"
 
 
 def _keras(net):
@@ -307,8 +310,8 @@ def _row(form):
     title = _title(form)
     if "failed" in form:
         reason = form["failed"]
-        if len(reason) > _REASON:
-            reason = f"{reason[:_REASON]}..."
+        if len(reason) > _SHORTEST:
+            reason = f"{reason[:_SHORTEST]}..."
         return title, f"none: {reason}", "-", "-", "-"
     return (
         title,
@@ -375,7 +378,7 @@ def _of_failures(figures):
 def _of_sizes(figures):
     parameters = figures["parameters"]
     own = f"The student has {parameters[DISTILLED]:,} parameters"
-    if TEACHER not in parameters:
+    if not parameters.get(TEACHER):  # none, or one that does not tell
         return [f"{own}."]
     ratio = parameters[TEACHER] / max(1, parameters[DISTILLED])
     said = f"{own}, the teacher {parameters[TEACHER]:,}: {times(ratio)} as many"

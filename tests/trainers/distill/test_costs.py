@@ -143,6 +143,17 @@ def test_litert_is_optional(tmp_path, monkeypatch):
     assert "ai_edge_litert" in form.figures["not_run"]
 
 
+def test_reasons_are_a_line():
+    reason = costs._reason(NotImplementedError("\nModel T\n  cannot be saved"))
+    assert reason == "NotImplementedError: Model T cannot be saved"
+    assert len(costs._reason(ValueError("x" * 999))) < 320
+
+
+def test_a_teacher_that_does_not_tell_its_parameters():
+    figures = {"parameters": {"distilled": 7, "teacher": 0}, "forms": []}
+    assert costs._of_sizes(figures) == ["The student has 7 parameters."]
+
+
 def test_a_full_disk_ends_the_run(tmp_path):
     def write(path):
         raise OSError(28, "No space left on device")
