@@ -1,6 +1,6 @@
-"""What student and teacher cost: bytes, and time on this machine.
+"""What teacher and student cost: bytes, and time on this machine.
 
-Of the distilled student of seed 0, which is exported here.
+The student is the distilled one of seed 0, which is exported here.
 """
 
 import functools
