@@ -263,14 +263,17 @@ def _plot(figures):
     counts = np.array(figures["confusions"])
     shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-9)
     names = [_short(name) for name in figures["class_names"]]
-    # Fields wide enough for their figures: many of them scroll on a phone.
     side = 2.2 + (0.48 if len(names) <= 15 else 0.32) * len(names)
+    width = side + 1
+    if len(names) > 5:  # a page scrolls it on a phone, and does not shrink it
+        width = max(width, 8.2)
     figure = matplotlib_figures.Figure(
-        figsize=(side + 1, side), layout="constrained"
+        figsize=(width, side), layout="constrained"
     )
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Greens", vmin=0, vmax=100)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    turned = 90 if max(map(len, names)) > 3 else 0
+    axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("the distilled student's choice")
     true = {"label": "true class", TEACHER: "the teacher's choice"}

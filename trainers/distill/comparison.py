@@ -88,7 +88,8 @@ def _rates(hits):
 
 def _parameters(run, name):
     if name == TEACHER:
-        return None if run.teacher is None else int(run.teacher.count_params())
+        # Of a SavedModel inside a net Keras may count none.
+        return (run.teacher and int(run.teacher.count_params())) or None
     return int(run.results(name)[0].model.count_params())
 
 

@@ -1,22 +1,16 @@
-"""What student and teacher cost: bytes, and time on this machine.
+"""What teacher and student cost: bytes, and time on this machine.
 
-The student, the distilled one of seed 0, is exported in every form that serves
-it, and stays in the run directory. The teacher's exports are temporary.
+The student is the distilled one of seed 0, which is exported here.
 """
 
-import dataclasses
 import functools
-import importlib
 import pathlib
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 
-import kdtf
-from kdtf import _atomic, _disk
-from trainers.core import machine, pages, run_directory, strategies
-from trainers.distill import reading
+from trainers.core import machine, pages, strategies
+from trainers.distill import exports, reading
 from trainers.distill.evaluated import DISTILLED, TEACHER
 from trainers.distill.verdict import times
 
@@ -24,31 +18,14 @@ TITLE = "Size and speed"
 SECONDS = 2.0  # of each kind of prediction
 BATCH = 32
 _INT8_CASES = 500  # test cases of the int8 file
-_EXAMPLES = 200  # held-out cases that ranges of int8 are measured on
-_REASON = 60  # letters of it that a table shows
-_KERAS, _SAVED, _FLOAT, _INT8 = "keras", "saved_model", "litert", "litert_int8"
+_REASON = 60  # letters of it in a table
 _TITLES = {
-    _KERAS: "Keras file",
-    _SAVED: "SavedModel",
-    _FLOAT: "LiteRT, float32",
-    _INT8: "LiteRT, int8",
+    exports.KERAS: "Keras file",
+    exports.SAVED: "SavedModel",
+    exports.FLOAT: "LiteRT, float32",
+    exports.INT8: "LiteRT, int8",
 }
 _measured: dict[pathlib.Path, dict] = {}  # by run directory
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """A form in which a net is served.
-
-    Attributes:
-      figures: dict: "net", "form", and "bytes", or "failed", the reason;
-        "not_run", the reason why it is there and does not run here.
-      predict: function from `[cases, ...]` inputs to `[cases]` chosen classes,
-        of LiteRT for a single case; or None.
-    """
-
-    figures: dict
-    predict: object = None
 
 
 def measure(run):
@@ -90,11 +67,11 @@ def _measure(run, student):
     batch = reading.xs(test.dataset, np.arange(BATCH) % test.cases)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        forms = [*_of_student(run, student, batch[:1], scratch)]
+        forms = exports.of_student(run, student, batch[:1], scratch)
         run.data.save(run.directory)
         parameters = {DISTILLED: int(student.count_params())}
         if run.teacher is not None:
-            forms += _of_teacher(run, batch[:1], scratch)
+            forms += exports.of_teacher(run, batch[:1], scratch)
             parameters[TEACHER] = int(run.teacher.count_params())
         taken = _times(forms, batch)
         int8 = _int8(run, forms)
@@ -108,148 +85,6 @@ def _measure(run, student):
     }
 
 
-def _of_student(run, net, case, scratch):
-    """The `Form`s of the student; all but int8 stay in the run directory."""
-    head, names = _head(net, case), list(run.data.class_names)
-    folders = {_INT8: run.directory if run.int8 else scratch}
-    writers = {
-        _KERAS: ("student.keras", _keras(net)),
-        _SAVED: (run_directory.EXPORT, _saved_model(net, head, names)),
-        _FLOAT: ("student.tflite", _litert(net, head)),
-        _INT8: ("student_int8.tflite", _litert(net, head, run.data.held_out)),
-    }
-    forms = []
-    for form, (name, write) in writers.items():
-        folder = folders.get(form, run.directory)
-        made = _form(DISTILLED, form, folder / name, write, case)
-        if folder == run.directory and "failed" not in made.figures:
-            made.figures["file"] = name + "/" * (folder / name).is_dir()
-        forms.append(made)
-    return forms
-
-
-def _of_teacher(run, case, scratch):
-    net, names = run.teacher, list(run.data.class_names)
-    writers = {
-        _KERAS: ("teacher.keras", _keras(net)),
-        _SAVED: ("teacher", _saved_model(net, _head(net, case), names)),
-    }
-    return [
-        _form(TEACHER, form, scratch / name, write, case)
-        for form, (name, write) in writers.items()
-    ]
-
-
-def _form(net, form, path, write, case):
-    """A `Form` that is written now, or the reason why it cannot be.
-
-    Args:
-      net: str.
-      form: str.
-      path: `pathlib.Path` to write.
-      write: function of the path, which returns a function from it to
-        `predict`, or None, and further figures.
-      case: `[1, ...]` inputs.
-    """
-    figures = {"net": net, "form": form}
-    try:
-        load, more = write(path)
-    except Exception as error:  # whatever a converter or a package raises
-        return Form({**figures, "failed": _reason(error)})
-    figures |= {"bytes": _bytes(path), **more}
-    if load is None:
-        return Form(figures)
-    try:
-        predict = load(path)
-        predict(case)
-    except Exception as error:  # a package that is optional, an operation
-        return Form({**figures, "not_run": _reason(error)})
-    return Form(figures, predict)
-
-
-def _reason(error):
-    """An exception in a line; a full disk ends the run, which is resumed."""
-    if _disk.lacks_room(error):
-        raise error
-    return f"{type(error).__name__}: {_disk.reason(error)}"
-
-
-def _keras(net):
-    def write(path):
-        with _atomic.whole_file(path) as scratch:
-            net.save(scratch)
-        return None, {}
-
-    return write
-
-
-def _litert(net, head, split=None):
-    """Writes a `.tflite`: in int8, if there are cases to measure ranges on."""
-
-    def write(path):
-        options = {}
-        if split is not None:
-            rows = reading.spread(split.cases, _EXAMPLES)
-            options = {
-                "quantize": "int8",
-                "representative_data": reading.xs(split.dataset, rows),
-            }
-        report = kdtf.export_litert(
-            net, path, head=head, overwrite=True, **options
-        )
-        return _interpreted, {"agreement": report.agreement}
-
-    return write
-
-
-def _saved_model(net, head, names):
-    def write(path):
-        kdtf.export_student(
-            net, path, head=head, class_names=names, overwrite=True
-        )
-        return _Served, {}
-
-    return write
-
-
-class _Served:
-    """The chosen classes of cases, by a SavedModel."""
-
-    def __init__(self, path):
-        """Loads it; `path` may be removed then."""
-        self._loaded = tf.saved_model.load(str(path))  # keeps variables alive
-        self._serve = self._loaded.signatures["serving_default"]
-        [self._key] = self._serve.structured_input_signature[1]
-
-    def __call__(self, x):
-        """`[cases]` int array."""
-        return self._serve(**{self._key: x})["class"].numpy().reshape(-1)
-
-
-def _interpreted(path):
-    """A function from one case to its class, by LiteRT.
-
-    Its package is optional.
-    """
-    module = importlib.import_module("ai_edge_litert.interpreter")
-    runner = module.Interpreter(str(path)).get_signature_runner()
-    [key] = runner.get_input_details()
-    return lambda x: runner(**{key: x})["class"].reshape(-1)
-
-
-def _head(net, case):
-    """The head of a net's logits: a single one is of a sigmoid."""
-    logits = net(case, training=False)
-    return "sigmoid" if logits.shape[-1] == 1 else "softmax"
-
-
-def _bytes(path):
-    """Bytes of a file, or of all files in a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-
-
 def _times(forms, batch):
     """Dict from a form's place to times of it, all measured in turns."""
     one, many = batch[:1], batch
@@ -258,7 +93,7 @@ def _times(forms, batch):
         if form.predict is None:
             continue
         calls[i, 1] = functools.partial(form.predict, one)
-        if form.figures["form"] == _SAVED:
+        if form.figures["form"] == exports.SAVED:
             calls[i, BATCH] = functools.partial(form.predict, many)
     taken = machine.interleaved(calls, SECONDS)
     found = {}
@@ -276,7 +111,7 @@ def _times(forms, batch):
 
 def _int8(run, forms):
     """How often the int8 file is right on some test cases, or None."""
-    [form] = [f for f in forms if f.figures["form"] == _INT8]
+    [form] = [f for f in forms if f.figures["form"] == exports.INT8]
     labels = np.asarray(run.labels)
     rows = reading.spread(np.flatnonzero(labels >= 0), _INT8_CASES)
     if form.predict is None or not len(rows):
@@ -375,14 +210,18 @@ def _of_failures(figures):
 def _of_sizes(figures):
     parameters = figures["parameters"]
     own = f"The student has {parameters[DISTILLED]:,} parameters"
-    if TEACHER not in parameters:
+    if not parameters.get(TEACHER):  # none, or one that does not tell
         return [f"{own}."]
     ratio = parameters[TEACHER] / max(1, parameters[DISTILLED])
     said = f"{own}, the teacher {parameters[TEACHER]:,}: {times(ratio)} as many"
     forms = _by_form(figures)
     files = [
         forms.get(key, {}).get("bytes")
-        for key in ((TEACHER, _SAVED), (DISTILLED, _INT8), (DISTILLED, _FLOAT))
+        for key in (
+            (TEACHER, exports.SAVED),
+            (DISTILLED, exports.INT8),
+            (DISTILLED, exports.FLOAT),
+        )
     ]
     if files[0] and files[1]:
         said += (
@@ -407,7 +246,8 @@ def _of_times(figures):
     if speed:
         forms = _by_form(figures)
         teacher, student = (
-            forms[name, _SAVED]["milliseconds"] for name in (TEACHER, DISTILLED)
+            forms[name, exports.SAVED]["milliseconds"]
+            for name in (TEACHER, DISTILLED)
         )
         alone = _as_fast(teacher / student)
         together = _as_fast(speed[DISTILLED] / speed[TEACHER])
@@ -424,7 +264,7 @@ def _as_fast(ratio):
 
 def _of_int8(figures):
     forms = _by_form(figures)
-    agreement = forms.get((DISTILLED, _INT8), {}).get("agreement")
+    agreement = forms.get((DISTILLED, exports.INT8), {}).get("agreement")
     said = []
     found = figures["int8"]
     if found:

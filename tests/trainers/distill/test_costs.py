@@ -1,7 +1,6 @@
 """trainers.distill.costs: exports, their bytes and times, and what fails."""
 
 import json
-import sys
 
 import keras
 import numpy as np
@@ -9,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from tests import distill_runs, exports
+from tests import distill_runs
+from tests import exports as served_exports
 from trainers.core import sections
-from trainers.distill import costs
+from trainers.distill import costs, exports
 
 EXPERIMENT = sections.of_module(costs)
-INTERPRETER = "ai_edge_litert.interpreter"
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +64,7 @@ def test_everything_is_exported_and_measured(tmp_path):
     np.testing.assert_allclose(
         loaded(x), run.logits["distilled"][0][:5], rtol=1e-4, atol=1e-4
     )
-    served = exports.serve(tmp_path / "export", x=tf.constant(x))
+    served = served_exports.serve(tmp_path / "export", x=tf.constant(x))
     names = [f"class {i}".encode() for i in right[:5]]
     assert served["class_name"].tolist() == names
     said = " ".join(EXPERIMENT.findings(figures))
@@ -88,7 +87,7 @@ def test_a_sigmoid_head_without_labels(tmp_path):
     assert costs.speeds(figures) == {}
     assert not (tmp_path / "student_int8.tflite").exists()
     x = np.float32(np.random.default_rng(0).normal(size=(9, 10)))
-    choices = costs._Served(tmp_path / "export")(tf.constant(x))
+    choices = exports._Served(tmp_path / "export")(tf.constant(x))
     np.testing.assert_array_equal(choices, np.ravel(net(x) > 0))
     assert EXPERIMENT.blocks(figures, run.data)
 
@@ -121,34 +120,9 @@ def test_what_fails_is_told(tmp_path, monkeypatch):
     assert EXPERIMENT.blocks(figures, run.data)
 
 
-def test_litert_is_optional(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, INTERPRETER, None)
-    net = distill_runs.make_run(tmp_path).nets["distilled"][0]
-
-    def written(net, path, **options):
-        path.write_bytes(b"a file")
-        return kdtf.export.LiteRTReport(6)
-
-    monkeypatch.setattr(kdtf, "export_litert", written)
-    form = costs._form(
-        "distilled",
-        "litert",
-        tmp_path / "student.tflite",
-        costs._litert(net, "softmax"),
-        None,
-    )
-    # The file is there, and told of; it cannot be run here.
-    assert form.figures["bytes"] == 6
-    assert form.predict is None
-    assert "ai_edge_litert" in form.figures["not_run"]
-
-
-def test_a_full_disk_ends_the_run(tmp_path):
-    def write(path):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        costs._form("distilled", "keras", tmp_path / "x", write, None)
+def test_a_teacher_that_does_not_tell_its_parameters():
+    figures = {"parameters": {"distilled": 7, "teacher": 0}, "forms": []}
+    assert costs._of_sizes(figures) == ["The student has 7 parameters."]
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,14 @@ def test_a_table_shows_the_columns_that_are_far(tmp_path, monkeypatch):
     )
 
 
+def test_moments_of_batches(monkeypatch):
+    monkeypatch.setattr(differences, "_BATCH", 3)
+    x = np.float32(np.arange(14).reshape(7, 2) ** 2)  # batches of other means
+    mean, deviation = differences._moments(Split(x).dataset)
+    np.testing.assert_allclose(mean, x.mean(0))
+    np.testing.assert_allclose(deviation, x.std(0), rtol=1e-6)
+
+
 def test_constant_columns_are_not_far():
     class Data:
         columns = ()
