@@ -223,6 +223,9 @@ def test_another_file_of_other_columns(tmp_path):
     other = write(tmp_path, changed(0, 3, "perhaps"), name="d.csv")
     with pytest.raises(ValueError, match=r"--test.*no, yes.*with perhaps"):
         open_data(where, test=other)
+    rows = [(*row[:3], str(k % 2)) for k, row in enumerate(ROWS)]
+    with pytest.raises(ValueError, match=r"--test.*no, yes.*with 0, 1"):
+        open_data(where, test=write(tmp_path, rows, name="e.csv"))
 
 
 def test_texts_are_no_categories(tmp_path):
