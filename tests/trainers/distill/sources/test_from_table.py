@@ -62,6 +62,11 @@ def test_values_of_training_cases_alone(tmp_path):
     x, labels = distill_data.all_of(data.test)
     np.testing.assert_array_equal(x[:, 1:5], [[1, 0, 0, 0], [0, 0, 0, 1]])
     assert labels.tolist() == [1, 0]
+    # The same of a row that is held out.
+    tested = distill_data.all_of(open_data(write(tmp_path)).test)[0][0, 0]
+    data = open_data(write(tmp_path, changed(int(tested), 1, "pink")))
+    assert "colour=pink" not in data.columns
+    assert distill_data.all_of(data.test)[0][0, 1] == 1
 
 
 def test_label_and_columns(tmp_path):
