@@ -83,13 +83,32 @@ def test_zoom_and_rotation_keep_the_centre():
 
 
 def test_positions_change_in_one_go():
-    """Twice a flip and a turn, of which one interpolation is left."""
+    """After a turn and a flip of a ramp one interpolation is left of both."""
     ramp = np.add.outer(np.arange(9.0), 2 * np.arange(9.0))[..., None]
     found = views(["rotate:5", "flip"], x=tf.constant(ramp, tf.float32))
     inner = found[:, 3:6, 3:6, 0]
     # Linear in, linear out: no second difference.
     assert abs(np.diff(inner, 2, axis=1)).max() < 1e-2
     assert abs(np.diff(inner, 2, axis=2)).max() < 1e-2
+
+
+def either(found, some, others):
+    """Whether each is one of two, and each of these is found."""
+    first = abs(found - some).max((1, 2, 3)) < 0.1
+    second = abs(found - others).max((1, 2, 3)) < 0.1
+    return (first ^ second).all() and 10 <= first.sum() <= 30
+
+
+def test_products_of_positions():
+    """What is named first is done first to the image."""
+    turned = views(["rotate:90"])
+    both = views(["rotate:90", "flip"])
+    assert either(both, turned, turned[:, :, ::-1])
+    # Nearly no zoom, which takes the place of the flip among the seeds.
+    names = ["zoom:0.000001", "crop:0.9"]
+    x = case("images")
+    cropped, of_flipped = views(names), views(names, x=x[:, ::-1])
+    assert either(views(["flip", "crop:0.9"]), cropped, of_flipped)
 
 
 def test_erased_areas():
@@ -167,6 +186,7 @@ def test_deviations():
     np.testing.assert_allclose(found[:3], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_stored_soft_targets_take_them(tmp_path):
     """The store's views are the ones that `join` shows."""
     x = np.random.default_rng(0).uniform(0, 255, (6, 4, 4, 1))

@@ -194,9 +194,12 @@ def settings(values):
       values: absl's flag values.
 
     Returns:
-      Dict from flag to value.
+      Dict from flag to value, as a command line has it.
     """
-    return {name: getattr(values, name) for name in _SETTINGS}
+    found = {name: getattr(values, name) for name in _SETTINGS}
+    if found["columns"]:
+        found["columns"] = ",".join(found["columns"])
+    return found
 
 
 def open_data(values, *, image_size=None, channels=None):

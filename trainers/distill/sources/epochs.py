@@ -235,7 +235,8 @@ class _Plan:
 
 
 def _bytes_of_a_case(dataset):
-    return sum(
-        spec.shape.num_elements() * spec.dtype.size
-        for spec in tf.nest.flatten(dataset.element_spec)
-    )
+    specs = tf.nest.flatten(dataset.element_spec)
+    if not all(spec.shape.is_fully_defined() for spec in specs):
+        # The first case tells, as all have the same shape.
+        specs = tf.nest.flatten(next(iter(dataset)))
+    return sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)

@@ -48,7 +48,7 @@ def find(spec, options):
     classes, names = np.full(cases, -1, np.int32), options.class_names
     if label:
         where = f"{spec}, column `{label}`,"
-        values = _cells_of_labels(table[label])
+        values = _cells_of_labels(table[label], names)
         classes, names = labels.of_values(values, names, where, spec.flag)
     kept = _kept(table, label, spec, options)
     tables.require_complete(kept, spec)
@@ -155,11 +155,14 @@ def _label(table, spec, options):
     return None if options.unlabelled else list(table)[-1]
 
 
-def _cells_of_labels(values):
+def _cells_of_labels(values, names):
     """Labels with -1 or "" where there is none."""
-    if values.dtype.kind == "f":
-        return np.where(np.isnan(values), -1, values)
-    return np.array([cell.strip() for cell in values], dtype=object)
+    if values.dtype.kind != "f":
+        return np.array([cell.strip() for cell in values], dtype=object)
+    if labels.are_names(names):
+        # No classes of these names, which is said as of any other text.
+        return np.array(["" if np.isnan(v) else f"{v:g}" for v in values])
+    return np.where(np.isnan(values), -1, values)
 
 
 def _kept(table, label, spec, options):

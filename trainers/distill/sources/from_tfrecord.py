@@ -20,6 +20,7 @@ that end in `.gz` are compressed.
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
 
@@ -92,15 +93,13 @@ class _Reader:
 
     def examples(self):
         """`tf.data.Dataset` of serialized examples."""
-        datasets = [
-            tf.data.TFRecordDataset(
-                [file], "GZIP" if file.endswith(".gz") else None
-            )
-            for file in self._files
-        ]
-        whole = datasets[0]
-        for dataset in datasets[1:]:
-            whole = whole.concatenate(dataset)
+        runs = itertools.groupby(self._files, lambda f: f.endswith(".gz"))
+        whole, *others = (
+            tf.data.TFRecordDataset(list(files), "GZIP" if packed else None)
+            for packed, files in runs
+        )
+        for other in others:
+            whole = whole.concatenate(other)
         return whole
 
     def scalars(self, label, weight):

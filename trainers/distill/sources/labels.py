@@ -35,14 +35,14 @@ def of_values(values, names, where, flag):
     if values.dtype.kind in "USO":
         texts = np.array([_text(v) for v in values], dtype=object)
         numbers = _integers(texts)
-        if numbers is None or _are_names(names):
+        if numbers is None or are_names(names):
             return _of_names(texts, names, where, flag)
         values = numbers
     return _of_numbers(values, names, where, flag)
 
 
-def _are_names(names):
-    """Whether classes have other names than their numbers."""
+def are_names(names):
+    """Whether classes are known by other names than their numbers."""
     return names is not None and names != numbered(len(names))
 
 

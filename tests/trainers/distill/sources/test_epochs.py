@@ -122,6 +122,12 @@ def test_what_is_loaded():
     np.testing.assert_array_equal(kept.tensors[1], 2 * np.arange(10))
     assert list(kept.dataset.as_numpy_iterator())[3] == (3, 6)
     assert epochs.loaded(dataset, cases=10, most_bytes=159) is dataset
+    unknown = tf.data.Dataset.from_generator(
+        lambda: iter(np.zeros((10, 3), np.float32)),
+        output_signature=tf.TensorSpec([None], tf.float32),
+    )
+    assert epochs.loaded(unknown, cases=10, most_bytes=119) is unknown
+    assert epochs.loaded(unknown, cases=10).tensors.shape == (10, 3)
 
 
 def test_fewer_cases_than_a_batch():

@@ -62,6 +62,11 @@ def test_values_of_training_cases_alone(tmp_path):
     x, labels = distill_data.all_of(data.test)
     np.testing.assert_array_equal(x[:, 1:5], [[1, 0, 0, 0], [0, 0, 0, 1]])
     assert labels.tolist() == [1, 0]
+    # The same of a row that is held out.
+    tested = distill_data.all_of(open_data(write(tmp_path)).test)[0][0, 0]
+    data = open_data(write(tmp_path, changed(int(tested), 1, "pink")))
+    assert "colour=pink" not in data.columns
+    assert distill_data.all_of(data.test)[0][0, 1] == 1
 
 
 def test_label_and_columns(tmp_path):
@@ -223,6 +228,9 @@ def test_another_file_of_other_columns(tmp_path):
     other = write(tmp_path, changed(0, 3, "perhaps"), name="d.csv")
     with pytest.raises(ValueError, match=r"--test.*no, yes.*with perhaps"):
         open_data(where, test=other)
+    rows = [(*row[:3], str(k % 2)) for k, row in enumerate(ROWS)]
+    with pytest.raises(ValueError, match=r"--test.*no, yes.*with 0, 1"):
+        open_data(where, test=write(tmp_path, rows, name="e.csv"))
 
 
 def test_texts_are_no_categories(tmp_path):

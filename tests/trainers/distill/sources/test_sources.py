@@ -50,7 +50,7 @@ def test_flags_and_settings(parsed):
         if name not in ("columns", "data_dir"):
             assert getattr(values, name) == default, name
     depends = sources.settings(values)
-    assert depends["data"] == "npz:a.npz" and depends["columns"] == ["a", "b"]
+    assert depends["data"] == "npz:a.npz" and depends["columns"] == "a,b"
     assert set(depends) == {"data", *distill_data.DEFAULTS} - {
         "data_dir",
         "manual_dir",

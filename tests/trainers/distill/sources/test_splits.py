@@ -49,3 +49,9 @@ def test_seeds_and_streams_differ():
 def test_a_single_case_of_a_class():
     kept, out = splits.hold_out(np.array([0, 1, 1]), 0.2, (0, 1))
     assert 0 in kept and len(out) == 1
+
+
+def test_classes_hold_others_out():
+    """Not the same places of each, as of data that are sorted by drawer."""
+    _, out = splits.hold_out(np.repeat(np.arange(4), 50), 0.2, (0, 1))
+    assert len({tuple(some) for some in (out % 50).reshape(4, 10)}) == 4
