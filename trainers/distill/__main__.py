@@ -149,6 +149,8 @@ def _open_run(values):
     student = _student(values)
     _check_flags(values, settings, source)
     data = sources.open_data(values, **_image(source, student))
+    if not data.classes:
+        data = teachers.with_its_classes(data, source)
     if settings.batch_size > data.train.cases:
         raise ValueError(
             "--batch_size must be at most the number of training cases, "

@@ -16,17 +16,20 @@ def measure(run):
     """
     found = []
     for temperature, weight in run.candidates:
-        each = run.held_out((temperature, weight))
-        mean, interval = statistics.mean_and_interval(each)
+        held_out = None
+        if run.compared_by:
+            each = run.held_out((temperature, weight))
+            held_out = statistics.over_seeds(each)
         found.append(
             {
                 "temperature": temperature,
                 "soft_weight": weight,
-                "held_out": {"each": each, "mean": mean, "ci95": interval},
+                "held_out": held_out,
             }
         )
     return {
         **run.about(),
+        "compared_by": run.compared_by and run.compared_by.name,
         "hard_weight": run.settings.hard_weight if run.labelled else 0.0,
         "candidates": found,
         "chosen": run.candidates.index(run.chosen),
@@ -35,18 +38,26 @@ def measure(run):
 
 def table(metrics):
     """The candidates as a `pages.Table`."""
-    head = ("temperature", "soft weight", "held-out accuracy", "95 % interval")
+    compared_by = metrics["compared_by"] or "held_out_accuracy"
+    what = compared_by.replace("held_out", "held-out").replace("_", " ")
+    head = ("temperature", "soft weight", what, "95 % interval")
     rows = [
         (
             f"{each['temperature']:g}"
             + (" (chosen)" if i == metrics["chosen"] else ""),
             f"{each['soft_weight']:g}",
-            f"{each['held_out']['mean']:.1%}",
-            pages.interval(each["held_out"]["ci95"], ".1%"),
+            *_cells(each["held_out"]),
         )
         for i, each in enumerate(metrics["candidates"])
     ]
     return pages.Table(head, rows)
+
+
+def _cells(held_out):
+    if held_out is None:
+        return "-", "-"
+    interval = pages.interval(held_out["ci95"], ".1%")
+    return f"{held_out['mean']:.1%}", interval
 
 
 def findings(metrics):
@@ -103,7 +114,8 @@ def _plot(metrics):
         )
     axes.set_xscale("log", base=2)
     axes.set_xlabel("temperature")
-    axes.set_ylabel("accuracy on held-out cases, %")
+    what = metrics["compared_by"].rpartition("_")[2]
+    axes.set_ylabel(f"{what} on held-out cases, %")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
     return figure

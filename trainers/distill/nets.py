@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import numpy as np
 import tensorflow as tf
 
 import kdtf
@@ -11,7 +12,6 @@ from trainers.distill import augmentation, reading
 from trainers.distill.sources import epochs
 
 _AT_ONCE = 256  # cases that are predicted at a time
-HELD_OUT = "held_out_accuracy"
 _MIXUP_STREAM = 1_000_003
 
 
@@ -69,6 +69,25 @@ class Arm:
         return "-".join([*parts, training.digest(self)])
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What nets are compared by on held-out cases.
+
+    Attributes:
+      name: "held_out_accuracy", or "held_out_agreement" with the teacher.
+      classes: `[cases]` int array, the labels or the teacher's choices; -1
+        where there is none.
+    """
+
+    name: str
+    classes: np.ndarray
+
+    def share(self, logits):
+        """Share of the cases for which `[cases, classes]` logits say so."""
+        is_known = self.classes >= 0
+        return float((logits.argmax(-1) == self.classes)[is_known].mean())
+
+
 def train(
     arm,
     data,
@@ -79,6 +98,7 @@ def train(
     joined,
     teacher,
     head,
+    held_out,
     checkpoint_every,
 ):
     """Trains an arm, resumes a killed training, or loads the result.
@@ -95,6 +115,7 @@ def train(
       teacher: function without arguments to a `keras.Model` that is asked
         about every batch; None if y has what the arm learns from.
       head: "softmax" or "sigmoid".
+      held_out: `HeldOut`, or None where nothing is known of held-out cases.
       checkpoint_every: int, epochs between two checkpoints.
 
     Returns:
@@ -114,7 +135,14 @@ def train(
             ),
         )
         state = _fit(
-            model, arm, data, seed, directory, joined(), checkpoint_every
+            model,
+            arm,
+            data,
+            seed,
+            directory,
+            joined(),
+            held_out,
+            checkpoint_every,
         )
         results.save(net, state, directory, eval_logits=predict(net, data.test))
 
@@ -127,7 +155,7 @@ def hints_of(given):
     return [kdtf.Hint(student, teacher) for student, _, teacher in pairs]
 
 
-def _fit(model, arm, data, seed, directory, source, checkpoint_every):
+def _fit(model, arm, data, seed, directory, source, held_out, checkpoint_every):
     augment = mixup = None
     if not arm.views:
         augment = augment_of(arm.augment, data)
@@ -152,9 +180,12 @@ def _fit(model, arm, data, seed, directory, source, checkpoint_every):
         )
 
     def figures():
+        if held_out is None:
+            return {}
         logits = predict(model.student, data.held_out)
-        return {HELD_OUT: agreement(logits, data.held_out.labels)}
+        return {held_out.name: held_out.share(logits)}
 
+    shown = (held_out.name,) if held_out else ()
     return training.fit(
         model,
         batches,
@@ -164,8 +195,8 @@ def _fit(model, arm, data, seed, directory, source, checkpoint_every):
         checkpoint_every=checkpoint_every,
         evaluate=figures,
         title=f"seed {seed} {arm.name}",
-        shown=(HELD_OUT,),
-        keep_best=HELD_OUT if arm.early_stopping else None,
+        shown=shown,
+        keep_best=shown[0] if shown and arm.early_stopping else None,
     )
 
 
@@ -187,14 +218,6 @@ def _mixed(step, batch, seed, data, alpha):
 
 def _steps(arm, data):
     return epochs.steps_per_epoch(data.train.cases, arm.batch_size)
-
-
-def agreement(logits, labels):
-    """Share of the labelled cases that are classified as labelled."""
-    is_labelled = labels >= 0
-    if not is_labelled.any():
-        return 0.0
-    return float((logits.argmax(-1) == labels)[is_labelled].mean())
 
 
 def predict(net, split):

@@ -128,6 +128,7 @@ class Run:
         """
         if self.stored:
             self._check_stored()
+        self._check_comparable()
         student, spec = self._build(self._student_arm("plain"), 0), self.student
         teachers.check_fits("student", spec.spec, student, self.data)
         if student.output_shape[-1] != self.outputs:
@@ -179,6 +180,21 @@ class Run:
                 f"takes. Received: {error}"
             ) from error
 
+    def _check_comparable(self):
+        labels = self.data.held_out.labels
+        if (labels >= 0).any() or self.teacher_source is not None:
+            return
+        for flag, given in (
+            ("temperatures", len(self.candidates) > 1),
+            ("early_stopping", self.early_stopping),
+        ):
+            if given:
+                raise ValueError(
+                    f"--{flag} needs held-out cases with labels, or a teacher "
+                    "that can be asked about them, to choose by. Received: "
+                    f"--{flag} with --soft_targets={self.stored}"
+                )
+
     def _check_stored(self):
         store = kdtf.SoftTargets(self.stored)
         wanted = self.data.train.cases
@@ -228,11 +244,22 @@ class Run:
         return self.candidates[int(np.argmax(found))]
 
     def held_out(self, candidate):
-        """Held-out accuracy of a candidate's students, a float a seed."""
+        """What a candidate's students reach on held-out cases, one a seed."""
         return [
-            (r.best or r.curve[-1])[nets.HELD_OUT]
+            (r.best or r.curve[-1])[self.compared_by.name]
             for r in self.results_of(self.distilled(*candidate))
         ]
+
+    @functools.cached_property
+    def compared_by(self):
+        """The `nets.HeldOut` of students; None where nothing is known."""
+        split = self.data.held_out
+        if (split.labels >= 0).any():
+            return nets.HeldOut("held_out_accuracy", split.labels)
+        if self.teacher is None:
+            return None
+        choices = nets.predict(self.teacher, split).argmax(-1)
+        return nets.HeldOut("held_out_agreement", choices)
 
     def teacher_logits(self):
         """`[test cases, classes]` float32; None without a teacher."""
@@ -313,6 +340,7 @@ class Run:
             joined=lambda: self._joined(arm),
             teacher=self._asked(arm),
             head=self._head_of(arm),
+            held_out=self._compared_by(arm),
             checkpoint_every=self.checkpoint_every,
         )
 
@@ -320,6 +348,12 @@ class Run:
         if arm.soft_weight and self._is_live:
             return lambda: self.teacher
         return None
+
+    def _compared_by(self, arm):
+        # A teacher that is trained here cannot be compared with itself.
+        if arm.name == "teacher" and not self.labelled:
+            return None
+        return self.compared_by
 
     def _head_of(self, arm):
         return "softmax" if arm.name == "teacher" else self.head

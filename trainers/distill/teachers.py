@@ -10,6 +10,7 @@ import tensorflow as tf
 import kdtf
 from trainers.core.errors import FlagsError
 from trainers.distill import files, preprocessing, students
+from trainers.distill.sources import labels
 
 GIVES = ("logits", "probabilities")
 _SAVED_MODEL = "saved_model.pb"
@@ -113,6 +114,30 @@ def load(source, data):
     return kdtf.Ensemble(members, combine=source.combine, head=head)
 
 
+def with_its_classes(data, source):
+    """Data without any label, whose classes are the teacher's outputs.
+
+    Args:
+      data: `cases.Data`.
+      source: `Source` or None.
+
+    Returns:
+      `cases.Data`, its classes named by their numbers.
+
+    Raises:
+      ValueError: if no teacher tells how many classes there are.
+    """
+    if source is None or source.is_trained_here:
+        raise ValueError(
+            "--teacher must be a trained model for cases without any label. "
+            "Received: --teacher="
+            f"{','.join(source.specs) if source else None}"
+        )
+    outputs = outputs_of(load(source, data))
+    names = labels.numbered(2 if outputs == 1 else outputs)
+    return dataclasses.replace(data, class_names=names)
+
+
 def head_of(model):
     """ "sigmoid" for one logit, yes or no, and "softmax" for several."""
     return "sigmoid" if outputs_of(model) == 1 else "softmax"
@@ -192,7 +217,9 @@ def check_fits(flag, spec, model, data):
     outputs = model.output_shape
     binary = data.classes == 2
     if isinstance(outputs, list | dict) or not (
-        outputs[-1] == data.classes or (binary and outputs[-1] == 1)
+        outputs[-1] == data.classes
+        or (binary and outputs[-1] == 1)
+        or not data.classes  # of data without labels nobody knows them yet
     ):
         raise ValueError(
             f"--{flag} must have an output for each of the {data.classes} "

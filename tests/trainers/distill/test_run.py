@@ -84,19 +84,48 @@ def test_both_students_see_the_same_views(tmp_path):
 
 def test_without_labels_the_teachers_word_alone(tmp_path):
     data = data_of("table")
-    x, _ = arrays(data.train)
-    labels = np.full(len(x), -1, np.int32)
-    dataset = tf.data.Dataset.from_tensor_slices((x, labels))
-    data = dataclasses.replace(data, train=Split(dataset, labels))
+    data = dataclasses.replace(data, train=without_labels(data.train))
     opened = run_of(tmp_path, data=data)
     assert opened.names == ("distilled",)
     arm = opened.arm("distilled")
     assert arm.hard_weight == 0 and arm.soft_weight == 0.9
     [(_, y)] = shown(opened, "distilled")
     assert (y["labels"].numpy() == -1).all()
-    assert y["teacher_logits"].shape == (len(x), 3)
+    assert y["teacher_logits"].shape == (data.train.cases, 3)
     [result] = opened.results("distilled")
     assert np.isfinite(result.eval_logits).all()
+
+
+def without_labels(split):
+    x, _ = arrays(split)
+    labels = np.full(len(x), -1, np.int32)
+    return Split(tf.data.Dataset.from_tensor_slices((x, labels)), labels)
+
+
+def test_without_any_label_students_are_compared_with_the_teacher(tmp_path):
+    data = data_of("table")
+    splits = {
+        name: without_labels(getattr(data, name))
+        for name in ("train", "held_out", "test")
+    }
+    data = dataclasses.replace(data, **splits, class_names=())
+    model, source = teacher_file(tmp_path)
+    data = teachers.with_its_classes(data, source)
+    assert data.class_names == ("0", "1", "2")
+    opened = run_of(tmp_path, data=data, source=source, temperatures=(1.0, 4.0))
+    opened.check(larger=False)
+    x, _ = arrays(data.held_out)
+    choices = np.asarray(model(x)).argmax(-1)
+    for candidate in opened.candidates:
+        [result] = opened.results_of(opened.distilled(*candidate))
+        right = (np.asarray(result.net(x)).argmax(-1) == choices).mean()
+        assert opened.held_out(candidate) == [pytest.approx(right)]
+    # Who cannot be asked cannot be compared with.
+    stored = tmp_path / "stored"
+    kdtf.SoftTargets.write(stored, model, arrays(data.train)[0], verbose=0)
+    alone = run_of(tmp_path, data=data, stored=stored, temperatures=(1.0, 4.0))
+    with pytest.raises(ValueError, match=r"^--temperatures needs held-out"):
+        alone.check(larger=False)
 
 
 def test_yes_or_no_has_two_columns_where_nets_are_compared(tmp_path):
@@ -179,7 +208,7 @@ def test_the_best_candidate_on_held_out_cases_is_taken(tmp_path, monkeypatch):
 def test_held_out_accuracy_is_that_of_the_epoch_that_is_taken(tmp_path):
     opened = run_of(tmp_path, early_stopping=True, settings={"epochs": 3})
     [result] = opened.results("distilled")
-    right = max(point[nets.HELD_OUT] for point in result.curve)
+    right = max(point["held_out_accuracy"] for point in result.curve)
     assert opened.held_out((4.0, 0.9)) == [right]
     logits = nets.predict(result.net, opened.data.held_out)
     labels = opened.data.held_out.labels
