@@ -48,6 +48,7 @@ from trainers.core import run_directory, sections
 from trainers.core import settings as core_settings
 from trainers.distill import (
     augmentation,
+    checks,
     files,
     preprocessing,
     sources,
@@ -179,7 +180,7 @@ def _open_run(values):
         checkpoint_every=values.checkpoint_every,
         int8=values.int8,
     )
-    run.check(larger=values.larger_student)
+    checks.check(run, larger=values.larger_student)
     run_directory.open_run_directory(
         run.directory, _flags_of(values, settings, source, student)
     )

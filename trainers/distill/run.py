@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import pathlib
-import warnings
 
 import keras
 import numpy as np
@@ -12,7 +11,7 @@ import tensorflow as tf
 import kdtf
 from trainers.core import run_directory, seals, strategies
 from trainers.core.errors import FlagsError
-from trainers.distill import augmentation, files, nets, students, teachers
+from trainers.distill import files, nets, students, teachers
 from trainers.distill.cases import Data
 from trainers.distill.settings import Settings
 from trainers.distill.sources import epochs
@@ -95,7 +94,7 @@ class Run:
         if source is None:
             return None
         if source.is_trained_here:
-            return self._train(_teacher_arm(self), 0).net
+            return self._train(teacher_arm(self), 0).net
         return teachers.load(source, self.data)
 
     @functools.cached_property
@@ -117,93 +116,10 @@ class Run:
         """int, the number of logits."""
         return 1 if self.head == "sigmoid" else self.data.classes
 
-    def check(self, *, larger):
-        """Refuses models that cannot be, before any long work.
-
-        Args:
-          larger: whether a student may be larger than its teacher.
-
-        Raises:
-          ValueError: names the flag.
-        """
-        if self.stored:
-            self._check_stored()
-        self._check_comparable()
-        student, spec = self._build(self._student_arm("plain"), 0), self.student
-        teachers.check_fits("student", spec.spec, student, self.data)
-        if student.output_shape[-1] != self.outputs:
-            raise ValueError(
-                "--student must have as many outputs as the teacher, "
-                f"{self.outputs}. Received: --student={spec.spec}, whose "
-                f"output is {student.output_shape}"
-            )
-        if self.head == "sigmoid" and augmentation.mixup_of(self.augment):
-            raise ValueError(
-                "--augment must be without mixup for models of one output. "
-                f"Received: --augment={','.join(self.augment)}"
-            )
-        teacher = self._described_teacher()
-        if teacher is None:
-            return
-        sizes = [m.count_params() for m in (student, teacher)]
-        if sizes[0] > sizes[1] and not larger:
-            raise ValueError(
-                "--student must be no larger than the teacher: give a smaller "
-                "one, or add --larger_student if that is what you want. "
-                f"Received: --student={spec.spec} of {sizes[0]:,} parameters "
-                f"and a teacher of {sizes[1]:,}"
-            )
-        self._check_hints(student, teacher)
-
-    def _described_teacher(self):
-        """The teacher, as it begins where it is trained here; None without."""
-        source = self.teacher_source
-        if source is not None and source.is_trained_here:
-            return self._build(_teacher_arm(self), 0)
-        return self.teacher
-
-    def _check_hints(self, student, teacher):
-        try:
-            with warnings.catch_warnings():
-                # Of a larger student the flags have said that it is wanted.
-                warnings.simplefilter("ignore", UserWarning)
-                kdtf.Distiller(
-                    student,
-                    teacher,
-                    temperature=1.0,
-                    head=self.head,
-                    hints=nets.hints_of(self.hints),
-                )
-        except ValueError as error:
-            raise ValueError(
-                "--student, --teacher and --hint must be what a kdtf.Distiller "
-                f"takes. Received: {error}"
-            ) from error
-
-    def _check_comparable(self):
-        labels = self.data.held_out.labels
-        if (labels >= 0).any() or self.teacher_source is not None:
-            return
-        for flag, given in (
-            ("temperatures", len(self.candidates) > 1),
-            ("early_stopping", self.early_stopping),
-        ):
-            if given:
-                raise ValueError(
-                    f"--{flag} needs held-out cases with labels, or a teacher "
-                    "that can be asked about them, to choose by. Received: "
-                    f"--{flag} with --soft_targets={self.stored}"
-                )
-
-    def _check_stored(self):
-        store = kdtf.SoftTargets(self.stored)
-        wanted = self.data.train.cases
-        if len(store) != wanted:
-            raise ValueError(
-                "--soft_targets must be those of the training cases of --data, "
-                f"{wanted:,}, in their order. Received: "
-                f"--soft_targets={self.stored}, of {len(store):,}"
-            )
+    def begun(self, name):
+        """A net as its training begins, of seed 0: "plain" or "teacher"."""
+        arm = teacher_arm(self) if name == "teacher" else self.arm(name)
+        return self._build(arm, 0)
 
     def results(self, name):
         """List of `results.Result` of "plain" or "distilled", one a seed."""
@@ -299,7 +215,7 @@ class Run:
         if source is None:
             return files.digest(self.stored / "manifest.json")
         if source.is_trained_here:
-            return _teacher_arm(self).directory_name()
+            return teacher_arm(self).directory_name()
         return " ".join(
             [
                 *source.digests,
@@ -449,7 +365,7 @@ class Run:
         return nets.augment_of(self.augment, self.data)
 
 
-def _teacher_arm(run):
+def teacher_arm(run):
     """The `nets.Arm` of a teacher that is trained here."""
     settings, source = run.settings, run.teacher_source
     return nets.Arm(

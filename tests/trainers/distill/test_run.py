@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import kdtf
 from tests.distill_cases import arrays, data_of
-from trainers.distill import augmentation, nets, run, teachers
+from trainers.distill import augmentation, checks, nets, run, teachers
 from trainers.distill.cases import Split
 from trainers.distill.settings import DEFAULTS
 
@@ -113,7 +113,7 @@ def test_without_any_label_students_are_compared_with_the_teacher(tmp_path):
     data = teachers.with_its_classes(data, source)
     assert data.class_names == ("0", "1", "2")
     opened = run_of(tmp_path, data=data, source=source, temperatures=(1.0, 4.0))
-    opened.check(larger=False)
+    checks.check(opened, larger=False)
     x, _ = arrays(data.held_out)
     choices = np.asarray(model(x)).argmax(-1)
     for candidate in opened.candidates:
@@ -125,7 +125,7 @@ def test_without_any_label_students_are_compared_with_the_teacher(tmp_path):
     kdtf.SoftTargets.write(stored, model, arrays(data.train)[0], verbose=0)
     alone = run_of(tmp_path, data=data, stored=stored, temperatures=(1.0, 4.0))
     with pytest.raises(ValueError, match=r"^--temperatures needs held-out"):
-        alone.check(larger=False)
+        checks.check(alone, larger=False)
 
 
 def test_yes_or_no_has_two_columns_where_nets_are_compared(tmp_path):
@@ -153,21 +153,21 @@ def test_soft_targets_that_are_there_take_the_teachers_place(tmp_path):
     x, labels = arrays(data.train)
     kdtf.SoftTargets.write(stored, model, (x, labels), verbose=0)
     opened = run_of(tmp_path, data=data, stored=stored)
-    opened.check(larger=False)
+    checks.check(opened, larger=False)
     assert opened.teacher is None and opened.teacher_logits() is None
     [result] = opened.results("distilled")
     assert result.eval_logits.shape == (30, 3)
     assert not (opened.directory / "soft_targets").exists()
     fewer = data_of("table", cases=(90, 24, 30))
     with pytest.raises(ValueError, match=r"--soft_targets must be those of"):
-        run_of(tmp_path, data=fewer, stored=stored).check(larger=False)
+        checks.check(run_of(tmp_path, data=fewer, stored=stored), larger=False)
 
 
 def test_a_teacher_by_name_is_trained_first(tmp_path):
     source = teachers.Source(("mlp:32",))
     settings = {"teacher_epochs": 8, "teacher_learning_rate": 0.03}
     opened = run_of(tmp_path, source=source, settings=settings)
-    opened.check(larger=False)
+    checks.check(opened, larger=False)
     assert not opened.directory.exists()  # nothing was trained yet
     choices = opened.teacher_logits().argmax(-1)
     assert (choices == opened.labels).mean() > 0.9
@@ -188,7 +188,7 @@ def test_a_teacher_that_is_asked_about_every_batch(tmp_path, monkeypatch):
         augment=("noise", "mixup:0.3"),
         hints=("hidden_0:hidden",),
     )
-    opened.check(larger=True)
+    checks.check(opened, larger=True)
     [result] = opened.results("distilled")
     assert np.isfinite(result.curve[-1]["loss"])
     assert set(mixed) == {(3, 0.3)}
@@ -236,10 +236,10 @@ def test_a_student_larger_than_its_teacher_is_asked_for(tmp_path, larger):
         run_of(tmp_path), student=run.Student("mlp:64")
     )
     if larger:
-        opened.check(larger=True)
+        checks.check(opened, larger=True)
         return
     with pytest.raises(ValueError, match=r"--student must be no larger"):
-        opened.check(larger=False)
+        checks.check(opened, larger=False)
 
 
 def test_what_tells_an_arm_changes_with_what_it_learns_from(tmp_path):

@@ -1,0 +1,117 @@
+"""Whether teacher, student, data and flags of a run fit, before long work."""
+
+import warnings
+
+import kdtf
+from trainers.distill import augmentation, files, nets, teachers
+
+
+def check(run, *, larger):
+    """Refuses what cannot be.
+
+    Args:
+      run: `run.Run`; nothing of it is trained.
+      larger: whether a student may be larger than its teacher.
+
+    Raises:
+      ValueError: names the flag.
+    """
+    if run.stored:
+        _check_stored(run)
+    _check_comparable(run)
+    student = run.begun("plain")
+    _check_student(run, student)
+    _check_mixup(run)
+    teacher = _teacher(run)
+    if teacher is not None:
+        _check_sizes(run, student, teacher, larger)
+        _check_distiller(run, student, teacher)
+
+
+def _teacher(run):
+    """The teacher, as it begins where it is trained here; None without."""
+    source = run.teacher_source
+    if source is not None and source.is_trained_here:
+        return run.begun("teacher")
+    return run.teacher
+
+
+def _check_stored(run):
+    with files.named(
+        "soft_targets", run.stored, "a folder that kdtf.SoftTargets.write made"
+    ):
+        found = len(kdtf.SoftTargets(run.stored))
+    wanted = run.data.train.cases
+    if found != wanted:
+        raise ValueError(
+            "--soft_targets must be those of the training cases of --data, "
+            f"{wanted:,}, in their order. Received: "
+            f"--soft_targets={run.stored}, of {found:,}"
+        )
+
+
+def _check_comparable(run):
+    labels = run.data.held_out.labels
+    if (labels >= 0).any() or run.teacher_source is not None:
+        return
+    for flag, is_given in (
+        ("temperatures", len(run.candidates) > 1),
+        ("early_stopping", run.early_stopping),
+    ):
+        if is_given:
+            raise ValueError(
+                f"--{flag} needs held-out cases with labels, or a teacher that "
+                f"can be asked about them, to choose by. Received: --{flag} "
+                f"with --soft_targets={run.stored}"
+            )
+
+
+def _check_student(run, student):
+    spec = run.student.spec
+    teachers.check_fits("student", spec, student, run.data)
+    if student.output_shape[-1] != run.outputs:
+        raise ValueError(
+            f"--student must have as many outputs as the teacher, "
+            f"{run.outputs}. Received: --student={spec}, whose output is "
+            f"{student.output_shape}"
+        )
+
+
+def _check_mixup(run):
+    if run.head == "sigmoid" and augmentation.mixup_of(run.augment):
+        raise ValueError(
+            "--augment must be without mixup for models of one output. "
+            f"Received: --augment={','.join(run.augment)}"
+        )
+
+
+def _check_sizes(run, student, teacher, larger):
+    own, teachers_own = (net.count_params() for net in (student, teacher))
+    # A SavedModel may not tell how many it has.
+    if teachers_own and own > teachers_own and not larger:
+        raise ValueError(
+            "--student must be no larger than the teacher: give a smaller one, "
+            "or add --larger_student if that is what you want. Received: "
+            f"--student={run.student.spec} of {own:,} parameters and a teacher "
+            f"of {teachers_own:,}"
+        )
+
+
+def _check_distiller(run, student, teacher):
+    """Of hints, above all: their layers must exist, and fit."""
+    try:
+        with warnings.catch_warnings():
+            # Of a larger student the flags have said that it is wanted.
+            warnings.simplefilter("ignore", UserWarning)
+            kdtf.Distiller(
+                student,
+                teacher,
+                temperature=1.0,
+                head=run.head,
+                hints=nets.hints_of(run.hints),
+            )
+    except ValueError as error:
+        raise ValueError(
+            "--student, --teacher and --hint must be what a kdtf.Distiller "
+            f"takes. Received: {error}"
+        ) from error
