@@ -15,7 +15,8 @@ import sys
 # Of severity I, in the forms of 2.20 and 2.21; and what precedes the first one.
 _NOTICES = (
     r"^(I[0-9]{4} |[0-9-]{10} [0-9:.]+: I "
-    r"|WARNING: All log messages before absl::InitializeLog\(\))"
+    r"|WARNING: All log messages before absl::InitializeLog\(\)"
+    r"|INFO: Created TensorFlow Lite )"  # of LiteRT, for each interpreter
 )
 
 
@@ -24,8 +25,12 @@ def drop():
 
     Errors are not notices, and pass.
     """
-    if sys.stderr is not None and shutil.which("grep"):
+    if _can_drop():
         sys.meta_path.insert(0, _FirstImport())
+
+
+def _can_drop():
+    return sys.stderr is not None and shutil.which("grep") is not None
 
 
 class _FirstImport(importlib.abc.MetaPathFinder):
@@ -44,18 +49,21 @@ class _FirstImport(importlib.abc.MetaPathFinder):
 
 def _without_notices(execute):
     def exec_module(module):
-        with _dropped():
+        with dropped():
             execute(module)
 
     return exec_module
 
 
 @contextlib.contextmanager
-def _dropped():
+def dropped():
     """Sends the standard error of the block through grep.
 
     That is a process of its own, which still passes on why an import aborts.
     """
+    if not _can_drop():
+        yield
+        return
     terminal = os.dup(2)
     try:
         with subprocess.Popen(

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf import _atomic, _disk
-from trainers.core import run_directory
+from trainers.core import notices, run_directory
 from trainers.distill import reading
 from trainers.distill.evaluated import DISTILLED, TEACHER
 
@@ -170,7 +170,8 @@ def _interpreted(path):
     Its package is optional.
     """
     module = importlib.import_module("ai_edge_litert.interpreter")
-    runner = module.Interpreter(str(path)).get_signature_runner()
+    with notices.dropped():
+        runner = module.Interpreter(str(path)).get_signature_runner()
     [key] = runner.get_input_details()
     return lambda x: runner(**{key: x})["class"].reshape(-1)
 
