@@ -110,9 +110,10 @@ def build(
     """
     keras.utils.set_random_seed(seed)
     if is_file(spec):
-        net = as_logits(load_model("student", spec))
-        if not keep_weights:
-            net = _fresh(net)
+        given = as_logits(load_model("student", spec))
+        net = _fresh(given)  # which is trained, while others begin again
+        if keep_weights:
+            net.set_weights(given.get_weights())
         preprocess = preprocess or preprocessing.NONE
         return preprocessing.before(net, preprocess, data.input_shape)
     kind, _, widths = spec.partition(":")

@@ -85,6 +85,12 @@ def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
     # As the saved one: log-probabilities, but for a constant of each case.
     gap = np.asarray(kept(x)) - np.log(np.asarray(model(x)))
     np.testing.assert_allclose(gap, gap[:, :1].repeat(3, 1), atol=1e-5)
+    # Nor does training one seed's student change where another's begins.
+    begun = kept.get_weights()
+    kept.set_weights([w + 1 for w in begun])
+    again = students.build(path, data, 3, seed=1, keep_weights=True)
+    for one, two in zip(again.get_weights(), begun, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_an_architecture_of_keras_scales_its_pixels_itself(monkeypatch):
