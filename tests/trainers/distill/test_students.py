@@ -82,6 +82,12 @@ def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
     kept = students.build(path, data, 3, seed=0, keep_weights=True)
     assert [w.shape for w in fresh.weights] == [w.shape for w in model.weights]
     assert not np.allclose(fresh.weights[0], model.weights[0])
+    first, again, other = (
+        students.build(path, data, 3, seed=seed).get_weights()[0]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other)
     # As the saved one: log-probabilities, but for a constant of each case.
     gap = np.asarray(kept(x)) - np.log(np.asarray(model(x)))
     np.testing.assert_allclose(gap, gap[:, :1].repeat(3, 1), atol=1e-5)
