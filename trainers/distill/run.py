@@ -296,18 +296,27 @@ class Run:
 
         With stored views the plain student sees those of the distilled one.
         """
-        cases = self.data.train.cases
-        views = [self.data.train.dataset]
-        if arm.name != "teacher" and not self._is_live:
-            store = self._written()
-            with seals.named(self._store, delete=self._store):
-                joined = store.join(views[0], augment=self._augment())
-            views = [
-                joined.skip(number * cases).take(cases)
-                for number in range(self.settings.views)
-            ]
+        is_plain = arm.name == "teacher" or self._is_live
+        views = self._cases if is_plain else self._stored_views
         targets = self._targets_of(arm)
-        return [epochs.loaded(view.map(targets), cases=cases) for view in views]
+        return [epochs.mapped(view, targets) for view in views]
+
+    # All arms and seeds share what is in memory.
+    @functools.cached_property
+    def _cases(self):
+        train = self.data.train
+        return [epochs.loaded(train.dataset, cases=train.cases)]
+
+    @functools.cached_property
+    def _stored_views(self):
+        store = self._written()
+        train = self.data.train
+        with seals.named(self._store, delete=self._store):
+            return epochs.loaded_views(
+                store.join(train.dataset, augment=self._augment()),
+                cases=train.cases,
+                views=self.settings.views,
+            )
 
     def _targets_of(self, arm):
         """A function from a case to what a Distiller of an arm takes."""

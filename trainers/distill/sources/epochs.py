@@ -53,6 +53,35 @@ def loaded(dataset, *, cases, most_bytes=MEMORY_BYTES):
     return Loaded(dataset.batch(cases).get_single_element())
 
 
+def loaded_views(dataset, *, cases, views, most_bytes=MEMORY_BYTES):
+    """Views of the same cases, one after another, as `batches` takes them.
+
+    Args:
+      dataset: `tf.data.Dataset` of single cases, all of a view before the next.
+      cases: int, how many a view has.
+      views: int.
+      most_bytes: int; what takes more stays on disk.
+
+    Returns:
+      List of `Loaded`, which one pass has read, or of `tf.data.Dataset`s.
+    """
+    if views * cases * _bytes_of_a_case(dataset) > most_bytes:
+        return [dataset.skip(i * cases).take(cases) for i in range(views)]
+    return [Loaded(tensors) for tensors in dataset.batch(cases)]
+
+
+def mapped(source, function):
+    """A function of the cases of a `Loaded`, or of a data set.
+
+    Args:
+      source: `Loaded` or `tf.data.Dataset`.
+      function: of a case, or of many stacked, that does not ask which.
+    """
+    if isinstance(source, Loaded):
+        return Loaded(function(*source.tensors))
+    return source.map(function)
+
+
 def steps_per_epoch(cases, batch_size):
     """How many batches an epoch has.
 

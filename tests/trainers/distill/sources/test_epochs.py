@@ -134,3 +134,22 @@ def test_fewer_cases_than_a_batch():
     with pytest.raises(ValueError, match=r"^--batch_size.*cases, 3.*=4"):
         epochs.steps_per_epoch(3, 4)
     assert epochs.steps_per_epoch(11, 4) == 2
+
+
+@pytest.mark.parametrize("most_bytes", (0, 2**20))
+def test_views_come_one_after_another(most_bytes):
+    """In memory or not, and a function of them is one of all their cases."""
+    x = np.arange(12, dtype=np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices((x, -x))
+    views = epochs.loaded_views(
+        dataset, cases=4, views=3, most_bytes=most_bytes
+    )
+    assert len(views) == 3
+    for number, view in enumerate(views):
+        is_loaded = isinstance(view, epochs.Loaded)
+        assert is_loaded == (most_bytes > 0)
+        doubled = epochs.mapped(view, lambda x, y: (2 * x, y))
+        found = doubled.dataset if is_loaded else doubled
+        found = [tuple(each) for each in found.as_numpy_iterator()]
+        own = x[4 * number : 4 * number + 4]
+        assert found == list(zip(2 * own, -own, strict=True))
