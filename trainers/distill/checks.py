@@ -5,6 +5,8 @@ import warnings
 import kdtf
 from trainers.distill import augmentation, files, nets, teachers
 
+_TEMPERATURE = "teacher_temperature="  # a key of y, as in `run`
+
 
 def check(run, *, larger):
     """Refuses what cannot be.
@@ -40,7 +42,7 @@ def _check_stored(run):
     with files.named(
         "soft_targets", run.stored, "a folder that kdtf.SoftTargets.write made"
     ):
-        found = len(kdtf.SoftTargets(run.stored))
+        found, keys = len(kdtf.SoftTargets(run.stored)), run.stored_keys
     wanted = run.data.train.cases
     if found != wanted:
         raise ValueError(
@@ -48,6 +50,15 @@ def _check_stored(run):
             f"{wanted:,}, in their order. Received: "
             f"--soft_targets={run.stored}, of {found:,}"
         )
+
+    own = [key for key in keys if key.startswith(_TEMPERATURE)]
+    for temperature in (float(key.removeprefix(_TEMPERATURE)) for key in own):
+        if run.temperatures != (temperature,):
+            raise ValueError(
+                "--temperatures must be that of --soft_targets, which depend "
+                f"on it: {temperature:g}. Received: --temperatures="
+                f"{','.join(f'{t:g}' for t in run.temperatures)}"
+            )
 
 
 def _check_comparable(run):

@@ -17,6 +17,7 @@ from trainers.distill.settings import Settings
 from trainers.distill.sources import epochs
 
 _STORE = "soft_targets"  # in the run directory
+_SIGMOID = "teacher_head=sigmoid"  # a key of y, see `kdtf.SoftTargets.join`
 _LABELLED_AT_ONCE = 256  # cases
 
 
@@ -99,17 +100,21 @@ class Run:
 
     @functools.cached_property
     def head(self):
-        """ "softmax", or "sigmoid" for a single logit."""
+        """The head of all nets: "softmax", or "sigmoid" for a single logit."""
         source = self.teacher_source
-        if source is not None and source.is_trained_here:
+        if source is None:
+            return "sigmoid" if _SIGMOID in self.stored_keys else "softmax"
+        if source.is_trained_here:
             return "softmax"
-        if self.teacher is not None:
-            return teachers.head_of(self.teacher)
-        logits = kdtf.SoftTargets(self._store).join(
-            self.data.train.dataset.map(_x_and_label)
-        )
-        outputs = logits.element_spec[1]["teacher_logits"].shape[-1]
-        return "sigmoid" if outputs == 1 else "softmax"
+        return teachers.head_of(self.teacher)
+
+    @property
+    def stored_keys(self):
+        """What y has of soft targets that were given: a set of strings."""
+        store = kdtf.SoftTargets(self.stored)
+        unlabelled = self.data.train.dataset.map(lambda x, *_: x)
+        joined = store.join(unlabelled, augment=self._augment())
+        return set(joined.element_spec[1])
 
     @functools.cached_property
     def outputs(self):
@@ -309,13 +314,13 @@ class Run:
 
     @functools.cached_property
     def _stored_views(self):
-        store = self._written()
-        train = self.data.train
+        store, cases = self._written(), self.data.train.cases
         with seals.named(self._store, delete=self._store):
+            joined = store.join(
+                self.data.train.dataset, augment=self._augment()
+            )
             return epochs.loaded_views(
-                store.join(train.dataset, augment=self._augment()),
-                cases=train.cases,
-                views=self.settings.views,
+                joined, cases=cases, views=len(joined) // cases
             )
 
     def _targets_of(self, arm):
@@ -390,10 +395,6 @@ def teacher_arm(run):
         augment=run.augment,
         views=0 if run.augment else 1,
     )
-
-
-def _x_and_label(x, label, *_):
-    return x, label
 
 
 def _labels(labels, head):

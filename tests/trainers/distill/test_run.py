@@ -163,6 +163,48 @@ def test_soft_targets_that_are_there_take_the_teachers_place(tmp_path):
         checks.check(run_of(tmp_path, data=fewer, stored=stored), larger=False)
 
 
+def test_stored_soft_targets_tell_temperature_and_head(tmp_path):
+    data = data_of("table", classes=("no", "yes"))
+    model, _ = teacher_file(tmp_path, 1)
+    arrays_of = arrays(data.train)[0]
+    stored = tmp_path / "sigmoid"
+    kdtf.SoftTargets.write(stored, model, arrays_of, head="sigmoid", verbose=0)
+    opened = run_of(tmp_path, data=data, stored=stored)
+    checks.check(opened, larger=False)
+    assert opened.head == "sigmoid"
+
+    data, (model, _) = data_of("table"), teacher_file(tmp_path)
+    stored = tmp_path / "top"
+    arrays_of = arrays(data.train)[0]
+    kdtf.SoftTargets.write(
+        stored, model, arrays_of, top_k=2, temperature=2.0, verbose=0
+    )
+    opened = run_of(tmp_path, data=data, stored=stored, temperatures=(2.0,))
+    checks.check(opened, larger=False)
+    [result] = opened.results("distilled")
+    assert np.isfinite(result.eval_logits).all()
+    other = dataclasses.replace(opened, temperatures=(4.0,))
+    with pytest.raises(ValueError, match=r"^--temperatures must be that of"):
+        checks.check(other, larger=False)
+
+
+def test_views_that_are_stored_are_taken_as_they_are(tmp_path):
+    """However many the flags say; that much the store knows."""
+    data, (model, _) = data_of("table"), teacher_file(tmp_path)
+    augment = nets.augment_of(("noise",), data)
+    stored = tmp_path / "views"
+    kdtf.SoftTargets.write(
+        stored,
+        model,
+        data.train.dataset.batch(32),
+        views=3,
+        augment=augment,
+        verbose=0,
+    )
+    opened = run_of(tmp_path, data=data, stored=stored, augment=("noise",))
+    assert len(shown(opened, "distilled")) == 3
+
+
 def test_a_teacher_by_name_is_trained_first(tmp_path):
     source = teachers.Source(("mlp:32",))
     settings = {"teacher_epochs": 8, "teacher_learning_rate": 0.03}
