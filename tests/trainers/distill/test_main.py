@@ -216,3 +216,42 @@ def test_help_teaches():
     result = run("--help")
     for word in ("report.html", "--soft_targets", "tfds:", "mobilenet_v3"):
         assert word in result.stdout
+
+
+@pytest.mark.slow
+def test_a_table_of_numbers_and_categories(tmp_path):
+    """A student of a table can be served: what makes x of a row is left."""
+    rng = np.random.default_rng(0)
+    kinds = np.array(["red", "green", "blue"])[np.arange(90) % 3]
+    sizes = rng.normal(size=90) + np.arange(90) % 3
+    rows = [f"{k},{s:.4f},{k[0]}" for k, s in zip(kinds, sizes, strict=True)]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["colour,size,label", *rows]) + "\n")
+    run_dir = tmp_path / "run"
+    result = run(
+        f"--data=csv:{path}",
+        *NETS,
+        "--tiny",
+        "--seeds=1",
+        "--batch_size=16",
+        "--experiment=costs",
+        f"--run_dir={run_dir}",
+    )
+    assert result.returncode == 0, result.stderr
+    encoding = keras.saving.load_model(run_dir / "encoding.keras")
+    described = json.loads((run_dir / "columns.json").read_text())
+    given = {
+        described["inputs"]["colour"]: tf.constant([["red"], ["pink"]]),
+        described["inputs"]["size"]: tf.constant([[0.5], [1.5]]),
+    }
+    x = encoding(given).numpy()
+    assert described["features"] == [
+        "colour=?",
+        "colour=blue",
+        "colour=green",
+        "colour=red",
+        "size",
+    ]
+    np.testing.assert_allclose(x, [[0, 0, 0, 1, 0.5], [1, 0, 0, 0, 1.5]])
+    student = keras.saving.load_model(run_dir / "student.keras")
+    assert student(x).shape == (2, 3)
