@@ -25,6 +25,7 @@ from benchmarks import (
 from benchmarks.real_models import tables as real_models
 from kdtf import _atomic
 from trainers.characters.experiments import EXPERIMENTS as CHARACTERS
+from trainers.distill.experiments import EXPERIMENTS as DISTILL
 from trainers.mnist.experiments import EXPERIMENTS as MNIST
 from trainers.specialists.experiments import EXPERIMENTS as SPECIALISTS
 from trainers.speech.experiments import EXPERIMENTS as SPEECH
@@ -206,9 +207,12 @@ TABLES = {
         for name in ("few_labels", "few_labels_weight")
     },
     **{
-        f"mnist_{name}": _experiment("mnist", name, MNIST[name])
+        f"mnist_{name}": _experiment(folder, name, MNIST[name])
+        for folder in ("mnist", "mnist_sweeps")
         # Those that are published.
-        for name in _load(ROOT / "results", "mnist/metrics.json")["experiments"]
+        for name in _load(ROOT / "results", f"{folder}/metrics.json")[
+            "experiments"
+        ]
     },
     **{
         f"speech_{name}": _experiment("speech", name, experiment)
@@ -221,6 +225,9 @@ TABLES = {
         )
         for name in ("table", "soft_targets", "distilled")
     },
+    "distill_characters": _experiment(
+        "distill_characters", "comparison", DISTILL["comparison"]
+    ),
     "characters": _experiment("characters", "table", CHARACTERS["table"]),
     "characters_few": _experiment("characters", "few", CHARACTERS["few"]),
     "speech_by_speaker": _experiment(

@@ -11,7 +11,7 @@ TITLE = "Where student and teacher differ"
 _MOST = 24  # cases that are shown
 _COLUMNS = 8  # of a table of values
 _PANELS = 6  # in a row of pictures
-_LONGEST = 18  # letters of a class name above a picture
+_LONGEST = 15  # letters of a class name above a picture
 _BATCH = 256
 # What is looked for, by what is known.
 _WHAT = {
