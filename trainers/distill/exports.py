@@ -96,8 +96,9 @@ def _form(net, form, path, write, case):
     if load is None:
         return Form(figures)
     try:
-        predict = load(path)
-        predict(case)
+        with notices.dropped():  # some come with the first case
+            predict = load(path)
+            predict(case)
     except Exception as error:  # a package that is optional, an operation
         return Form({**figures, "not_run": _reason(error)})
     return Form(figures, predict)
@@ -170,8 +171,7 @@ def _interpreted(path):
     Its package is optional.
     """
     module = importlib.import_module("ai_edge_litert.interpreter")
-    with notices.dropped():
-        runner = module.Interpreter(str(path)).get_signature_runner()
+    runner = module.Interpreter(str(path)).get_signature_runner()
     [key] = runner.get_input_details()
     return lambda x: runner(**{key: x})["class"].reshape(-1)
 
