@@ -31,8 +31,9 @@ def lines(results):
 
 
 def _mnist(results):
-    experiments = _load(results, "mnist/metrics.json")["experiments"]
-    table, without_3 = experiments["table"], experiments[omitted.OMIT_3.name]
+    table = _load(results, "mnist/metrics.json")["experiments"]["table"]
+    sweeps = _load(results, "mnist_sweeps/metrics.json")["experiments"]
+    without_3 = sweeps[omitted.OMIT_3.name]
     errors = {name: f"{arm['mean']:.1f}" for name, arm in table["arms"].items()}
     paper = figures.PAPER_ERRORS
     ways = {

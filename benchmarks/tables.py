@@ -81,6 +81,13 @@ def _headline(results):
     return MNIST[name].findings(figures)[:1]
 
 
+def _distill_headline(results):
+    """The verdict of a run of trainers.distill, without its advice."""
+    metrics = _load(results, "distill_characters/metrics.json")["experiments"]
+    said = DISTILL["comparison"].introduction(metrics["comparison"])
+    return [said.partition(" What to try next:")[0]]
+
+
 def _peers(results):
     rows = _load(results, "peer_comparison.json")["rows"]
     names = list(rows[0]["measured"])
@@ -225,6 +232,7 @@ TABLES = {
         )
         for name in ("table", "soft_targets", "distilled")
     },
+    "distill_headline": _distill_headline,
     "distill_characters": _experiment(
         "distill_characters", "comparison", DISTILL["comparison"]
     ),

@@ -30,8 +30,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
     home = (site / "index.html").read_text()
     assert "Ten lines" in home
     # Pictures and pages from outside of docs/ are there, under their names.
-    assert 'src="results/mnist/temperatures.png"' in home
-    assert (site / "results/mnist/temperatures.png").is_file()
+    assert 'src="results/mnist_sweeps/temperatures.png"' in home
+    assert (site / "results/mnist_sweeps/temperatures.png").is_file()
     assert (site / "BENCHMARKS/index.html").is_file()
     api = (site / "api/losses/index.html").read_text()
     assert "kdtf.losses.soft_loss" in api
