@@ -42,7 +42,7 @@ def _check_stored(run):
     with files.named(
         "soft_targets", run.stored, "a folder that kdtf.SoftTargets.write made"
     ):
-        found, keys = len(kdtf.SoftTargets(run.stored)), run.stored_keys
+        found = len(kdtf.SoftTargets(run.stored))
     wanted = run.data.train.cases
     if found != wanted:
         raise ValueError(
@@ -51,6 +51,10 @@ def _check_stored(run):
             f"--soft_targets={run.stored}, of {found:,}"
         )
 
+    with files.named(
+        "soft_targets", run.stored, "those of --data, with these --augment"
+    ):
+        keys = run.stored_keys
     own = [key for key in keys if key.startswith(_TEMPERATURE)]
     for temperature in (float(key.removeprefix(_TEMPERATURE)) for key in own):
         if run.temperatures != (temperature,):

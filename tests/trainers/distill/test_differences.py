@@ -237,5 +237,5 @@ def test_long_names_are_cut():
     names = ["a class with a very long name"]
     case = {"label": 0, "student": 0}
     assert differences._caption(case, names) == (
-        "true: a class with a v..\nstudent: a class with a v.."
+        "true: a class with ..\nstudent: a class with .."
     )

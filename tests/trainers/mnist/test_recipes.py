@@ -10,8 +10,8 @@ from trainers.mnist.settings import DEFAULTS
     "dataset, recipe, name",
     [
         ("mnist", recipes.teacher, "teacher-1200-f27b09"),
-        ("mnist", recipes.student, "student-800-c39968"),
-        ("mnist", recipes.distilled, "distilled-800-T20-065eeb"),
+        ("mnist", recipes.student, "student-800-a8cdc0"),
+        ("mnist", recipes.distilled, "distilled-800-T20-bf1ab2"),
         ("digits", recipes.teacher, "teacher-256-54cd76"),
         ("digits", recipes.student, "student-24-77ca9b"),
         ("digits", recipes.distilled, "distilled-24-T4-b03979"),
