@@ -29,10 +29,9 @@ class Run:
 
     def students(self, arm):
         self.trained.append(arm)
+        wrong = 6 if arm.learning_rate > 0.0015 else 8
         if arm.soft_weight:
             wrong = 4
-        else:
-            wrong = 6 if arm.learning_rate > 0.0015 else 8
         labels = self.data.eval_labels
         answers = np.where(np.arange(len(labels)) < wrong, labels + 1, labels)
         logits = np.eye(4)[answers]
