@@ -40,6 +40,7 @@ To see that all is installed, in seconds and without any file:
 
 import dataclasses
 import math
+import pathlib
 
 from absl import app, flags
 
@@ -58,6 +59,7 @@ from trainers.distill import (
 from trainers.distill.experiments import EXPERIMENTS
 from trainers.distill.run import Run, Student
 from trainers.distill.settings import DEFAULTS, Settings
+from trainers.distill.sources import epochs
 
 _PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -138,7 +140,7 @@ def _define_flags():
         _PRECISIONS,
         "Keras's dtype policy for a student by name",
     )
-    flags.DEFINE_boolean("int8", False, "leave an int8 student.tflite, too")
+    flags.DEFINE_boolean("int8", False, "leave student_int8.tflite, too")
 
 
 def _open_run(values):
@@ -152,11 +154,8 @@ def _open_run(values):
     data = sources.open_data(values, **_image(source, student))
     if not data.classes:
         data = teachers.with_its_classes(data, source)
-    if settings.batch_size > data.train.cases:
-        raise ValueError(
-            "--batch_size must be at most the number of training cases, "
-            f"{data.train.cases}. Received: --batch_size={settings.batch_size}"
-        )
+    epochs.steps_per_epoch(data.train.cases, settings.batch_size)  # refuses
+    _check_scaling(values, source, student, data)
     if not students.is_file(student.spec):
         students.check("student", student.spec, data)
     if source and source.is_trained_here:
@@ -166,11 +165,11 @@ def _open_run(values):
     run = Run(
         settings,
         data,
-        files.path(values.run_dir),
+        pathlib.Path(values.run_dir),
         seeds=values.seeds,
         student=student,
         teacher_source=source,
-        stored=values.soft_targets and files.path(values.soft_targets),
+        stored=values.soft_targets and pathlib.Path(values.soft_targets),
         temperatures=temperatures,
         soft_weights=soft_weights,
         augment=tuple(values.augment),
@@ -235,6 +234,27 @@ def _image(source, student):
     return {}
 
 
+def _check_scaling(values, source, student, data):
+    """Refuses a scaling of what is no image, or of nets with their own."""
+    by_name = source is not None and source.is_trained_here
+    for flag, given, has_own in (
+        ("teacher_preprocess", values.teacher_preprocess, by_name),
+        (
+            "student_preprocess",
+            values.student_preprocess,
+            student.spec.partition(":")[0] in students.OWN,
+        ),
+    ):
+        if given in (None, preprocessing.NONE):
+            continue
+        if data.kind != "images" or has_own:
+            raise ValueError(
+                f"--{flag} must be left out for data other than images, and "
+                f"for nets that scale their input themselves. Received: "
+                f"--{flag}={given} with {data.kind}"
+            )
+
+
 def _check_flags(values, settings, source):
     if source is None and not values.soft_targets:
         raise ValueError(
@@ -267,16 +287,22 @@ def _flags_of(values, settings, source, student):
         "hint",
         "early_stopping",
         "soft_targets",
-        "teacher_gives",
     )
     return {
         **dataclasses.asdict(settings),
         **sources.settings(values),
         **{name: getattr(values, name) for name in names},
-        "teacher": source and " ".join([*source.specs, *source.digests]),
-        "combine": source and source.combine,
-        "teacher_preprocess": source and source.preprocess,
-        **{f"student_{n}": v for n, v in dataclasses.asdict(student).items()},
+        **_described("teacher", source),
+        **_described("student", student),
+    }
+
+
+def _described(name, model):
+    """Dict of what the flags say of a model; empty without one."""
+    described = {} if model is None else dataclasses.asdict(model)
+    return {
+        name if what in ("spec", "specs") else f"{name}_{what}": value
+        for what, value in described.items()
     }
 
 

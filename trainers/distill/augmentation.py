@@ -93,6 +93,21 @@ def of_names(names, kind, *, deviations=None):
     return augment
 
 
+def of_data(names, data):
+    """`of_names` for some data.
+
+    Args:
+      names: sequence of strings.
+      data: `cases.Data`.
+    """
+    if not names:
+        return None
+    deviations = None
+    if data.kind in ("table", "arrays"):
+        deviations = deviations_of(data)
+    return of_names(names, data.kind, deviations=deviations)
+
+
 def mixup_of(names):
     """The number of `mixup` among names of `--augment`, or None without it.
 

@@ -2,10 +2,15 @@
 
 import warnings
 
-import kdtf
-from trainers.distill import augmentation, files, nets, teachers
+import tensorflow as tf
 
-_TEMPERATURE = "teacher_temperature="  # a key of y, as in `run`
+import kdtf
+from trainers.distill import augmentation, files, nets
+from trainers.distill.run import SIGMOID
+from trainers.distill.sources import epochs
+
+_TEMPERATURE = "teacher_temperature="  # a key of y, as `run.SIGMOID`
+_LOOKED_AT = 256  # cases of soft targets that stay on disk
 
 
 def check(run, *, larger):
@@ -18,12 +23,12 @@ def check(run, *, larger):
     Raises:
       ValueError: names the flag.
     """
+    _check_flags(run)
     if run.stored:
         _check_stored(run)
     _check_comparable(run)
     student = run.begun("plain")
     _check_student(run, student)
-    _check_mixup(run)
     teacher = _teacher(run)
     if teacher is not None:
         _check_sizes(run, student, teacher, larger)
@@ -38,6 +43,44 @@ def _teacher(run):
     return run.teacher
 
 
+def _check_flags(run):
+    source = run.teacher_source
+    if source and source.is_trained_here and not run.labelled:
+        raise ValueError(
+            "--teacher must be a trained model where training cases have no "
+            f"labels. Received: --teacher={source.specs[0]}"
+        )
+    is_stored = run.settings.views and not run.stored
+    if (
+        source
+        and source.is_arithmetic
+        and is_stored
+        and len(run.temperatures) > 1
+    ):
+        raise ValueError(
+            "--temperatures must be a single one with the stored soft targets "
+            "of an arithmetic mean, which depend on it: add "
+            "--combine=geometric, or --views=0. Received: --temperatures="
+            f"{_listed(run.temperatures)}"
+        )
+    if not augmentation.mixup_of(run.augment):
+        return
+    weighted = len(run.data.train.dataset.element_spec) > 2
+    for is_so, what in (
+        (run.head == "sigmoid", "models of one output"),
+        (weighted, "cases that have weights"),
+    ):
+        if is_so:
+            raise ValueError(
+                f"--augment must be without mixup for {what}. "
+                f"Received: --augment={','.join(run.augment)}"
+            )
+
+
+def _listed(numbers):
+    return ",".join(f"{number:g}" for number in numbers)
+
+
 def _check_stored(run):
     with files.named(
         "soft_targets", run.stored, "a folder that kdtf.SoftTargets.write made"
@@ -50,19 +93,42 @@ def _check_stored(run):
             f"{wanted:,}, in their order. Received: "
             f"--soft_targets={run.stored}, of {found:,}"
         )
-
     with files.named(
-        "soft_targets", run.stored, "those of --data, with these --augment"
+        "soft_targets",
+        run.stored,
+        "those of the training cases of --data, in their order, and with "
+        "their --augment",
     ):
         keys = run.stored_keys
+        _compare_stored(run)
+    if run.head != ("sigmoid" if SIGMOID in keys else "softmax"):
+        raise ValueError(
+            "--teacher must have the head of --soft_targets, or be left out "
+            f"beside them. Received: --soft_targets={run.stored} with a "
+            f"teacher whose head is {run.head}"
+        )
     own = [key for key in keys if key.startswith(_TEMPERATURE)]
     for temperature in (float(key.removeprefix(_TEMPERATURE)) for key in own):
         if run.temperatures != (temperature,):
             raise ValueError(
                 "--temperatures must be that of --soft_targets, which depend "
-                f"on it: {temperature:g}. Received: --temperatures="
-                f"{','.join(f'{t:g}' for t in run.temperatures)}"
+                f"on it: {temperature:g}. Received: "
+                f"--temperatures={_listed(run.temperatures)}"
             )
+
+
+def _compare_stored(run):
+    """Reads soft targets beside their cases: the first, or what memory holds.
+
+    What is held is kept by the run, and is not read again.
+    """
+    try:
+        for view in run.stored_views:
+            if not isinstance(view, epochs.Loaded):
+                for _ in view.take(_LOOKED_AT):
+                    pass
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError("they are of other cases, or other views") from error
 
 
 def _check_comparable(run):
@@ -83,20 +149,12 @@ def _check_comparable(run):
 
 def _check_student(run, student):
     spec = run.student.spec
-    teachers.check_fits("student", spec, student, run.data)
+    files.check_fits("student", spec, student, run.data)
     if student.output_shape[-1] != run.outputs:
         raise ValueError(
             f"--student must have as many outputs as the teacher, "
             f"{run.outputs}. Received: --student={spec}, whose output is "
             f"{student.output_shape}"
-        )
-
-
-def _check_mixup(run):
-    if run.head == "sigmoid" and augmentation.mixup_of(run.augment):
-        raise ValueError(
-            "--augment must be without mixup for models of one output. "
-            f"Received: --augment={','.join(run.augment)}"
         )
 
 

@@ -67,11 +67,6 @@ def digest(path):
     return found.hexdigest()[:12]
 
 
-def path(given):
-    """`pathlib.Path` of what a flag names."""
-    return pathlib.Path(given)
-
-
 def image_of(flag, path):
     """What images a model of a `.keras` file takes.
 
@@ -91,3 +86,44 @@ def image_of(flag, path):
         "image_size": None if None in (height, width) else (height, width),
         "channels": channels if channels in (1, 3) else None,
     }
+
+
+def check_fits(flag, spec, model, data):
+    """Refuses a model of other inputs, or of other classes.
+
+    Args:
+      flag: str, name of the flag.
+      spec: str, its value.
+      model: `keras.Model`.
+      data: `cases.Data`.
+
+    Raises:
+      ValueError: names the flag.
+    """
+    wanted = model.input_shape
+    if isinstance(wanted, list | dict):
+        raise ValueError(
+            f"--{flag} must be a model with one input. "
+            f"Received: --{flag}={spec}, whose inputs are {wanted}"
+        )
+    found = (None, *data.input_shape)
+    if len(wanted) != len(found) or any(
+        w not in (None, f) for w, f in zip(wanted, found, strict=True)
+    ):
+        raise ValueError(
+            f"--{flag} must take the cases of --data, {data.input_shape}: see "
+            "--image_size, --seconds and --columns for their shape. "
+            f"Received: --{flag}={spec}, which takes {tuple(wanted[1:])}"
+        )
+    outputs = model.output_shape
+    binary = data.classes == 2
+    if isinstance(outputs, list | dict) or not (
+        outputs[-1] == data.classes
+        or (binary and outputs[-1] == 1)
+        or not data.classes  # of data without labels nobody knows them yet
+    ):
+        raise ValueError(
+            f"--{flag} must have an output for each of the {data.classes} "
+            f"classes of --data{', or one for both' if binary else ''}. "
+            f"Received: --{flag}={spec}, whose output is {outputs}"
+        )

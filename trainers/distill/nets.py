@@ -96,6 +96,7 @@ def train(
     *,
     build,
     joined,
+    augment,
     teacher,
     head,
     held_out,
@@ -112,6 +113,7 @@ def train(
       joined: function without arguments to the training cases as they are
         learned from, y as a Distiller takes it, see `epochs.batches`; not
         called if the result is there.
+      augment: what `augmentation.of_data` returned, of an arm without views.
       teacher: function without arguments to a `keras.Model` that is asked
         about every batch; None if y has what the arm learns from.
       head: "softmax" or "sigmoid".
@@ -141,6 +143,7 @@ def train(
             seed,
             directory,
             joined(),
+            augment,
             held_out,
             checkpoint_every,
         )
@@ -155,11 +158,18 @@ def hints_of(given):
     return [kdtf.Hint(student, teacher) for student, _, teacher in pairs]
 
 
-def _fit(model, arm, data, seed, directory, source, held_out, checkpoint_every):
-    augment = mixup = None
-    if not arm.views:
-        augment = augment_of(arm.augment, data)
-        mixup = augmentation.mixup_of(arm.augment)
+def _fit(
+    model,
+    arm,
+    data,
+    seed,
+    directory,
+    source,
+    augment,
+    held_out,
+    checkpoint_every,
+):
+    mixup = None if arm.views else augmentation.mixup_of(arm.augment)
 
     def batches(first_step, last_step):
         found = epochs.batches(
@@ -169,7 +179,7 @@ def _fit(model, arm, data, seed, directory, source, held_out, checkpoint_every):
             seed=seed,
             first_step=first_step,
             last_step=last_step,
-            augment=augment,
+            augment=None if arm.views else augment,
         )
         if mixup is None:
             return found
@@ -198,16 +208,6 @@ def _fit(model, arm, data, seed, directory, source, held_out, checkpoint_every):
         shown=shown,
         keep_best=shown[0] if shown and arm.early_stopping else None,
     )
-
-
-def augment_of(names, data):
-    """`augmentation.of_names` for these data; None for no change."""
-    if not names:
-        return None
-    deviations = None
-    if data.kind in ("table", "arrays"):
-        deviations = augmentation.deviations_of(data)
-    return augmentation.of_names(names, data.kind, deviations=deviations)
 
 
 def _mixed(step, batch, seed, data, alpha):

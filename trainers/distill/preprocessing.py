@@ -5,6 +5,8 @@ import pkgutil
 
 import keras
 
+from trainers.distill import files
+
 NONE = "none"
 _UNIT = "unit"
 
@@ -28,10 +30,11 @@ def _family(name):
     return importlib.import_module(f"keras.applications.{name}")
 
 
-def before(model, name, input_shape):
+def before(flag, model, name, input_shape):
     """A model that takes pixels from 0 to 255, and scales them itself.
 
     Args:
+      flag: str, name of the flag that the model comes from.
       model: `keras.Model`.
       name: "none", "unit" (0 to 1), or a module of `keras.applications`, such
         as "resnet50".
@@ -39,12 +42,18 @@ def before(model, name, input_shape):
 
     Returns:
       `keras.Model`; `model` itself for "none".
+
+    Raises:
+      ValueError: if images of that shape cannot be scaled so; names the flag.
     """
     if name == NONE:
         return model
     x = inputs = keras.Input(input_shape, name="x")
     if name == _UNIT:
         x = keras.layers.Rescaling(1 / 255)(x)
-    else:
-        x = _family(name).preprocess_input(x)
-    return keras.Model(inputs, model(x), name=model.name)
+    with files.named(
+        f"{flag}_preprocess", name, f"what images of {input_shape} can have"
+    ):
+        if name != _UNIT:
+            x = _family(name).preprocess_input(x)
+        return keras.Model(inputs, model(x), name=model.name)

@@ -1,5 +1,6 @@
 """A run: its data, its teacher, its arms, and the nets trained on them."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -10,14 +11,13 @@ import tensorflow as tf
 
 import kdtf
 from trainers.core import run_directory, seals, strategies
-from trainers.core.errors import FlagsError
-from trainers.distill import files, nets, students, teachers
+from trainers.distill import augmentation, files, nets, students, teachers
 from trainers.distill.cases import Data
 from trainers.distill.settings import Settings
 from trainers.distill.sources import epochs
 
 _STORE = "soft_targets"  # in the run directory
-_SIGMOID = "teacher_head=sigmoid"  # a key of y, see `kdtf.SoftTargets.join`
+SIGMOID = "teacher_head=sigmoid"  # a key of y, see `kdtf.SoftTargets.join`
 _LABELLED_AT_ONCE = 256  # cases
 
 
@@ -103,7 +103,7 @@ class Run:
         """The head of all nets: "softmax", or "sigmoid" for a single logit."""
         source = self.teacher_source
         if source is None:
-            return "sigmoid" if _SIGMOID in self.stored_keys else "softmax"
+            return "sigmoid" if SIGMOID in self.stored_keys else "softmax"
         if source.is_trained_here:
             return "softmax"
         return teachers.head_of(self.teacher)
@@ -111,9 +111,10 @@ class Run:
     @property
     def stored_keys(self):
         """What y has of soft targets that were given: a set of strings."""
-        store = kdtf.SoftTargets(self.stored)
         unlabelled = self.data.train.dataset.map(lambda x, *_: x)
-        joined = store.join(unlabelled, augment=self._augment())
+        joined = kdtf.SoftTargets(self.stored).join(
+            unlabelled, augment=self._augment
+        )
         return set(joined.element_spec[1])
 
     @functools.cached_property
@@ -217,7 +218,7 @@ class Run:
     @property
     def _teaching(self):
         source = self.teacher_source
-        if source is None:
+        if self.stored:
             return files.digest(self.stored / "manifest.json")
         if source.is_trained_here:
             return teacher_arm(self).directory_name()
@@ -259,9 +260,10 @@ class Run:
             self.directory / f"seed{seed}" / arm.directory_name(),
             build=lambda seed: self._build(arm, seed),
             joined=lambda: self._joined(arm),
+            augment=self._augment,
             teacher=self._asked(arm),
             head=self._head_of(arm),
-            held_out=self._compared_by(arm),
+            held_out=self.compared_by,
             checkpoint_every=self.checkpoint_every,
         )
 
@@ -269,12 +271,6 @@ class Run:
         if arm.soft_weight and self._is_live:
             return lambda: self.teacher
         return None
-
-    def _compared_by(self, arm):
-        # A teacher that is trained here cannot be compared with itself.
-        if arm.name == "teacher" and not self.labelled:
-            return None
-        return self.compared_by
 
     def _head_of(self, arm):
         return "softmax" if arm.name == "teacher" else self.head
@@ -284,6 +280,7 @@ class Run:
         keras.config.set_dtype_policy(arm.precision)
         try:
             return students.build(
+                "teacher" if arm.name == "teacher" else "student",
                 arm.net,
                 self.data,
                 self.data.classes if arm.name == "teacher" else self.outputs,
@@ -302,9 +299,13 @@ class Run:
         With stored views the plain student sees those of the distilled one.
         """
         is_plain = arm.name == "teacher" or self._is_live
-        views = self._cases if is_plain else self._stored_views
+        views = self._cases if is_plain else self.stored_views
         targets = self._targets_of(arm)
         return [epochs.mapped(view, targets) for view in views]
+
+    @functools.cached_property
+    def _augment(self):
+        return augmentation.of_data(self.augment, self.data)
 
     # All arms and seeds share what is in memory.
     @functools.cached_property
@@ -313,12 +314,15 @@ class Run:
         return [epochs.loaded(train.dataset, cases=train.cases)]
 
     @functools.cached_property
-    def _stored_views(self):
+    def stored_views(self):
+        """The views of soft targets, see `epochs.batches`.
+
+        What a user has given is not ours to have deleted: see `checks`.
+        """
         store, cases = self._written(), self.data.train.cases
-        with seals.named(self._store, delete=self._store):
-            joined = store.join(
-                self.data.train.dataset, augment=self._augment()
-            )
+        is_own = seals.named(self._store, delete=self._store)
+        with contextlib.nullcontext() if self.stored else is_own:
+            joined = store.join(self.data.train.dataset, augment=self._augment)
             return epochs.loaded_views(
                 joined, cases=cases, views=len(joined) // cases
             )
@@ -354,7 +358,7 @@ class Run:
                     fingerprint=self._teaching,
                     temperature=self._stored_temperature(),
                     views=self.settings.views,
-                    augment=self._augment(),
+                    augment=self._augment,
                     head=self.head,
                 )
 
@@ -363,20 +367,8 @@ class Run:
 
     def _stored_temperature(self):
         """That of an arithmetic mean, which depends on it; else None."""
-        combine = getattr(self.teacher, "combine", None)
-        if combine != "arithmetic":
-            return None
-        if len(self.temperatures) > 1:
-            raise FlagsError(
-                "--temperatures must be a single one with the stored soft "
-                "targets of an arithmetic mean, which depend on it: add "
-                "--combine=geometric, or --views=0. Received: "
-                f"--temperatures={','.join(map(str, self.temperatures))}"
-            )
-        return self.temperatures[0]
-
-    def _augment(self):
-        return nets.augment_of(self.augment, self.data)
+        is_mean = self.teacher_source.is_arithmetic
+        return self.temperatures[0] if is_mean else None
 
 
 def teacher_arm(run):

@@ -6,14 +6,14 @@ import pathlib
 import keras
 
 import kdtf
-from trainers.distill import preprocessing
-from trainers.distill.files import load_model
+from trainers.distill import files, preprocessing
 
 _FORMS = (
     "a .keras file, mlp:256,256 (widths of hidden layers), cnn:32,64,128 "
     "(channels of convolutions), or an architecture of keras.applications "
     "such as mobilenet_v3_small"
 )
+OWN = ("mlp", "cnn")  # nets of ours, which scale their input themselves
 _SMALLEST_IMAGE = 2  # of the last convolution
 
 
@@ -36,7 +36,7 @@ def check(flag, spec, data):
       ValueError: names the flag.
     """
     kind, _, widths = spec.partition(":")
-    if kind in ("mlp", "cnn"):
+    if kind in OWN:
         found = _widths(flag, spec, widths)
         if kind == "cnn":
             _check_image(flag, spec, len(found), data)
@@ -82,6 +82,7 @@ def _check_image(flag, spec, layers, data):
 
 
 def build(
+    flag,
     spec,
     data,
     outputs,
@@ -95,6 +96,7 @@ def build(
     """A net with the weights that it begins with, those of a seed.
 
     Args:
+      flag: str, name of the flag.
       spec: str, see `check`.
       data: `cases.Data`.
       outputs: int, number of logits.
@@ -107,22 +109,26 @@ def build(
 
     Returns:
       A built `keras.Model` from x to logits `[batch, outputs]`.
+
+    Raises:
+      ValueError: if it cannot take these data; names the flag.
     """
     keras.utils.set_random_seed(seed)
     if is_file(spec):
-        given = as_logits(load_model("student", spec))
+        given = as_logits(files.load_model(flag, spec))
+        files.check_fits(flag, spec, given, data)
         net = _fresh(given)  # which is trained, while others begin again
         if keep_weights:
             net.set_weights(given.get_weights())
         preprocess = preprocess or preprocessing.NONE
-        return preprocessing.before(net, preprocess, data.input_shape)
+        return preprocessing.before(flag, net, preprocess, data.input_shape)
     kind, _, widths = spec.partition(":")
     regularizer = keras.regularizers.L2(l2) if l2 else None
-    if kind not in ("mlp", "cnn"):
-        return _of_applications(kind, widths, data, outputs, preprocess)
+    if kind not in OWN:
+        return _of_applications(flag, spec, data, outputs, preprocess)
     body = {"mlp": _dense, "cnn": _convolutions}[kind]
     inputs = keras.Input(data.input_shape, name="x")
-    x = _scaled(inputs, data, preprocess)
+    x = _scaled(inputs, data)
     x = body(x, [int(w) for w in widths.split(",")], regularizer)
     x = keras.layers.Dropout(dropout)(x)
     logits = keras.layers.Dense(
@@ -147,7 +153,7 @@ def _fresh(model):
     return fresh
 
 
-def _scaled(inputs, data, preprocess):
+def _scaled(inputs, data):
     """Inputs of about unit size."""
     if data.kind == "images":
         return keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
@@ -195,15 +201,21 @@ def _architecture(name):
     return None
 
 
-def _of_applications(name, alpha, data, outputs, preprocess):
+def _of_applications(flag, spec, data, outputs, preprocess):
+    name, _, alpha = spec.partition(":")
     function = _architecture(name)
-    options = {"alpha": float(alpha)} if alpha else {}
-    net = function(
-        weights=None,
-        input_shape=data.input_shape,
-        classes=outputs,
-        classifier_activation=None,
-        **options,
-    )
+    with files.named(
+        flag, spec, f"an architecture that takes images of {data.input_shape}"
+    ):
+        options = {"alpha": float(alpha)} if alpha else {}
+        net = function(
+            weights=None,
+            input_shape=data.input_shape,
+            classes=outputs,
+            classifier_activation=None,
+            **options,
+        )
     family = function.__module__.rpartition(".")[2]
-    return preprocessing.before(net, preprocess or family, data.input_shape)
+    return preprocessing.before(
+        flag, net, preprocess or family, data.input_shape
+    )

@@ -45,6 +45,11 @@ class Source:
         """Whether it is a name, and not a file."""
         return not self.digests
 
+    @property
+    def is_arithmetic(self):
+        """Whether soft targets depend on the temperature."""
+        return len(self.specs) > 1 and self.combine == "arithmetic"
+
 
 def source(values):
     """The `Source` that absl's flag values describe; None without a teacher.
@@ -76,7 +81,7 @@ def source(values):
 
 def _split(given):
     """Lists come apart at commas, in `mlp:256,256` too: put it together."""
-    if given and given[0].partition(":")[0] in ("mlp", "cnn"):
+    if given and given[0].partition(":")[0] in students.OWN:
         return [",".join(given)]
     return given
 
@@ -139,7 +144,7 @@ def with_its_classes(data, source):
 
 
 def head_of(model):
-    """ "sigmoid" for one logit, yes or no, and "softmax" for several."""
+    """The head: "sigmoid" for one logit, yes or no, "softmax" for several."""
     return "sigmoid" if outputs_of(model) == 1 else "softmax"
 
 
@@ -155,8 +160,11 @@ def _load_one(source, spec, data):
         model = _of_saved_model(source, spec, data)
     else:
         model = students.as_logits(files.load_model("teacher", spec))
-        model = preprocessing.before(model, source.preprocess, data.input_shape)
-    check_fits("teacher", spec, model, data)
+        files.check_fits("teacher", spec, model, data)
+        model = preprocessing.before(
+            "teacher", model, source.preprocess, data.input_shape
+        )
+    files.check_fits("teacher", spec, model, data)
     return _from_probabilities(source, spec, model, data)
 
 
@@ -184,48 +192,9 @@ def _of_saved_model(source, spec, data):
     ):
         found = layer(inputs)[output]
     model = keras.Model(inputs, found, name="teacher")
-    return preprocessing.before(model, source.preprocess, data.input_shape)
-
-
-def check_fits(flag, spec, model, data):
-    """Refuses a model of other inputs, or of other classes.
-
-    Args:
-      flag: str, name of the flag.
-      spec: str, its value.
-      model: `keras.Model`.
-      data: `cases.Data`.
-
-    Raises:
-      ValueError: names the flag.
-    """
-    wanted = model.input_shape
-    if isinstance(wanted, list | dict):
-        raise ValueError(
-            f"--{flag} must be a model with one input. "
-            f"Received: --{flag}={spec}, whose inputs are {wanted}"
-        )
-    found = (None, *data.input_shape)
-    if len(wanted) != len(found) or any(
-        w not in (None, f) for w, f in zip(wanted, found, strict=True)
-    ):
-        raise ValueError(
-            f"--{flag} must take the cases of --data, {data.input_shape}: see "
-            "--image_size, --seconds and --columns for their shape. "
-            f"Received: --{flag}={spec}, which takes {tuple(wanted[1:])}"
-        )
-    outputs = model.output_shape
-    binary = data.classes == 2
-    if isinstance(outputs, list | dict) or not (
-        outputs[-1] == data.classes
-        or (binary and outputs[-1] == 1)
-        or not data.classes  # of data without labels nobody knows them yet
-    ):
-        raise ValueError(
-            f"--{flag} must have an output for each of the {data.classes} "
-            f"classes of --data{', or one for both' if binary else ''}. "
-            f"Received: --{flag}={spec}, whose output is {outputs}"
-        )
+    return preprocessing.before(
+        "teacher", model, source.preprocess, data.input_shape
+    )
 
 
 def _from_probabilities(source, spec, model, data):

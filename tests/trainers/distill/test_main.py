@@ -185,6 +185,14 @@ MISTAKES = {
         ["--hint=dense:other", "--views=0"],
         "--student, --teacher and --hint must be what a kdtf.Distiller takes",
     ),
+    "labels that nobody may use": (
+        ["--teacher=mlp:32", "--unlabelled"],
+        "--teacher must be a trained model where training cases have no",
+    ),
+    "pixels of a table": (
+        ["--student_preprocess=unit"],
+        "--student_preprocess must be left out",
+    ),
     "no temperature": (["--temperatures=0"], "--temperatures must be numbers"),
     "an unknown net": (
         ["--student=resnet51"],

@@ -163,6 +163,57 @@ def test_soft_targets_that_are_there_take_the_teachers_place(tmp_path):
         checks.check(run_of(tmp_path, data=fewer, stored=stored), larger=False)
 
 
+def test_soft_targets_of_other_cases_are_refused_at_once(tmp_path):
+    """As many, but in another order; nothing is trained, or to be deleted."""
+    data, (model, _) = data_of("table"), teacher_file(tmp_path)
+    x, labels = arrays(data.train)
+    stored = tmp_path / "stored"
+    kdtf.SoftTargets.write(stored, model, (x[::-1], labels), verbose=0)
+    opened = run_of(tmp_path, data=data, stored=stored)
+    with pytest.raises(ValueError, match=r"^--soft_targets must be th") as e:
+        checks.check(opened, larger=False)
+    assert str(stored) in str(e.value) and "delete" not in str(e.value)
+
+
+def test_a_teacher_beside_soft_targets_of_another_head(tmp_path):
+    data = data_of("table", classes=("no", "yes"))
+    model, source = teacher_file(tmp_path, 2)
+    single, _ = teacher_file(tmp_path, 1)
+    model.save(source.specs[0])
+    stored = tmp_path / "stored"
+    x, _ = arrays(data.train)
+    kdtf.SoftTargets.write(stored, single, x, head="sigmoid", verbose=0)
+    opened = run_of(tmp_path, data=data, source=source, stored=stored)
+    with pytest.raises(ValueError, match=r"^--teacher must have the head"):
+        checks.check(opened, larger=False)
+
+
+def test_mixed_cases_have_no_weights(tmp_path):
+    data = data_of("table")
+    weighted = data.train.dataset.map(lambda x, y: (x, y, 1.0))
+    data = dataclasses.replace(data, train=Split(weighted, data.train.labels))
+    opened = run_of(
+        tmp_path, data=data, settings={"views": 0}, augment=("mixup",)
+    )
+    with pytest.raises(ValueError, match=r"^--augment must be without mixup"):
+        checks.check(opened, larger=False)
+
+
+def test_sample_weights_reach_the_loss(tmp_path):
+    """Of weight 0 all cases: the student stays as it began."""
+    data = data_of("table")
+    weighted = data.train.dataset.map(lambda x, y: (x, y, 0.0))
+    data = dataclasses.replace(data, train=Split(weighted, data.train.labels))
+    opened = run_of(tmp_path, data=data)
+    [result] = opened.results("distilled")
+    for one, two in zip(
+        result.net.trainable_weights,
+        opened.begun("plain").trainable_weights,
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_stored_soft_targets_tell_temperature_and_head(tmp_path):
     data = data_of("table", classes=("no", "yes"))
     model, _ = teacher_file(tmp_path, 1)
@@ -191,7 +242,7 @@ def test_stored_soft_targets_tell_temperature_and_head(tmp_path):
 def test_views_that_are_stored_are_taken_as_they_are(tmp_path):
     """However many the flags say; that much the store knows."""
     data, (model, _) = data_of("table"), teacher_file(tmp_path)
-    augment = nets.augment_of(("noise",), data)
+    augment = augmentation.of_data(("noise",), data)
     stored = tmp_path / "views"
     kdtf.SoftTargets.write(
         stored,
@@ -266,7 +317,7 @@ def test_an_ensembles_arithmetic_mean_is_stored_at_one_temperature(tmp_path):
     source = teachers.Source(tuple(paths), digests=("a", "b"))
     several = run_of(tmp_path, source=source, temperatures=(1.0, 2.0))
     with pytest.raises(ValueError, match=r"--temperatures must be a single"):
-        several.results("distilled")
+        checks.check(several, larger=False)
     one = run_of(tmp_path, source=source, temperatures=(2.0,))
     [(_, y)] = shown(one, "distilled")
     assert "teacher_temperature=2.0" in y

@@ -20,7 +20,7 @@ from trainers.distill import students
 def test_nets_by_name(kind, spec, parameters):
     data = data_of(kind)
     students.check("student", spec, data)
-    net = students.build(spec, data, 3, seed=0)
+    net = students.build("student", spec, data, 3, seed=0)
     assert net.input_shape == (None, *data.input_shape)
     assert net.output_shape == (None, 3)
     trainable = sum(int(np.prod(w.shape)) for w in net.trainable_weights)
@@ -31,7 +31,7 @@ def test_nets_by_name(kind, spec, parameters):
 def test_inputs_are_brought_to_unit_size(kind):
     """Whatever their unit: the first weights see values of about 1."""
     data = data_of(kind)
-    net = students.build("mlp:4", data, 3, seed=0)
+    net = students.build("student", "mlp:4", data, 3, seed=0)
     scale = next(
         layer
         for layer in net.layers
@@ -54,7 +54,7 @@ def test_inputs_are_brought_to_unit_size(kind):
 def test_a_seed_gives_the_weights():
     data = data_of("table")
     first, again, other = (
-        students.build("mlp:4", data, 3, seed=seed).get_weights()
+        students.build("student", "mlp:4", data, 3, seed=seed).get_weights()
         for seed in (1, 1, 2)
     )
     for one, two in zip(first, again, strict=True):
@@ -78,12 +78,12 @@ def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
     model.save(path)
     data = data_of("table")
     x, _ = arrays(data.test)
-    fresh = students.build(path, data, 3, seed=0)
-    kept = students.build(path, data, 3, seed=0, keep_weights=True)
+    fresh = students.build("student", path, data, 3, seed=0)
+    kept = students.build("student", path, data, 3, seed=0, keep_weights=True)
     assert [w.shape for w in fresh.weights] == [w.shape for w in model.weights]
     assert not np.allclose(fresh.weights[0], model.weights[0])
     first, again, other = (
-        students.build(path, data, 3, seed=seed).get_weights()[0]
+        students.build("student", path, data, 3, seed=seed).get_weights()[0]
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(first, again)
@@ -94,7 +94,7 @@ def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
     # Nor does training one seed's student change where another's begins.
     begun = kept.get_weights()
     kept.set_weights([w + 1 for w in begun])
-    again = students.build(path, data, 3, seed=1, keep_weights=True)
+    again = students.build("student", path, data, 3, seed=1, keep_weights=True)
     for one, two in zip(again.get_weights(), begun, strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -112,12 +112,20 @@ def test_an_architecture_of_keras_scales_its_pixels_itself(monkeypatch):
     tiny.__module__ = "keras.applications.mobilenet_v2"
     monkeypatch.setattr(keras.applications, "MobileNetV2", tiny)
     data = data_of("images")
-    net = students.build("mobilenet_v2", data, 3, seed=0)
+    net = students.build("student", "mobilenet_v2", data, 3, seed=0)
     assert seen == {"weights": None, "activation": None}
     x, _ = arrays(data.test)
     pixels = (x / 127.5 - 1).mean((1, 2))  # from -1 to 1
     kernel, bias = net.get_weights()
     np.testing.assert_allclose(net(x), pixels @ kernel + bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("spec", ("mobilenet_v2:wide", "inception_v3"))
+def test_an_architecture_that_cannot_take_the_images(spec):
+    """No such alpha, and images that are too small: what Keras says, named."""
+    with pytest.raises(ValueError, match=r"^--teacher must be an archi") as e:
+        students.build("teacher", spec, data_of("images"), 3, seed=0)
+    assert f"--teacher={spec}" in str(e.value)
 
 
 @pytest.mark.parametrize(
