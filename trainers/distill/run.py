@@ -320,8 +320,8 @@ class Run:
         What a user has given is not ours to have deleted: see `checks`.
         """
         store, cases = self._written(), self.data.train.cases
-        is_own = seals.named(self._store, delete=self._store)
-        with contextlib.nullcontext() if self.stored else is_own:
+        named = seals.named(self._store, delete=self._store)
+        with contextlib.nullcontext() if self.stored else named:
             joined = store.join(self.data.train.dataset, augment=self._augment)
             return epochs.loaded_views(
                 joined, cases=cases, views=len(joined) // cases
