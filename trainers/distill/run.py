@@ -335,8 +335,6 @@ class Run:
             given = y if isinstance(y, dict) else {"labels": y}
             others = {k: v for k, v in given.items() if k != "labels"}
             labels = _labels(given["labels"], head)
-            if not arm.hard_weight:
-                labels = tf.fill(tf.shape(labels), tf.cast(-1, labels.dtype))
             if not (arm.soft_weight and others):
                 return (x, labels, *weight)
             return (x, {"labels": labels, **others}, *weight)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -272,9 +273,16 @@ def test_a_teacher_that_is_asked_about_every_batch(tmp_path, monkeypatch):
 
     def seen(x, y, seed, *, classes, alpha):
         mixed.append((classes, alpha))
-        return x, tf.one_hot(y, classes)
+        is_changed = tf.debugging.assert_equal(x, 7 * tf.ones_like(x))
+        with tf.control_dependencies([is_changed]):
+            return tf.identity(x), tf.one_hot(y, classes)
+
+    def sevens(names, data):
+        assert names == ("noise", "mixup:0.3")
+        return lambda x, seed: 7 * tf.ones_like(x)
 
     monkeypatch.setattr(augmentation, "mixed", seen)
+    monkeypatch.setattr(augmentation, "of_data", sevens)
     opened = run_of(
         tmp_path,
         settings={"views": 0},
@@ -306,6 +314,17 @@ def test_held_out_accuracy_is_that_of_the_epoch_that_is_taken(tmp_path):
     logits = nets.predict(result.net, opened.data.held_out)
     labels = opened.data.held_out.labels
     assert (logits.argmax(-1) == labels).mean() == pytest.approx(right)
+
+
+def test_the_best_epoch_counts_and_not_the_last(tmp_path, monkeypatch):
+    opened = run_of(tmp_path, early_stopping=True)
+    curve = [{"held_out_accuracy": share} for share in (0.9, 0.6)]
+    found = [
+        types.SimpleNamespace(best=curve[0], curve=curve),
+        types.SimpleNamespace(best=None, curve=curve),
+    ]
+    monkeypatch.setattr(run.Run, "results_of", lambda self, arm: found)
+    assert opened.held_out((4.0, 0.9)) == [0.9, 0.6]
 
 
 def test_an_ensembles_arithmetic_mean_is_stored_at_one_temperature(tmp_path):
