@@ -21,8 +21,12 @@ LIBRARY = [
     "tensorflow>=2.20",
 ]
 
+# Running what kdtf.export_litert wrote, to compare it with the student.
+LITERT = ["ai-edge-litert>=2.1.0"]
+
 # What the scripts in trainers/ and benchmarks/ need in addition.
 TRAINERS = [
+    *LITERT,
     "absl-py>=2.1",
     # pydub needs audioop, which Python 3.13 no longer has.
     'audioop-lts>=0.2; python_version >= "3.13"',
@@ -39,9 +43,6 @@ TRAINERS = [
 
 # Labelling on Apache Beam, kdtf.beam.
 BEAM = ["apache-beam>=2.77"]
-
-# Running what kdtf.export_litert wrote, to compare it with the student.
-LITERT = ["ai-edge-litert>=2.1.0"]
 
 # benchmarks/real_models.py
 REAL_MODELS = ["keras-hub>=0.26", "keras-tuner>=1.4.7"]
@@ -60,13 +61,12 @@ setup(
     extras_require={
         "beam": BEAM,
         "litert": LITERT,
-        "real_models": [*LITERT, *REAL_MODELS, *TRAINERS],
+        "real_models": [*REAL_MODELS, *TRAINERS],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
         "trainers": TRAINERS,
         "dev": [
             *BEAM,
-            *LITERT,
             *TRAINERS,
             "import-linter>=2.5",
             "mypy>=1.18.1",
