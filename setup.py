@@ -33,6 +33,7 @@ TRAINERS = [
     "importlib_resources>=6.0",  # TFDS imports it and does not declare it
     "jiwer>=3.0",
     "matplotlib>=3.8",
+    "pyarrow>=14.0.1",  # which TFDS brings, too
     "pydub>=0.25.1",  # TFDS reads spoken_digit's files with it
     "scikit-learn>=1.7",
     "scipy>=1.11.4",

@@ -10,6 +10,7 @@ import csv
 import pathlib
 
 import numpy as np
+from pyarrow import ArrowException, parquet, types
 
 from trainers.distill.sources import labels, tables
 from trainers.distill.sources.parts import Part, Source
@@ -89,13 +90,6 @@ def _csv(spec):
 def _parquet(spec):
     """Dict from column to its cells."""
     try:
-        from pyarrow import ArrowException, parquet
-    except ImportError as error:
-        raise ValueError(
-            "--data=parquet:PATH needs pyarrow: pip install pyarrow, or give "
-            f"the table as csv:PATH. Received: {spec}, and the error {error}"
-        ) from error
-    try:
         read = parquet.read_table(spec.place)
     except (OSError, ArrowException) as error:
         raise ValueError(
@@ -110,8 +104,6 @@ def _parquet(spec):
 
 def _of_arrow(column):
     """The cells of a column, or the name of a type that x cannot have."""
-    from pyarrow import types
-
     kind = column.type
     if types.is_dictionary(kind):
         kind = kind.value_type
