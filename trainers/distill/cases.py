@@ -41,6 +41,7 @@ class Data:
       test: `Split` that nothing is chosen by.
       class_names: tuple of strings.
       columns: of a table, the names of its features, in their order.
+      cut_clips: of sound, how many of all clips lose their end.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Data:
     test: Split
     class_names: tuple[str, ...]
     columns: tuple[str, ...] = ()
+    cut_clips: int = 0
 
     @property
     def classes(self) -> int:

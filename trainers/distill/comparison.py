@@ -36,6 +36,7 @@ def measure(run):
         "labelled_cases": int(nets.labelled.sum()),
         "classes": run.data.classes,
         "train_cases": train.cases,
+        "cut_clips": run.data.cut_clips,
         "train_labelled": int((np.asarray(train.labels) >= 0).sum()),
         "reference": nets.reference,
         "nets": {name: _of_net(run, nets, name) for name in nets.logits},
@@ -223,6 +224,7 @@ def findings(figures):
         *_of_teacher(figures),
         *_of_intervals(figures),
         *_of_speed(figures),
+        *_of_clips(figures),
     ]
 
 
@@ -322,6 +324,13 @@ def _of_speed(figures):
         f"{costs.BATCH}, the teacher {slow:,.0f}, both as SavedModels on the "
         "machine that the report was made on."
     ]
+
+
+def _of_clips(figures):
+    cut = figures.get("cut_clips")  # older figures lack it
+    if not cut:
+        return []
+    return [f"{cut:,} clips are longer than --seconds, and lose their end."]
 
 
 def details(figures, data):

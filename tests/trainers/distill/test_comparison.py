@@ -106,6 +106,7 @@ def test_table_and_findings(tmp_path):
     assert cells["95 % interval"].endswith("(cases)")
     assert cells["agrees with the teacher"] == "-"
     said = " ".join(EXPERIMENT.findings(figures))
+    assert "clips" not in said
     assert "by +10.0 points" in said
     assert "keeps 53%" in said
     assert "seed 0: 12 and 0, p = 0.0005; seed 1: 9 and 1, p = 0.02" in said
@@ -120,6 +121,13 @@ def test_table_and_findings(tmp_path):
     assert len(right.lines) == 4  # two seeds of two students
     assert right.lines[0].get_color() == plots.COLOURS["student"]
     assert right.lines[3].get_ydata()[-1] == pytest.approx(90.0, abs=1.0)
+
+
+def test_clips_that_are_cut(tmp_path):
+    figures, _ = measured(tmp_path)
+    figures["cut_clips"] = 1234
+    said = EXPERIMENT.findings(figures)
+    assert said[-1].startswith("1,234 clips are longer than --seconds")
 
 
 def test_cases_without_a_label_count_in_agreement_only(tmp_path):

@@ -243,7 +243,11 @@ def open_data(values, *, image_size=None, channels=None):
         )
         for name in ("train", "held_out", "test")
     }
-    made |= {"kind": source.kind, "class_names": tuple(names[: values.classes])}
+    made |= {
+        "kind": source.kind,
+        "class_names": tuple(names[: values.classes]),
+        "cut_clips": _cut_clips(found, rows),
+    }
     if encoding is None:
         return cases.Data(**made)
     return TableData(**made, columns=encoding.columns, encoding=encoding)
@@ -360,6 +364,15 @@ def _rows(found, given, names, values):
         kept, out = splits.hold_out(found["train"].labels[train], share, seed)
         rows["train"], rows[split] = train[kept], train[out]
     return rows
+
+
+def _cut_clips(found, rows):
+    parts = {split: found.get(split, found["train"]) for split in rows}
+    return sum(
+        int(parts[split].cut[some].sum())
+        for split, some in rows.items()
+        if parts[split].cut is not None
+    )
 
 
 def _require_cases(found, rows, names, values):

@@ -60,7 +60,8 @@ def find(spec, options):
         options = _with_size(options, every[0])
         read = functools.partial(_image, options=options)
     else:
-        options = _with_rate(options, every, spec)
+        rate, lengths = sound.measured(every, spec)
+        options = _with_rate(options, rate, spec)
         heard = sound.Listening(
             options.sample_rate, options.seconds, options.bands
         )
@@ -69,6 +70,8 @@ def find(spec, options):
         split: Part(own, classes, functools.partial(_xs, files, read))
         for split, (files, classes, own) in found.items()
     }
+    if kind == "sound":
+        parts = _told_of_cut(parts, lengths > heard.samples)
     return Source(kind, parts, names, options)
 
 
@@ -169,8 +172,7 @@ def _with_size(options, file):
     )
 
 
-def _with_rate(options, files, spec):
-    rate = sound.sample_rate_of(files, spec)
+def _with_rate(options, rate, spec):
     if options.sample_rate not in (None, rate):
         raise ValueError(
             f"--{spec.flag} must have clips of {options.sample_rate} Hz, as "
@@ -178,6 +180,15 @@ def _with_rate(options, files, spec):
             f"{spec}, of {rate} Hz"
         )
     return dataclasses.replace(options, sample_rate=rate)
+
+
+def _told_of_cut(parts, cut):
+    """Parts that say which clips are cut, given for all in turn."""
+    ends = np.cumsum([len(part.labels) for part in parts.values()])
+    return {
+        split: dataclasses.replace(parts[split], cut=some)
+        for split, some in zip(parts, np.split(cut, ends[:-1]), strict=True)
+    }
 
 
 def _xs(files, read, rows):

@@ -13,6 +13,7 @@ characters out instead.
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data import tfds_audio, tfds_builders, tfds_images
@@ -67,12 +68,17 @@ def find(spec, options):
     first = reader.first(split)
     listen = isinstance(builder.info.features[x], tfds.features.Audio)
     with_all = _for_sound if listen else _for_images
-    options, decode = with_all(builder.info.features[x], first, spec, options)
+    options, decode, listening = with_all(
+        builder.info.features[x], first, spec, options
+    )
     names = options.class_names
     if label:
         names = tuple(builder.info.features[label].names)
     _require_names(names, spec, options)
-    found = {part: reader.part(cut, decode) for part, cut in wanted.items()}
+    found = {
+        part: reader.part(own, decode, listening)
+        for part, own in wanted.items()
+    }
     return Source("sound" if listen else "images", found, names, options)
 
 
@@ -115,9 +121,11 @@ class _Reader:
             "with none"
         )
 
-    def part(self, split, decode):
-        """`Part` of a split."""
+    def part(self, split, decode, listening=None):
+        """`Part` of a split, of sound with the `sound.Listening`."""
+        self._require(split)
         classes = self._labels(split)
+        cut = listening and self._lengths(split) > listening.samples
 
         def xs(rows):
             cases = parts.chosen(self._encoded(split), rows, len(classes))
@@ -127,14 +135,20 @@ class _Reader:
 
         name = self._spec.place.partition(":")[0]
         spec = dataclasses.replace(self._spec, place=f"{name}:{split}")
-        return Part(spec, classes, xs)
+        return Part(spec, classes, xs, cut=cut)
 
     def _labels(self, split):
-        self._require(split)
         if not self._label:
             return np.full(self._cases(split), -1, np.int32)
-        found = self._read(split).map(lambda case: case[self._label])
-        found = list(found.batch(4096).as_numpy_iterator())
+        return self._numbers(split, lambda case: case[self._label])
+
+    def _lengths(self, split):
+        return self._numbers(split, lambda case: tf.shape(case[self._x])[0])
+
+    def _numbers(self, split, number):
+        """`[cases]` int32 array of what a function gives for each case."""
+        found = self._read(split).map(number).batch(4096)
+        found = list(found.as_numpy_iterator())
         return np.concatenate(found or [[]]).astype(np.int32)
 
     def _encoded(self, split):
@@ -220,7 +234,7 @@ def _require_names(names, spec, options):
 
 
 def _for_images(feature, first, spec, options):
-    """Options with size and colours, and the function that makes x."""
+    """Options with size and colours, the function that makes x, None."""
     tfds_images.require_pixels(spec.given, feature, flag=spec.flag)
     size = options.image_size
     if not size:
@@ -237,17 +251,18 @@ def _for_images(feature, first, spec, options):
             images.decode(encoded), size, options.channels, options.resize
         )
 
-    return options, decode
+    return options, decode, None
 
 
 def _for_sound(feature, first, spec, options):
-    """Options with the sampling rate, and the function that makes x."""
+    """Options with the sampling rate, the function that makes x, and how."""
     rate = tfds_audio.sample_rate_of(
         spec.given, feature.sample_rate, options.sample_rate, flag=spec.flag
     )
     tfds_audio.waveform_of(first.numpy())  # of 16 bits, or refused
     heard = sound.Listening(rate, options.seconds, options.bands)
-    return dataclasses.replace(options, sample_rate=rate), heard.hear
+    options = dataclasses.replace(options, sample_rate=rate)
+    return options, heard.hear, heard
 
 
 def _share_a_case(builder, split, other):

@@ -59,6 +59,7 @@ class Part:
         None where x depends on which cases train, see `Source.fit`.
       weights: `[cases]` float32 array, or None.
       raw: what `Source.fit` needs, or None.
+      cut: `[cases]` bool array of sound: whether a clip loses its end; or None.
     """
 
     spec: specs.Spec
@@ -66,6 +67,7 @@ class Part:
     xs: Callable | None
     weights: np.ndarray | None = None
     raw: object = None
+    cut: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

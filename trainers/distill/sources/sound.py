@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 import wave
 
+import numpy as np
 import tensorflow as tf
 
 from kdtf import speech
@@ -26,14 +27,15 @@ class Listening:
     bands: int
 
     def __post_init__(self):
-        if not speech.num_frames(self._samples, self.sample_rate):
+        if not speech.num_frames(self.samples, self.sample_rate):
             raise ValueError(
                 "--seconds must be at least 0.025, the length of a frame. "
                 f"Received: --seconds={self.seconds}"
             )
 
     @property
-    def _samples(self):
+    def samples(self):
+        """int, how many of a clip are heard."""
         return round(self.seconds * self.sample_rate)
 
     def hear(self, waveform):
@@ -50,9 +52,9 @@ class Listening:
             waveform = tf.cast(waveform, tf.float32) / 2.0 ** (_BITS - 1)
         if waveform.shape.rank == 2:
             waveform = tf.reduce_mean(waveform, axis=-1)
-        kept = waveform[: self._samples]
-        kept = tf.pad(kept, [[0, self._samples - tf.shape(kept)[0]]])
-        kept = tf.ensure_shape(kept, (self._samples,))
+        kept = waveform[: self.samples]
+        kept = tf.pad(kept, [[0, self.samples - tf.shape(kept)[0]]])
+        kept = tf.ensure_shape(kept, (self.samples,))
         bands = speech.log_mel(
             kept, sample_rate=self.sample_rate, bands=self.bands
         )
@@ -64,18 +66,23 @@ def decode(encoded):
     return tf.audio.decode_wav(encoded).audio
 
 
-def sample_rate_of(files, flag):
-    """The sampling rate that all WAV files have, in hertz.
+def measured(files, flag):
+    """What WAV files say of themselves.
 
     Args:
       files: list of paths.
       flag: `specs.Spec` that named them.
 
+    Returns:
+      `(rate, lengths)`: the sampling rate that all of them have, in hertz, and
+      `[files]` int array of samples.
+
     Raises:
       ValueError: if one is no WAV file of 16 bits, or has another rate than
         the first; the message has its path.
     """
-    rates = [_rate(file, flag) for file in files]
+    found = [_measured(file, flag) for file in files]
+    rates = [rate for rate, _ in found]
     for file, rate in zip(files, rates, strict=True):
         if rate != rates[0]:
             raise ValueError(
@@ -83,10 +90,11 @@ def sample_rate_of(files, flag):
                 f"them to {rates[0]} Hz. Received: {flag}, with {file} at "
                 f"{rate} Hz"
             )
-    return rates[0]
+    return rates[0], np.array([samples for _, samples in found])
 
 
-def _rate(file, flag):
+def _measured(file, flag):
+    """Sampling rate and samples of a file."""
     try:
         with wave.open(str(file)) as opened:
             bits = 8 * opened.getsampwidth()
@@ -104,4 +112,4 @@ def _rate(file, flag):
             f"remove this one. Received: {flag}, whose file {file} is none: "
             f"{reason}"
         )
-    return rate
+    return rate, frames

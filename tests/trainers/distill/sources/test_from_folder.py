@@ -139,6 +139,18 @@ def test_clips(tmp_path):
         assert near.min() < 1e-3
 
 
+def test_clips_that_are_cut(tmp_path):
+    """Of all splits."""
+    for name, some in {"train/a": 3, "train/b": 4, "test/a": 1}.items():
+        for k in range(some):
+            wave = range(800 + (k % 2))  # every second is longer than 0.1 s
+            distill_data.write_clip(tmp_path / name / f"{k}.wav", wave)
+    distill_data.write_clip(tmp_path / "test" / "b" / "0.wav", range(900))
+    data = open_data(f"folder:{tmp_path}", seconds=0.1)
+    assert data.cut_clips == 1 + 2 + 0 + 1
+    assert open_data(f"folder:{tmp_path}", seconds=0.2).cut_clips == 0
+
+
 def test_mistakes(tmp_path):
     missing = tmp_path / "missing"
     one = distill_data.write_folder(tmp_path / "one", {"a": 4})

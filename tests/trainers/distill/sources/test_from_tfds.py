@@ -185,6 +185,19 @@ def test_sound(tmp_path):
         assert near.min() < 1e-3 and words[near.argmin()] == label
 
 
+def test_clips_that_are_cut(tmp_path):
+    """Of the classes that are taken."""
+    clips = tfds_words.spoken(range(8))
+    data_dir = tfds_words.write(tmp_path, {"train": clips})
+    lengths = np.array(
+        [len(c["audio"]) for c in clips if c["label"] in tfds_words.LABELS[:2]]
+    )
+    middle = int(np.median(lengths))
+    data = opened(data_dir, classes=2, seconds=middle / 8000)
+    assert 0 < data.cut_clips < len(lengths)
+    assert data.cut_clips == (lengths > middle).sum()
+
+
 def test_an_unknown_sampling_rate(tmp_path):
     audio = tfds.features.Audio(dtype=np.int16)
     examples = {"train": tfds_words.spoken(range(8))}

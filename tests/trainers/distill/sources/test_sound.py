@@ -55,7 +55,8 @@ def test_shorter_than_a_frame():
 def test_files(tmp_path):
     path = tmp_path / "a.wav"
     distill_data.write_clip(path, [0, 16384, -32768], rate=11025)
-    assert sound.sample_rate_of([path], SPEC) == 11025
+    rate, lengths = sound.measured([path], SPEC)
+    assert rate == 11025 and lengths.tolist() == [3]
     wave = sound.decode(path.read_bytes())
     np.testing.assert_array_equal(wave[:, 0], [0, 0.5, -1])
 
@@ -68,7 +69,7 @@ def test_files_that_cannot_be(tmp_path):
     distill_data.write_clip(bad, [])
     for path in (text, cut, bad):
         with pytest.raises(ValueError, match=f"16 bits.*file {path} is none"):
-            sound.sample_rate_of([good, path], SPEC)
+            sound.measured([good, path], SPEC)
     distill_data.write_clip(bad, range(1000), rate=16000)
     with pytest.raises(ValueError, match=r"one sampling rate.*b\.wav at 16000"):
-        sound.sample_rate_of([good, bad], SPEC)
+        sound.measured([good, bad], SPEC)
