@@ -113,6 +113,29 @@ def test_killed_runs_end_as_others_do(tmp_path):
     assert without_times(metrics_of(killed)) == without_times(metrics_of(whole))
 
 
+@pytest.mark.slow
+def test_replicas_train_what_one_device_would(tmp_path):
+    # Each replica drops out for itself.
+    flags = (*QUICK, *NETS, "--augment=noise", "--views=2", "--dropout=0")
+    found = []
+    for more in ((), ("--strategy=mirrored", "--cpu_replicas=2")):
+        run_dir = tmp_path / f"run{len(found)}"
+        result = run(
+            *flags, *more, "--experiment=comparison", f"--run_dir={run_dir}"
+        )
+        assert result.returncode == 0, result.stderr
+        found.append(metrics_of(run_dir)["comparison"]["nets"])
+    alone, mirrored = found
+    for name in ("plain", "distilled"):
+        [one], [other] = alone[name]["curves"], mirrored[name]["curves"]
+        assert [p["loss"] for p in other] == pytest.approx(
+            [p["loss"] for p in one], rel=1e-4
+        )
+        assert mirrored[name]["nll"] == pytest.approx(
+            alone[name]["nll"], rel=1e-4
+        )
+
+
 def table_teacher(outputs=3, features=4, activation=None):
     return keras.Sequential(
         [
