@@ -9,8 +9,8 @@ import tempfile
 
 import numpy as np
 
-from trainers.core import machine, pages, strategies
-from trainers.distill import exports, reading
+from trainers.core import machine, pages, plots, strategies
+from trainers.distill import evaluated, exports, reading
 from trainers.distill.evaluated import DISTILLED, TEACHER
 from trainers.distill.verdict import times
 
@@ -294,6 +294,38 @@ def _by_form(figures):
 
 
 def details(figures, data):
-    """Nothing more."""
-    del figures, data
-    return ()
+    """The section's plot."""
+    del data
+    return (
+        pages.Plot(
+            "costs",
+            _plot(figures["forms"]),
+            "Size of each form of student and teacher, and the median time of "
+            "a single case",
+        ),
+    )
+
+
+def _plot(forms):
+    figure, (left, right) = plots.new(columns=2)
+    _bars(left, forms, "bytes", size)
+    left.set_title("size", fontsize=9)
+    _bars(right, forms, "milliseconds", _duration)
+    right.set_title("a single case, median", fontsize=9)
+    return figure
+
+
+def _bars(axes, forms, key, text):
+    """A bar for each form of which a figure is known, from above to below."""
+    known = [form for form in forms if key in form]
+    bars = axes.barh(
+        [_title(form) for form in known],
+        [form[key] for form in known],
+        color=[plots.COLOURS[evaluated.COLOURS[form["net"]]] for form in known],
+    )
+    labels = [text(form[key]) for form in known]
+    axes.bar_label(bars, labels, padding=3, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xticks([])  # the bars have their figures
+    axes.margins(x=0.35)
+    axes.tick_params(labelsize=8)

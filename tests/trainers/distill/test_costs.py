@@ -120,6 +120,34 @@ def test_what_fails_is_told(tmp_path, monkeypatch):
     assert EXPERIMENT.blocks(figures, run.data)
 
 
+def test_bars():
+    """One for each form whose figure is known."""
+    forms = [
+        {"net": "distilled", "form": "keras", "bytes": 2000},
+        {"net": "distilled", "form": "litert", "failed": "no"},
+        {
+            "net": "teacher",
+            "form": "saved_model",
+            "bytes": 9000,
+            "milliseconds": 2.0,
+        },
+    ]
+    [plot] = EXPERIMENT.details({"forms": forms}, None)
+    found = [
+        {
+            tick.get_text(): bar.get_width()
+            for tick, bar in zip(
+                axes.get_yticklabels(), axes.patches, strict=True
+            )
+        }
+        for axes in plot.figure.axes
+    ]
+    assert found == [
+        {"student, Keras file": 2000, "teacher, SavedModel": 9000},
+        {"teacher, SavedModel": 2.0},
+    ]
+
+
 def test_a_teacher_that_does_not_tell_its_parameters():
     figures = {"parameters": {"distilled": 7, "teacher": 0}, "forms": []}
     assert costs._of_sizes(figures) == ["The student has 7 parameters."]
