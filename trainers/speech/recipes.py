@@ -21,7 +21,9 @@ SHARES = (0.03, 0.1, 0.3, 1.0)
 # For nets on labels, and where there are many clips.
 MILD = hearings.Kind(speed=1.05, loudness=2.0, noise=30.0)
 # For those that are told what to think of them.
-WIDE = hearings.Kind(speed=1.05**5, loudness=10.0, noise=6.0)
+WIDE = hearings.Kind(
+    speed=1.05**5, loudness=10.0, noise=6.0, tempo=1.2, colour=0.5
+)
 
 
 def member(settings):
@@ -92,7 +94,7 @@ def few_clips(settings, share, *, soft):
         # A hearing of a window that no clip has, too.
         mixed=0.5,
         taught_by="all_clips",
-        temperature=settings.temperature,
+        temperature=settings.small_data_temperature,
         soft_weight=1.0,
         hard_weight=0.0,
     )

@@ -78,6 +78,13 @@ class Settings:
         spoken_digit=12_800,
         synthetic=2400,
     )
+    small_data_temperature: float = setting(
+        "T of the nets of small_data",
+        low=0.001,
+        high=1e6,
+        spoken_digit=4.0,
+        synthetic=4.0,
+    )
     learning_rate: float = setting(
         "Adam's at the start; falls to 0 along a cosine",
         high=LARGEST_RATE,
@@ -88,7 +95,7 @@ class Settings:
         "frames per step", high=100_000, spoken_digit=256, synthetic=256
     )
     temperature: float = setting(
-        "T, of the ensemble's and the student's softmax",
+        "T of the ensemble's and its student's softmax",
         low=0.001,
         high=1e6,
         spoken_digit=2.0,
