@@ -102,6 +102,7 @@ def arm_of(omission, settings, cases, kept):
     return dataclasses.replace(
         arm,
         transfer=omission.name,
+        learning_rate=settings.omitted_learning_rate,
         epochs=round(arm.epochs * whole / part),
     )
 

@@ -82,6 +82,12 @@ class Settings:
         mnist=0.003,
         digits=0.01,
     )
+    omitted_learning_rate: float = setting(
+        "the same for the students of omit_3 and only_7_8",
+        high=LARGEST_RATE,
+        mnist=0.001,
+        digits=0.01,
+    )
     teacher_batch_size: int = setting(
         "cases per step of the teacher", high=1_000_000, mnist=250, digits=64
     )

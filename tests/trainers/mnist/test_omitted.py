@@ -117,9 +117,12 @@ def test_the_transfer_set_of_an_experiment(omission):
     of_a_digit = np.isin(labels[others], omission.transferred)
     np.testing.assert_array_equal(kept, others[of_a_digit])
 
-    settings = dataclasses.replace(DEFAULTS["digits"], batch_size=10)
+    settings = dataclasses.replace(
+        DEFAULTS["digits"], batch_size=10, omitted_learning_rate=0.007
+    )
     arm = omitted.arm_of(omission, settings, 1200, len(kept))
     assert arm.transfer == omission.name
+    assert arm.learning_rate == 0.007
     updates = arm.epochs * batches.steps_per_epoch(len(kept), 10)
     whole = settings.student_epochs * (1200 // 10)
     assert updates == pytest.approx(whole, rel=0.01)
