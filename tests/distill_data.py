@@ -12,6 +12,7 @@ from trainers.distill import sources
 DEFAULTS = {
     "test": None,
     "held_out": None,
+    "unlabelled_data": None,
     "data_dir": None,
     "manual_dir": None,
     "label": None,

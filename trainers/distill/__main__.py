@@ -28,6 +28,11 @@ The data, see --data:
     --data=csv:rows.csv --label=species             a table (or parquet:)
     --data='tfrecord:cases-*.tfrecord' --features=features.json
 
+A student can learn from cases without labels, on which it has the teacher's
+word; they are often what makes it better than plain training:
+
+    python -m trainers.distill ... --unlabelled_data=folder:more_photos
+
 Several temperatures and weights are compared on held-out cases:
 
     python -m trainers.distill ... --temperatures=1,2,4,8 --soft_weights=0.5,0.9
@@ -35,7 +40,7 @@ Several temperatures and weights are compared on held-out cases:
 To see that all is installed, in seconds and without any file:
 
     python -m trainers.distill --teacher=cnn:16,32 --student=cnn:4,8 \
-        --data=digits --tiny --run_dir=runs/tiny
+        --data=sklearn:digits --tiny --run_dir=runs/tiny
 """
 
 import dataclasses
@@ -154,7 +159,9 @@ def _open_run(values):
     data = sources.open_data(values, **_image(source, student))
     if not data.classes:
         data = teachers.with_its_classes(data, source)
-    epochs.steps_per_epoch(data.train.cases, settings.batch_size)  # refuses
+    labelled = int((data.train.labels >= 0).sum())
+    cases = labelled or data.train.cases
+    epochs.steps_per_epoch(cases, settings.batch_size)  # refuses
     _check_scaling(values, source, student, data)
     if not students.is_file(student.spec):
         students.check("student", student.spec, data)

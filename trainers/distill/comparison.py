@@ -222,6 +222,7 @@ def findings(figures):
     return [
         *_of_gain(figures),
         *_of_teacher(figures),
+        *_of_labels(figures),
         *_of_intervals(figures),
         *_of_speed(figures),
         *_of_clips(figures),
@@ -291,6 +292,17 @@ def _of_teacher(figures):
         "The distilled student chooses what the teacher chooses on "
         f"{net['agreement']['mean']:.1%} of {figures['cases']:,} test "
         f"cases{than}."
+    ]
+
+
+def _of_labels(figures):
+    labelled, cases = figures["train_labelled"], figures["train_cases"]
+    if not 0 < labelled < cases:
+        return []
+    return [
+        f"{labelled:,} of {cases:,} training cases have a label. On the others "
+        "the distilled student has the teacher's word; the plain student "
+        "learns from the labelled ones alone, in as many updates."
     ]
 
 

@@ -96,6 +96,7 @@ def train(
     *,
     build,
     joined,
+    cases,
     augment,
     teacher,
     head,
@@ -113,6 +114,8 @@ def train(
       joined: function without arguments to the training cases as they are
         learned from, y as a Distiller takes it, see `epochs.batches`; not
         called if the result is there.
+      cases: int, how many these are. An arm of fewer than `data` has makes as
+        many updates as one of all.
       augment: what `augmentation.of_data` returned, of an arm without views.
       teacher: function without arguments to a `keras.Model` that is asked
         about every batch; None if y has what the arm learns from.
@@ -143,6 +146,7 @@ def train(
             seed,
             directory,
             joined(),
+            cases,
             augment,
             held_out,
             checkpoint_every,
@@ -165,6 +169,7 @@ def _fit(
     seed,
     directory,
     source,
+    cases,
     augment,
     held_out,
     checkpoint_every,
@@ -174,7 +179,7 @@ def _fit(
     def batches(first_step, last_step):
         found = epochs.batches(
             source,
-            cases=data.train.cases,
+            cases=cases,
             batch_size=arm.batch_size,
             seed=seed,
             first_step=first_step,

@@ -260,6 +260,7 @@ class Run:
             self.directory / f"seed{seed}" / arm.directory_name(),
             build=lambda seed: self._build(arm, seed),
             joined=lambda: self._joined(arm),
+            cases=len(self._rows_of(arm)),
             augment=self._augment,
             teacher=self._asked(arm),
             head=self._head_of(arm),
@@ -300,8 +301,19 @@ class Run:
         """
         is_plain = arm.name == "teacher" or self._is_live
         views = self._cases if is_plain else self.stored_views
-        targets = self._targets_of(arm)
-        return [epochs.mapped(view, targets) for view in views]
+        targets, rows = self._targets_of(arm), self._rows_of(arm)
+        cases = self.data.train.cases
+        return [
+            epochs.mapped(epochs.chosen(view, rows, cases), targets)
+            for view in views
+        ]
+
+    def _rows_of(self, arm):
+        """Training cases of an arm: on labels alone, those that have one."""
+        labels = self.data.train.labels
+        if arm.soft_weight:
+            return np.arange(len(labels))
+        return np.flatnonzero(labels >= 0)
 
     @functools.cached_property
     def _augment(self):

@@ -106,7 +106,7 @@ def test_table_and_findings(tmp_path):
     assert cells["95 % interval"].endswith("(cases)")
     assert cells["agrees with the teacher"] == "-"
     said = " ".join(EXPERIMENT.findings(figures))
-    assert "clips" not in said
+    assert "clips" not in said and "have a label" not in said
     assert "by +10.0 points" in said
     assert "keeps 53%" in said
     assert "seed 0: 12 and 0, p = 0.0005; seed 1: 9 and 1, p = 0.02" in said
@@ -121,6 +121,13 @@ def test_table_and_findings(tmp_path):
     assert len(right.lines) == 4  # two seeds of two students
     assert right.lines[0].get_color() == plots.COLOURS["student"]
     assert right.lines[3].get_ydata()[-1] == pytest.approx(90.0, abs=1.0)
+
+
+def test_cases_that_only_the_teacher_tells_of(tmp_path):
+    figures, _ = measured(tmp_path)
+    figures |= {"train_cases": 2000, "train_labelled": 150}
+    said = " ".join(EXPERIMENT.findings(figures))
+    assert "150 of 2,000 training cases have a label" in said
 
 
 def test_clips_that_are_cut(tmp_path):

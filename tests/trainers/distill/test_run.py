@@ -14,6 +14,7 @@ from tests.distill_cases import arrays, data_of
 from trainers.distill import augmentation, checks, nets, run, teachers
 from trainers.distill.cases import Split
 from trainers.distill.settings import DEFAULTS
+from trainers.distill.sources import epochs
 
 pytestmark = pytest.mark.usefixtures("trains_eagerly")
 QUICK = dataclasses.replace(DEFAULTS, dataset="made", epochs=2, batch_size=16)
@@ -95,6 +96,40 @@ def test_without_labels_the_teachers_word_alone(tmp_path):
     assert y["teacher_logits"].shape == (data.train.cases, 3)
     [result] = opened.results("distilled")
     assert np.isfinite(result.eval_logits).all()
+
+
+@pytest.mark.parametrize("views", (0, 1))
+def test_the_plain_student_learns_from_labelled_cases_alone(
+    tmp_path, views, monkeypatch
+):
+    """As many updates of full batches; the distilled one sees all cases."""
+    data = data_of("table")
+    x, labels = arrays(data.train)
+    labels = np.where(np.arange(len(labels)) % 3 == 0, labels, -1)
+    labels = labels.astype(np.int32)
+    train = Split(tf.data.Dataset.from_tensor_slices((x, labels)), labels)
+    data = dataclasses.replace(data, train=train)
+    opened = run_of(tmp_path, data=data, settings={"views": views})
+    known = labels >= 0
+    for seen, y in shown(opened, "plain"):
+        np.testing.assert_array_equal(seen, x[known])
+        np.testing.assert_array_equal(y, labels[known])
+    for seen, y in shown(opened, "distilled"):
+        np.testing.assert_array_equal(seen, x)
+        found = y["labels"] if isinstance(y, dict) else y
+        np.testing.assert_array_equal(found, labels)
+    taken, batches_of = [], epochs.batches
+
+    def batches(*args, **kwargs):
+        taken.append((kwargs["cases"], kwargs["last_step"]))
+        return batches_of(*args, **kwargs)
+
+    monkeypatch.setattr(nets.epochs, "batches", batches)
+    steps = QUICK.epochs * (len(x) // QUICK.batch_size)
+    for name, cases in (("plain", known.sum()), ("distilled", len(x))):
+        taken.clear()
+        opened.results(name)
+        assert taken[-1] == (cases, steps)
 
 
 def without_labels(split):

@@ -49,6 +49,7 @@ _SETTINGS = (
     "data",
     "test",
     "held_out",
+    specs.UNLABELLED,
     "label",
     "classes",
     "unlabelled",
@@ -88,6 +89,14 @@ def define_flags():
             "class that is held out by --split_seed (default: the split that "
             f"--data brings, else {_SHARES[name]} of {of} cases)",
         )
+    flags.DEFINE_string(
+        specs.UNLABELLED,
+        None,
+        "more cases to learn from, whose labels, if they have any, are not "
+        "used: another place of the kind of --data, or a split of tfds's. On "
+        "them the distilled student has the teacher's word alone; the plain "
+        "student, and a teacher by name, learn from --data",
+    )
     _define_folders()
     _define_labels()
     _define_inputs()
@@ -229,9 +238,10 @@ def open_data(values, *, image_size=None, channels=None):
     _require_classes(names, values)
     rows = _rows(found, given, names[: values.classes], values)
     _require_cases(found, rows, names, values)
+    more = _unlabelled(values, spec, source, found)
     encoding = None
     if source.fit:
-        for part in found.values():
+        for part in (*found.values(), *more):
             tables.require_same_columns(found["train"], part)
         encoding = source.fit(found["train"], rows["train"])
     made = {
@@ -243,10 +253,15 @@ def open_data(values, *, image_size=None, channels=None):
         )
         for name in ("train", "held_out", "test")
     }
+    for part in more:
+        every = parts.split(
+            part, np.arange(len(part.labels)), encoding=encoding
+        )
+        made["train"] = parts.joined(made["train"], every)
     made |= {
         "kind": source.kind,
         "class_names": tuple(names[: values.classes]),
-        "cut_clips": _cut_clips(found, rows),
+        "cut_clips": _cut_clips(found, rows, more),
     }
     if encoding is None:
         return cases.Data(**made)
@@ -310,15 +325,25 @@ def _found(source, given):
     return found, names or ()
 
 
+def _unlabelled(values, data, source, found):
+    """List of the `Part` of --unlabelled_data, if it is given."""
+    said = values.unlabelled_data
+    if not said:
+        return []
+    spec = specs.of_place(specs.UNLABELLED, said, data)
+    options = dataclasses.replace(source.options, unlabelled=True)
+    return [_other(spec, source, found, options).parts["train"]]
+
+
 def _other(spec, source, found, options):
     """The `Source` that a flag names, which is neither of the others."""
+    other = _FIND[spec.kind](spec, options)
     for part in found.values():
-        if _meet(part.spec, spec, options):
+        if _meet(part.spec, other.parts["train"].spec, options):
             raise ValueError(
                 f"--{spec.flag} must have other cases than "
                 f"--{part.spec.flag}. Received: {spec}, {part.spec}"
             )
-    other = _FIND[spec.kind](spec, options)
     if other.kind != source.kind:
         raise ValueError(
             f"--{spec.flag} must be of the kind of --data, {source.kind}. "
@@ -366,13 +391,13 @@ def _rows(found, given, names, values):
     return rows
 
 
-def _cut_clips(found, rows):
-    parts = {split: found.get(split, found["train"]) for split in rows}
-    return sum(
-        int(parts[split].cut[some].sum())
+def _cut_clips(found, rows, more):
+    taken = [
+        (found.get(split, found["train"]).cut, some)
         for split, some in rows.items()
-        if parts[split].cut is not None
-    )
+    ]
+    taken += [(part.cut, slice(None)) for part in more]
+    return sum(int(cut[some].sum()) for cut, some in taken if cut is not None)
 
 
 def _require_cases(found, rows, names, values):

@@ -9,6 +9,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from trainers.distill.sources import parts
+
 # Keeps the draws of augmentation apart from those of the order.
 _AUGMENT_STREAM = 1_000_003
 # Of a data set whose cases take no more, every order is as likely as any other.
@@ -80,6 +82,23 @@ def mapped(source, function):
     if isinstance(source, Loaded):
         return Loaded(function(*source.tensors))
     return source.map(function)
+
+
+def chosen(source, rows, cases):
+    """Some cases of a `Loaded`, or of a data set.
+
+    Args:
+      source: `Loaded` or `tf.data.Dataset` of single cases.
+      rows: sorted int array of positions.
+      cases: int, how many `source` has.
+    """
+    if len(rows) == cases:
+        return source
+    if isinstance(source, Loaded):
+        return Loaded(
+            tf.nest.map_structure(lambda t: tf.gather(t, rows), source.tensors)
+        )
+    return parts.chosen(source, rows, cases)
 
 
 def steps_per_epoch(cases, batch_size):

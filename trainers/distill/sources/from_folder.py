@@ -77,7 +77,7 @@ def find(spec, options):
 
 def _splits(root, spec):
     """Dict from split to its folder, "train" first."""
-    folders = _folders(root)
+    folders = [] if spec.is_unlabelled else _folders(root)
     if not folders or any(folder.name not in _SPLITS for folder in folders):
         return {"train": root}
     found = {}
@@ -105,7 +105,7 @@ def _folders(folder):
 
 def _listing(folder, names, spec, options):
     """Files of a split, their labels, and names of classes."""
-    classes = _folders(folder)
+    classes = [] if spec.is_unlabelled else _folders(folder)
     if not classes and options.unlabelled:
         files = _files(folder, spec)
         return files, np.full(len(files), -1, np.int32), names

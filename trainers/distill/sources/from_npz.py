@@ -115,9 +115,12 @@ def _require_alike(train, x, name, spec):
 
 
 def _labels(arrays, name, cases, names, spec, options):
+    none = np.full(cases, -1, np.int32), names
+    if spec.is_unlabelled:
+        return none
     if name not in arrays:
         if options.unlabelled and not (options.label and name == options.label):
-            return np.full(cases, -1, np.int32), names
+            return none
         flag = "label" if options.label else spec.flag
         raise ValueError(
             f"--{flag} must name labels: an array `{name}` is missing (or "

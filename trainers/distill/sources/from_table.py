@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 from pyarrow import ArrowException, parquet, types
 
-from trainers.distill.sources import labels, tables
+from trainers.distill.sources import labels, specs, tables
 from trainers.distill.sources.parts import Part, Source
 
 _LABELS = ("label", "target", "class")
@@ -47,7 +47,7 @@ def find(spec, options):
         )
     label = _label(table, spec, options)
     classes, names = np.full(cases, -1, np.int32), options.class_names
-    if label:
+    if label and not spec.is_unlabelled:
         where = f"{spec}, column `{label}`,"
         values = _cells_of_labels(table[label], names)
         classes, names = labels.of_values(values, names, where, spec.flag)
@@ -134,7 +134,7 @@ def _label(table, spec, options):
     if options.label:
         if options.label in table:
             return options.label
-        if options.unlabelled and spec.flag == "data":
+        if options.unlabelled and spec.flag in ("data", specs.UNLABELLED):
             return None
         raise ValueError(
             f"--label must be a column. Received: --label={options.label}, "

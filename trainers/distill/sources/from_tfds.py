@@ -203,6 +203,8 @@ def _input(features, spec):
 
 def _label(features, spec, options):
     """The name of the feature with the labels, or None."""
+    if spec.is_unlabelled:
+        return None
     kind = tfds.features.ClassLabel
     found = [f for f in features if isinstance(features[f], kind)]
     if options.label:

@@ -63,7 +63,7 @@ def find(spec, options):
             "none"
         )
     x = _one(described, _INPUTS, options)
-    label = _label(described, options)
+    label = _label(described, options, spec)
     weight = _one(described, ("weight",), options)
     reader = _Reader(files, described, spec)
     values, weights = reader.scalars(label, weight)
@@ -249,8 +249,10 @@ def _one(described, kinds, options):
     return found[0] if found else None
 
 
-def _label(described, options):
+def _label(described, options, spec):
     found = [n for n, said in described.items() if said["type"] == "label"]
+    if spec.is_unlabelled:
+        return None
     if options.label:
         if options.label in found:
             return options.label

@@ -115,6 +115,25 @@ def split(part, rows, *, encoding=None, unlabelled=False):
     return cases.Split(dataset, labels)
 
 
+def joined(one, other):
+    """The cases of two `cases.Split`s, one after the other.
+
+    Cases have weights if any have one; that of the others is 1.
+    """
+    pair = [one.dataset, other.dataset]
+    widths = [len(dataset.element_spec) for dataset in pair]
+    weighted = [
+        dataset
+        if width == max(widths)
+        else dataset.map(lambda *case: (*case, tf.ones(())))
+        for dataset, width in zip(pair, widths, strict=True)
+    ]
+    return cases.Split(
+        weighted[0].concatenate(weighted[1]),
+        np.concatenate([one.labels, other.labels]),
+    )
+
+
 def chosen(dataset, rows, number):
     """Some elements of a data set that can only be read from its beginning.
 

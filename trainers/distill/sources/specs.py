@@ -1,7 +1,8 @@
-"""What `--data`, `--test` and `--held_out` say."""
+"""What `--data`, `--test`, `--held_out` and `--unlabelled_data` say."""
 
 import dataclasses
 
+UNLABELLED = "unlabelled_data"  # a flag
 KINDS = ("tfds", "folder", "npz", "csv", "parquet", "tfrecord", "sklearn")
 _FORMS = {
     "tfds": "NAME[/CONFIG][:SPLIT]",
@@ -25,6 +26,11 @@ class Spec:
     given: str
     kind: str
     place: str
+
+    @property
+    def is_unlabelled(self):
+        """Whether labels, if there are any, are not used."""
+        return self.flag == UNLABELLED
 
     def __str__(self):
         return f"--{self.flag}={self.given}"
@@ -68,6 +74,24 @@ def of_part(flag, given, data):
                 f"cases are. Received: --{flag}={given}"
             )
         return share
+    return of_place(flag, given, data, "a share such as 0.2, or ")
+
+
+def of_place(flag, given, data, or_else=""):
+    """Cases of the kind of `--data`, at another place.
+
+    Args:
+      flag: str, its name.
+      given: str, its value.
+      data: the `Spec` of `--data`.
+      or_else: str, what the flag may also be, for the message.
+
+    Returns:
+      A `Spec` of the same kind as `data`.
+
+    Raises:
+      ValueError: if it is something else, or the same as `data`.
+    """
     kind, _, place = given.partition(":")
     if kind == data.kind and place:
         spec = Spec(flag, given, kind, place)
@@ -75,9 +99,9 @@ def of_part(flag, given, data):
         name = data.place.partition(":")[0]
         spec = Spec(flag, given, "tfds", f"{name}:{given}")
     else:
-        splits = ", a split of its own" if data.kind == "tfds" else ""
+        splits = "a split of its own, or " if data.kind == "tfds" else ""
         raise ValueError(
-            f"--{flag} must be a share such as 0.2{splits}, or {data.kind}:"
+            f"--{flag} must be {or_else}{splits}{data.kind}:"
             f"{_FORMS.get(data.kind, 'PATH')}, as --data is. Received: "
             f"--{flag}={given}, {data}"
         )

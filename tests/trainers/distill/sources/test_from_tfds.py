@@ -185,6 +185,29 @@ def test_sound(tmp_path):
         assert near.min() < 1e-3 and words[near.argmin()] == label
 
 
+def test_another_split_without_its_labels(tmp_path):
+    clips = tfds_words.spoken(range(8))
+    data_dir = tfds_words.write(tmp_path, {"train": clips})
+    half = len(clips) // 2
+    data = opened(
+        data_dir,
+        f":train[:{half}]",
+        unlabelled_data=f"train[{half}:]",
+        seconds=0.01 * len(clips),
+    )
+    more = len(clips) - half
+    assert (data.train.labels[-more:] == -1).all()
+    assert (data.train.labels[:-more] >= 0).all()
+    x, _ = distill_data.all_of(data.train)
+    assert len(x) == data.train.cases
+    with pytest.raises(ValueError, match="--unlabelled_data must have other"):
+        opened(
+            data_dir,
+            f":train[:{half}]",
+            unlabelled_data=f"train[{half - 1}:]",
+        )
+
+
 def test_clips_that_are_cut(tmp_path):
     """Of the classes that are taken."""
     clips = tfds_words.spoken(range(8))

@@ -65,6 +65,22 @@ def test_vectors_of_several_files(tmp_path):
     assert sorted(found) == list(range(20))
 
 
+def test_examples_without_labels(tmp_path):
+    """Of --unlabelled_data, whose examples need not have the feature."""
+    write(tmp_path / "a", vectors(range(20)))
+    more = [{"v": case["v"], "w": case["w"]} for case in vectors((30, 31))]
+    write(tmp_path / "b", more)
+    data = open_data(
+        f"tfrecord:{tmp_path}/a",
+        features=described(tmp_path, FLOATS),
+        unlabelled_data=f"tfrecord:{tmp_path}/b",
+    )
+    x, labels, weights = distill_data.all_of(data.train)
+    assert x[-2:, 0].tolist() == [30, 31]
+    assert labels[-2:].tolist() == [-1, -1]
+    assert weights[-2:].tolist() == [7.5, 7.75]
+
+
 def images_of(kind, count=8):
     rng = np.random.default_rng(0)
     pixels = rng.integers(256, size=(count, 4, 5, 3), dtype=np.uint8)

@@ -125,3 +125,89 @@ def test_other_kinds_of_x(tmp_path):
     )
     with pytest.raises(ValueError, match=r"^--test must be of the kind"):
         open_data(f"npz:{tmp_path / 'a.npz'}", test=f"npz:{tmp_path / 'b.npz'}")
+
+
+def test_unlabelled_data_are_trained_on_as_well(tmp_path):
+    """After those that have labels; splits are those of --data alone."""
+    folder = distill_data.write_folder(tmp_path / "a", {"x": 9, "y": 9})
+    # Its folders mean nothing.
+    distill_data.write_folder(tmp_path / "b", {"z": 4, "train": 2})
+    alone = open_data(f"folder:{folder}")
+    more = open_data(
+        f"folder:{folder}", unlabelled_data=f"folder:{tmp_path / 'b'}"
+    )
+    assert more.class_names == ("x", "y")
+    splits = zip(
+        distill_data.splits_of(alone).values(),
+        distill_data.splits_of(more).values(),
+        strict=True,
+    )
+    cases = alone.train.cases
+    assert more.train.cases == cases + 6
+    assert more.train.dataset.cardinality() == cases + 6
+    for one, other in splits:
+        for few, many in zip(
+            distill_data.all_of(one), distill_data.all_of(other), strict=True
+        ):
+            np.testing.assert_array_equal(few, many[: len(few)])
+    x, labels = distill_data.all_of(more.train)
+    np.testing.assert_array_equal(labels, more.train.labels)
+    assert (labels[cases:] == -1).all()
+    assert sorted(x[cases:, 0, 0, 0]) == [0, 1, 2, 3, 10, 11]
+
+
+def test_unlabelled_data_with_and_without_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)), np.arange(20) % 2
+    plain = {"x": x, "y": y}
+    weighted = {**plain, "sample_weight": np.full(20, 0.5)}
+    np.savez(tmp_path / "plain.npz", **plain)
+    np.savez(tmp_path / "weighted.npz", **weighted)
+    for first, second, expected in (
+        ("plain", "weighted", (1.0, 0.5)),
+        ("weighted", "plain", (0.5, 1.0)),
+    ):
+        data = open_data(
+            f"npz:{tmp_path / first}.npz",
+            unlabelled_data=f"npz:{tmp_path / second}.npz",
+        )
+        _, labels, weights = distill_data.all_of(data.train)
+        for is_known, weight in zip((True, False), expected, strict=True):
+            assert set(weights[(labels >= 0) == is_known]) == {weight}
+        assert (labels[-20:] == -1).all()
+
+
+def test_rows_without_a_column_of_labels(tmp_path):
+    """Are encoded as those are that have labels."""
+    rows = [f"{k},{'ab'[k % 2]},{('no', 'yes')[k % 2]}" for k in range(20)]
+    (tmp_path / "a.csv").write_text("\n".join(["size,kind,target", *rows]))
+    (tmp_path / "b.csv").write_text("size,kind\n100,b\n200,a\n")
+    (tmp_path / "c.csv").write_text("size,kind,target\n100,b,?\n200,a,?\n")
+    (tmp_path / "d.csv").write_text("size\n100\n")
+    found = [
+        open_data(
+            f"csv:{tmp_path / 'a.csv'}",
+            unlabelled_data=f"csv:{tmp_path / name}.csv",
+        )
+        for name in "bc"
+    ]
+    for data in found:
+        x, labels = distill_data.all_of(data.train)
+        assert labels[-2:].tolist() == [-1, -1]
+        assert x[-2:, 0].tolist() == [100, 200]
+        np.testing.assert_array_equal(x[-2:, 1:], x[[1, 0], 1:])
+    with pytest.raises(ValueError, match=r"--unlabelled_data must have.*kind"):
+        open_data(
+            f"csv:{tmp_path / 'a.csv'}",
+            unlabelled_data=f"csv:{tmp_path / 'd.csv'}",
+        )
+
+
+@pytest.mark.parametrize("flag", ("held_out", "unlabelled_data"))
+def test_other_cases_than_those_of_the_test(flag, tmp_path):
+    x = np.zeros((20, 3))
+    for name in "ab":
+        np.savez(tmp_path / f"{name}.npz", x=x, y=np.arange(20) % 2)
+    a, b = (f"npz:{tmp_path / name}.npz" for name in "ab")
+    with pytest.raises(ValueError, match=f"--{flag} must have other cases"):
+        open_data(a, test=b, **{flag: b})

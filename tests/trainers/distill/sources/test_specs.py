@@ -38,6 +38,19 @@ def test_parts():
     assert specs.of_part("test", "tfds:other", tfds).place == "other"
 
 
+def test_other_cases():
+    tfds = specs.of_data("tfds:mnist:train")
+    own = specs.of_place("unlabelled_data", "test", tfds)
+    assert own.place == "mnist:test" and own.is_unlabelled
+    assert not specs.of_part("test", "test", tfds).is_unlabelled
+    for given, message in (
+        ("0.5", "must be npz:PATH, as --data is"),
+        ("npz:a.npz", "must have other cases than --data"),
+    ):
+        with pytest.raises(ValueError, match=f"--unlabelled_data {message}"):
+            specs.of_place("unlabelled_data", given, DATA)
+
+
 @pytest.mark.parametrize(
     "given, message",
     (
