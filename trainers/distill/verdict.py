@@ -292,9 +292,9 @@ def _for_noise(figures):
         tips.append(_WIDER.format("both students are"))
     if figures["train_labelled"] < _FEW_LABELS * figures["classes"]:
         tips.append(
-            "soft targets on cases without labels, if there are any to be had "
-            f"({figures['train_labelled']:,} labelled cases are few, and the "
-            "teacher's word is all that distillation needs)"
+            "more cases without labels (--unlabelled_data), if there are any "
+            f"to be had: {figures['train_labelled']:,} labelled ones are few, "
+            "and the teacher's word is all that distillation needs"
         )
     return tips
 

@@ -164,8 +164,8 @@ def test_noise_far_from_the_teacher_with_few_labels():
     assert tips[1].startswith("longer training")
     assert tips[2].startswith("another temperature or another weight")
     assert tips[3] == "a wider student (both students are far from the teacher)"
-    assert tips[4].startswith("soft targets on cases without labels")
-    assert "200 labelled cases" in tips[4]
+    assert tips[4].startswith("more cases without labels (--unlabelled_data)")
+    assert "200 labelled ones are few" in tips[4]
     assert len(tips) == 5
 
 
