@@ -24,6 +24,7 @@ def lines(results):
         *_characters(results),
         *_speech(results),
         *_specialists(results),
+        *_distill(results),
         *_speed(results),
         *_scale(results),
         *_faults(results),
@@ -82,9 +83,8 @@ def _speech(results):
     kept = experiments["ensemble"]["gain_kept"]["distilled"]
     others = _load(results, "speech_by_speaker/metrics.json")["experiments"]
     by_speaker = others["ensemble"]["gain_kept"]["distilled"]
-    share, recovered = next(
-        iter(experiments["small_data"]["recovered"].items())
-    )
+    few = _load(results, "speech_few_clips/metrics.json")["experiments"]
+    share, recovered = next(iter(few["small_data"]["recovered"].items()))
     nets = experiments["ensemble"]["systems"]["baseline"]["nets"]
     return [
         f"- **[Speech]({_PAGES}/speech.md)**: one acoustic model distilled "
@@ -94,6 +94,37 @@ def _speech(results):
         f"- With {float(share):.0%} of the clips, soft targets recover "
         f"{_share(recovered)} of the accuracy that labels lose (the paper: "
         "87%).",
+    ]
+
+
+def _distill(results):
+    sound, table = (
+        _load(results, f"distill_{name}/metrics.json")["experiments"]
+        for name in ("spoken_digits", "breast_cancer")
+    )
+    rates, others = (
+        {
+            name: f"{net['accuracy']['mean']:.1%}"
+            for name, net in found["comparison"]["nets"].items()
+        }
+        for found in (sound, table)
+    )
+    int8 = next(
+        form["bytes"]
+        for form in sound["costs"]["forms"]
+        if form["form"] == "litert_int8"
+    )
+    cases = sound["comparison"]
+    return [
+        f"- **[Your own teacher]({_PAGES}/distill.md)**: of "
+        f"{cases['train_cases']:,} spoken digits, "
+        f"{cases['train_labelled']:,} of them with a label, a student of "
+        f"{int8 / 1000:.0f} kB in int8 gets {rates['distilled']} of new ones "
+        f"right; {rates['plain']} without its teacher, which gets "
+        f"{rates['teacher']}.",
+        "- On a table where distillation has nothing to give the page says "
+        f"so: teacher {others['teacher']}, plain {others['plain']}, distilled "
+        f"{others['distilled']}.",
     ]
 
 

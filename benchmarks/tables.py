@@ -215,16 +215,18 @@ TABLES = {
     },
     **{
         f"mnist_{name}": _experiment(folder, name, MNIST[name])
-        for folder in ("mnist", "mnist_sweeps")
+        for folder in ("mnist", "mnist_omitted", "mnist_sweeps")
         # Those that are published.
         for name in _load(ROOT / "results", f"{folder}/metrics.json")[
             "experiments"
         ]
     },
     **{
-        f"speech_{name}": _experiment("speech", name, experiment)
-        for name, experiment in SPEECH.items()
-        if experiment.in_all
+        f"speech_{name}": _experiment(folder, name, SPEECH[name])
+        for folder, name in (
+            ("speech", "ensemble"),
+            ("speech_few_clips", "small_data"),
+        )
     },
     **{
         f"specialists_{name}": _experiment(
@@ -233,9 +235,12 @@ TABLES = {
         for name in ("table", "soft_targets", "distilled")
     },
     "distill_headline": _distill_headline,
-    "distill_characters": _experiment(
-        "distill_characters", "comparison", DISTILL["comparison"]
-    ),
+    **{
+        f"distill_{name}": _experiment(
+            f"distill_{name}", "comparison", DISTILL["comparison"]
+        )
+        for name in ("characters", "spoken_digits", "breast_cancer")
+    },
     "characters": _experiment("characters", "table", CHARACTERS["table"]),
     "characters_few": _experiment("characters", "few", CHARACTERS["few"]),
     "speech_by_speaker": _experiment(

@@ -10,16 +10,17 @@ RESULTS = pathlib.Path(__file__).resolve().parents[2] / "results"
 
 def test_every_result_begins_with_its_name():
     lines = summary.lines(RESULTS)
-    assert len(lines) == 17
+    assert len(lines) == 19
     assert [i for i, line in enumerate(lines) if "**[" in line] == [
         0,
         3,
         5,
         8,
         11,
-        12,
-        15,
-        16,
+        13,
+        14,
+        17,
+        18,
     ]
 
 
@@ -49,15 +50,22 @@ def test_figures_are_those_of_the_result_files():
     for name in ("generalist", "specialists, top 1"):
         each = systems[name]["accuracy"]["each"]
         assert f"{sum(each) / len(each):.1%}" in lines[8]
+    sound = json.loads(
+        (RESULTS / "distill_spoken_digits/metrics.json").read_text()
+    )
+    nets = sound["experiments"]["comparison"]["nets"]
+    for net in nets.values():
+        each = net["accuracy"]["each"]
+        assert f"{sum(each) / len(each):.1%}" in lines[11]
     sizes = json.loads((RESULTS / "arrays.json").read_text())["sizes"]
     by_default = next(iter(sizes.values()))["ratios"][0]["median"]
-    assert f"takes {by_default:.2f} of the time" in lines[11]
+    assert f"takes {by_default:.2f} of the time" in lines[13]
     labelling = json.loads((RESULTS / "scale.json").read_text())["labelling"]
     one, two, *_ = (row["seconds"] for row in labelling)
     each = sorted(a / b for a, b in zip(one, two, strict=True))
-    assert f"label {each[len(each) // 2]:.2f} times" in lines[15]
+    assert f"label {each[len(each) // 2]:.2f} times" in lines[17]
     rows = json.loads((RESULTS / "faults/faults.json").read_text())["rows"]
     faults = sum(row["faults"] for row in rows)
     lost = sum(row["outcomes"]["lost"] for row in rows)
-    assert f"of {faults:,} kills" in lines[16]
-    assert f" {lost:,} passed unnoticed" in lines[16]
+    assert f"of {faults:,} kills" in lines[18]
+    assert f" {lost:,} passed unnoticed" in lines[18]
