@@ -28,8 +28,8 @@ The data, see --data:
     --data=csv:rows.csv --label=species             a table (or parquet:)
     --data='tfrecord:cases-*.tfrecord' --features=features.json
 
-A student can learn from cases without labels, on which it has the teacher's
-word; they are often what makes it better than plain training:
+A student can also learn from cases without labels, on which it has the
+teacher's word:
 
     python -m trainers.distill ... --unlabelled_data=folder:more_photos
 

@@ -356,7 +356,10 @@ def _meet(one, other, options):
     """Whether two places share cases, as far as can be told."""
     if one.kind == "tfds":
         return from_tfds.meet(one, other, options)
-    return os.path.realpath(one.place) == os.path.realpath(other.place)
+    places = [os.path.realpath(spec.place) for spec in (one, other)]
+    if one.kind == "folder":  # files in any depth below are its cases
+        return os.path.commonpath(places) in places
+    return places[0] == places[1]
 
 
 def _require_classes(names, values):

@@ -203,6 +203,13 @@ def test_rows_without_a_column_of_labels(tmp_path):
         )
 
 
+def test_a_folder_around_the_data_has_test_cases(tmp_path):
+    folder = distill_data.write_folder(tmp_path / "a", {"x": 9, "y": 9})
+    for other in (tmp_path, folder / "x"):
+        with pytest.raises(ValueError, match="--unlabelled_data must have oth"):
+            open_data(f"folder:{folder}", unlabelled_data=f"folder:{other}")
+
+
 @pytest.mark.parametrize("flag", ("held_out", "unlabelled_data"))
 def test_other_cases_than_those_of_the_test(flag, tmp_path):
     x = np.zeros((20, 3))
