@@ -21,7 +21,7 @@ from absl import app, flags
 import kdtf
 from benchmarks import timing
 from trainers.core import run_directory
-from trainers.mnist import batches, dropout, nets, recipes
+from trainers.mnist import architectures, batches, dropout, recipes
 from trainers.mnist.settings import DEFAULTS
 
 TEACHER = dataclasses.replace(
@@ -48,8 +48,8 @@ def training_data(steps):
 
 def net(layer):
     """The teacher, with one dropout layer or the other."""
-    with mock.patch.object(nets, "Dropout", layer):
-        return nets.build_net(TEACHER, 784, 10, seed=0)
+    with mock.patch.object(architectures, "Dropout", layer):
+        return architectures.build_net(TEACHER, 784, 10, seed=0)
 
 
 def by_fit(data, steps, layer, jit_compile):

@@ -45,11 +45,15 @@ Experiments (`--experiment`):
     only_7_8        the same with nothing but 7 and 8 in the transfer set
     ensemble        ten teachers' arithmetic and geometric mean
     consistent      teacher and student see the same moved images, for long
+    convolutional   convolutional teachers of images that are warped, too: how
+                    good can the small net get?
     logit_matching  temperatures up to 1000 beside logit matching
     few_labels      labels of 1 to 100 % of the cases, or soft targets
     few_labels_weight
                     hard_weight, with labels of 3 % of the cases
     choice          settings varied one at a time, on held-out training cases
+    convolutional_choice
+                    the same, of convolutional
 
 Killed at any moment and run again, it resumes and ends with the same figures.
 The run directory then holds metrics.json (every figure), report.html and

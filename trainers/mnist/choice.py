@@ -9,13 +9,11 @@ from trainers.core import pages
 from trainers.core.errors import FlagsError
 from trainers.mnist import columns, evaluation, recipes
 
-TITLE = "The choice of settings"
-IN_ALL = False  # of held-out cases alone
-_VARIED = {
+OF_TABLE = {
     "teacher": (
         {},
+        {"hidden_dropout": 0.3},
         {"hidden_dropout": 0.4},
-        {"hidden_dropout": 0.5},
         {"learning_rate": 0.0005},
         {"learning_rate": 0.002},
         {"max_norm": 3.0},
@@ -34,12 +32,25 @@ _VARIED = {
         {"temperature": 40.0},
     ),
 }
+OF_CONVOLUTIONAL = {
+    "convolutional_teacher": ({},),
+    "warped_student": ({}, {"learning_rate": 0.003}),
+    "warped_distilled": (
+        {},
+        {"learning_rate": 0.001},
+        {"temperature": 4.0},
+        {"temperature": 100.0},
+        {"hard_weight": 0.1},
+    ),
+}
 
 
-def measure(run):
+def measure(every, run):
     """Trains what is missing.
 
     Args:
+      every: dict from the name of a function of `recipes` to what is varied of
+        its arm, a tuple of dicts.
       run: `trainers.mnist.runs.Run`, of held-out cases.
 
     Returns:
@@ -50,16 +61,16 @@ def measure(run):
     """
     if run.data.eval_name == "test":
         raise FlagsError(
-            "--experiment=choice must be run on held-out training cases, since "
-            "nothing is chosen by test figures: add --held_out=10000, or "
+            "Settings must be chosen on held-out training cases, since nothing "
+            "is chosen by test figures: add --held_out=10000, or "
             "--held_out=300 for digits. Received: --held_out=0"
         )
     return {
         **evaluation.about(run),
         "arms": [
             {"kind": kind, "varied": varied, **_errors(run, kind, varied)}
-            for kind, every in _VARIED.items()
-            for varied in every
+            for kind, varieties in every.items()
+            for varied in varieties
         ],
     }
 
@@ -75,7 +86,7 @@ def _errors(run, kind, varied):
 def table(metrics):
     """The nets that were compared, those of each kind together."""
     rows = [
-        [arm["kind"], _say(arm["varied"]), *columns.of_errors(arm)]
+        [_name(arm["kind"]), _say(arm["varied"]), *columns.of_errors(arm)]
         for arm in metrics["arms"]
     ]
     return pages.Table(["net", "what is varied", *columns.HEAD[:3]], rows)
@@ -86,16 +97,20 @@ def _say(varied):
     return ", ".join(named) or "the settings of the flags"
 
 
+def _name(kind):
+    return kind.replace("_", " ")
+
+
 def findings(metrics):
     """What the figures say, as a list of sentences."""
     said = []
-    for kind in _VARIED:
+    for kind in dict.fromkeys(arm["kind"] for arm in metrics["arms"]):
         arms = [arm for arm in metrics["arms"] if arm["kind"] == kind]
         best = min(arms, key=lambda arm: arm["mean"])
         said.append(
-            f"The {kind} net makes the fewest errors, {best['mean']:.1f}, with "
-            f"{_say(best['varied'])}; with the settings of the flags "
-            f"{arms[0]['mean']:.1f}."
+            f"The {_name(kind)} net makes the fewest errors, "
+            f"{best['mean']:.1f}, with {_say(best['varied'])}; with the "
+            f"settings of the flags {arms[0]['mean']:.1f}."
         )
     return said
 

@@ -4,8 +4,7 @@ Consistent teaching (Beyer et al. 2022, arXiv 2106.05237). It breaks the paper's
 "no translations in the transfer set" and is therefore an experiment of its own:
 how good can the small net get? Beside it, the same net on labels with the same
 moves, in as many updates, and students that the teachers of several seeds teach
-together, by the mean of their logits: of jittered images, and of images that
-are warped, too, by teachers that learned from such.
+together, by the mean of their logits.
 """
 
 import dataclasses
@@ -18,25 +17,19 @@ TITLE = "Consistent teaching"
 
 def arms_of(settings):
     """Dict from what a reader calls an arm to the arm."""
-    labels, taught = recipes.student(settings), recipes.distilled(settings)
-
-    def by_several(warp):
-        return dataclasses.replace(
-            recipes.moved(taught, settings, warp),
-            ensemble=nets.Ensemble(
-                settings.consistent_members,
-                settings.teacher_epochs,
-                "geometric",
-                warp,
-            ),
-        )
-
+    labels, taught = (
+        recipes.moved(arm, settings, epochs=settings.consistent_epochs)
+        for arm in (recipes.student(settings), recipes.distilled(settings))
+    )
+    teachers = nets.Ensemble(
+        settings.consistent_members, settings.teacher_epochs, "geometric"
+    )
     return {
-        "labels, jittered": recipes.moved(labels, settings),
-        "one teacher, jittered": recipes.moved(taught, settings),
-        "several teachers, jittered": by_several(0.0),
-        "labels, warped": recipes.moved(labels, settings, settings.warp),
-        "several teachers, warped": by_several(settings.warp),
+        "labels, jittered": labels,
+        "one teacher, jittered": taught,
+        "several teachers, jittered": dataclasses.replace(
+            taught, ensemble=teachers
+        ),
     }
 
 
@@ -70,8 +63,9 @@ def table(metrics):
 
 def findings(metrics):
     """What the figures say, as a list of sentences."""
+    (others,) = metrics["arms"].keys() - metrics["against"].keys()
     return [
-        f"{name.capitalize()}, against labels, jittered: "
+        f"{name.capitalize()}, against {others}: "
         f"{evaluation.say_difference(tests['all'])}."
         for name, tests in metrics["against"].items()
     ]
@@ -83,9 +77,8 @@ def introduction(metrics):
     return (
         f"2 x {settings['student_units']} units, "
         f"{settings['consistent_epochs']} epochs. Jittered images are moved by "
-        f"up to {settings['jitter']:g} pixels; warped ones are moved smoothly "
-        f"elsewhere, too, with a deviation of {settings['warp']:g} pixels. The "
-        "soft targets are those of the image as it was moved."
+        f"up to {settings['jitter']:g} pixels. The soft targets are those of "
+        "the image as it was moved."
     )
 
 
@@ -95,20 +88,21 @@ def details(metrics, data):
     return (
         pages.Plot(
             "consistent",
-            _plot(metrics),
+            plot(metrics),
             "Errors against the epoch, moved images",
         ),
     )
 
 
-def _plot(metrics):
+def plot(metrics):
+    """Errors of the arms against the epoch, a figure."""
     figure, axes = plots.new()
-    colours = [plots.COLOURS[c] for c in ("student", "distilled", "other")]
-    colours += ["#e6ab02", "#1f78b4"]
-    for colour, (name, arm) in zip(
-        colours, metrics["arms"].items(), strict=True
-    ):
-        figures.curves(axes, arm, colour, f"learned from: {name}")
+    arms = metrics["arms"]
+    colours = ("student", "distilled", "other")[: len(arms)]
+    for colour, (name, arm) in zip(colours, arms.items(), strict=True):
+        figures.curves(
+            axes, arm, plots.COLOURS[colour], f"learned from: {name}"
+        )
     if figures.is_the_papers(metrics):
         plots.level(
             axes,

@@ -65,13 +65,15 @@ def summarise_arm(arm, results, teacher_logits, data):
     }
 
 
-def summarise_taught(run, named, *, against):
+def summarise_taught(run, named, *, against, teachers_of=None):
     """All figures of arms that differ in what teaches them.
 
     Args:
       run: `trainers.mnist.runs.Run`; trains what is missing.
       named: dict from what a reader calls an arm to the `nets.Arm`.
       against: name of the arm that the others are compared with.
+      teachers_of: name of the arm whose teachers those on labels alone are
+        compared with; None for their seed's.
 
     Returns:
       Dict: "teachers", `summarise_errors` of what teaches each arm that has
@@ -79,7 +81,12 @@ def summarise_taught(run, named, *, against):
       `compare` of each other arm with that one.
     """
     results = {name: run.students(arm) for name, arm in named.items()}
-    logits = {name: run.teacher_logits(arm) for name, arm in named.items()}
+    logits = {
+        name: run.teacher_logits(
+            arm if arm.soft_weight or not teachers_of else named[teachers_of]
+        )
+        for name, arm in named.items()
+    }
     labels = run.data.eval_labels
 
     def summarise_teacher(name):

@@ -6,6 +6,7 @@ from trainers.core.sections import Experiment, of_module
 from trainers.mnist import (
     choice,
     consistent,
+    convolutional,
     ensemble,
     few_labels,
     few_labels_report,
@@ -30,6 +31,17 @@ def _of_omission(omission):
     )
 
 
+def _of_choice(title, every):
+    return Experiment(
+        title,
+        functools.partial(choice.measure, every),
+        choice.table,
+        choice.findings,
+        choice.details,
+        in_all=False,  # of held-out cases alone
+    )
+
+
 # In the order of `--experiment=all`.
 EXPERIMENTS = {
     "table": of_module(table),
@@ -39,6 +51,7 @@ EXPERIMENTS = {
     "only_7_8": _of_omission(omitted.ONLY_7_8),
     "ensemble": of_module(ensemble),
     "consistent": of_module(consistent),
+    "convolutional": of_module(convolutional),
     "logit_matching": of_module(logit_matching),
     "few_labels": Experiment(
         few_labels_report.TITLE,
@@ -49,5 +62,9 @@ EXPERIMENTS = {
         few_labels_report.introduction,
     ),
     "few_labels_weight": of_module(few_labels_weight),
-    "choice": of_module(choice),
+    "choice": _of_choice("The choice of settings", choice.OF_TABLE),
+    "convolutional_choice": _of_choice(
+        "The choice of settings, convolutional teachers",
+        choice.OF_CONVOLUTIONAL,
+    ),
 }

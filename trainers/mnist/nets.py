@@ -12,8 +12,7 @@ import numpy as np
 
 import kdtf
 from trainers.core import results, strategies, training
-from trainers.mnist import batches
-from trainers.mnist.dropout import Dropout
+from trainers.mnist import architectures, batches
 from trainers.mnist.moves import STILL, Moves
 
 _STOP_BY = "accuracy_to_stop_by"
@@ -27,13 +26,13 @@ class Ensemble:
       members: int; teachers of the seeds 0 to members - 1.
       epochs: int, of each of them.
       combine: "arithmetic" or "geometric", see `kdtf.Ensemble`.
-      warp: float, see `moves.Moves`, of the images that they learned from.
+      channels: int, see `Arm`; 0 for teachers as the seeds have them.
     """
 
     members: int
     epochs: int
     combine: str
-    warp: float = 0.0
+    channels: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +41,8 @@ class Arm:
 
     Attributes:
       name: "teacher", "student" or "distilled".
-      units: int, width of each of the two hidden layers.
+      units: int, width of each of the two hidden layers, or of the one behind
+        convolutions.
       learning_rate: float, Adam's at the start; falls to 0 along a cosine.
       epochs: int.
       batch_size: int.
@@ -63,6 +63,7 @@ class Arm:
         images it sees.
       keep_best: whether the epoch is taken that was best on training images
         which it does not see (early stopping, in hindsight).
+      channels: int, of the first of three convolutions; 0 for a net without.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Arm:
     match_logits: bool = False
     steps: int | None = None
     keep_best: bool = False
+    channels: int = 0
 
     def directory_name(self):
         """A name that no other arm has, and that a reader understands."""
@@ -103,52 +105,6 @@ class LogitMatching(kdtf.Distiller):
         """Its mean over a batch."""
         losses = kdtf.losses.logit_matching_loss(y_pred, y.teacher_logits)
         return keras.ops.mean(losses)
-
-
-def build_net(arm, inputs, classes, seed):
-    """A net of two hidden layers that returns logits.
-
-    Plain and distilled student of one seed start from the same weights, so
-    that their comparison is a paired one.
-
-    Args:
-      arm: an `Arm`.
-      inputs: int, number of inputs.
-      classes: int.
-      seed: int.
-
-    Returns:
-      A built `keras.Model`, `[batch, inputs]` to `[batch, classes]`.
-    """
-    # Distinct streams a layer; a teacher is not a wider copy of its student.
-    seeds = np.random.SeedSequence([seed, arm.units]).generate_state(6)
-    seeds = iter(int(s) for s in seeds // 2)
-    constraint = None
-    if arm.max_norm:
-        constraint = keras.constraints.MaxNorm(arm.max_norm, axis=0)
-
-    # Names of ours: Keras counts, and its names go into the weights' files.
-    def dense(name, units, activation=None, kernel_constraint=None):
-        initializer = keras.initializers.GlorotUniform(next(seeds))
-        return keras.layers.Dense(
-            units,
-            activation,
-            kernel_initializer=initializer,
-            kernel_constraint=kernel_constraint,
-            name=name,
-        )
-
-    def dropout(name, rate):
-        seed = next(seeds)
-        if not rate:
-            return []
-        return [Dropout(rate, seed=seed, batch_size=arm.batch_size, name=name)]
-
-    layers = [keras.Input((inputs,)), *dropout("dropout_0", arm.input_dropout)]
-    for i in ("1", "2"):
-        layers.append(dense(f"hidden_{i}", arm.units, "relu", constraint))
-        layers += dropout(f"dropout_{i}", arm.hidden_dropout)
-    return keras.Sequential([*layers, dense("logits", classes)], name=arm.name)
 
 
 def train(
@@ -179,7 +135,7 @@ def train(
     """
     inputs = int(np.prod(data.train_images.shape[1:]))
     with strategies.scope():
-        net = build_net(arm, inputs, data.classes, seed)
+        net = architectures.build_net(arm, inputs, data.classes, seed)
     return results.of(
         net,
         directory,
@@ -268,13 +224,14 @@ def _started(arm, steps, net):
 def _compiled(arm, steps, inputs, classes):
     """`(Distiller, initial values of its optimizer's variables)`."""
     with strategies.scope():
-        student = build_net(arm, inputs, classes, seed=0)
+        student = architectures.build_net(arm, inputs, classes, seed=0)
     model = training.compiled_distiller(
         student,
         arm,
         steps,
         kind=LogitMatching if arm.match_logits else kdtf.Distiller,
-        jit_compile=True,  # faster, with this dropout
+        # XLA is faster with this dropout, and slow at convolutions.
+        jit_compile=not arm.channels,
     )
     return model, [np.array(v) for v in model.optimizer.variables]
 

@@ -43,13 +43,25 @@ def ensemble(settings, combine):
     return nets.Ensemble(settings.members, settings.member_epochs, combine)
 
 
+def convolutional_teacher(settings):
+    """A convolutional net on images that move and are warped."""
+    return nets.Arm(
+        name="teacher",
+        units=16 * settings.convolutional_channels,
+        learning_rate=settings.teacher_learning_rate,
+        epochs=settings.convolutional_epochs,
+        batch_size=settings.batch_size,
+        hidden_dropout=settings.hidden_dropout,
+        moves=Moves(settings.jitter, settings.warp),
+        channels=settings.convolutional_channels,
+    )
+
+
 def member(ensemble, settings):
     """The teacher that is a member of an `nets.Ensemble`."""
-    return dataclasses.replace(
-        teacher(settings),
-        epochs=ensemble.epochs,
-        moves=Moves(settings.jitter, ensemble.warp),
-    )
+    if ensemble.channels:
+        return convolutional_teacher(settings)
+    return dataclasses.replace(teacher(settings), epochs=ensemble.epochs)
 
 
 def student(settings):
@@ -75,17 +87,44 @@ def distilled(settings):
     )
 
 
-def moved(arm, settings, warp=0.0):
+def moved(arm, settings, *, epochs, warp=0.0):
     """An arm that sees moved images, for long.
 
     With soft targets, those of the very image that it sees.
     """
     return dataclasses.replace(
         arm,
-        epochs=settings.consistent_epochs,
+        epochs=epochs,
         moves=Moves(settings.jitter, warp),
         views=settings.views if arm.soft_weight else 1,
     )
+
+
+def warped_student(settings):
+    """The student on labels of images that move and are warped, for longer."""
+    return moved(
+        student(settings),
+        settings,
+        epochs=settings.patient_epochs,
+        warp=settings.warp,
+    )
+
+
+def warped_distilled(settings):
+    """The same net, of the same images, taught by convolutional nets."""
+    arm = moved(
+        distilled(settings),
+        settings,
+        epochs=settings.patient_epochs,
+        warp=settings.warp,
+    )
+    teachers = nets.Ensemble(
+        settings.consistent_members,
+        settings.convolutional_epochs,
+        "geometric",
+        settings.convolutional_channels,
+    )
+    return dataclasses.replace(arm, ensemble=teachers)
 
 
 def for_sweep(arm, settings):

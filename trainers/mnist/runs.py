@@ -201,8 +201,8 @@ def _store_name(arm, seed):
         folder = "ensemble"
         parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
         parts.append(arm.ensemble.combine)
-        if arm.ensemble.warp:
-            parts.append(f"of_warp_{arm.ensemble.warp:g}")
+        if arm.ensemble.channels:
+            parts.append(f"of_{arm.ensemble.channels}_channels")
     if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
     if arm.moves:

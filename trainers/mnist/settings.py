@@ -64,6 +64,20 @@ class Settings:
         mnist=60,
         digits=400,
     )
+    convolutional_epochs: int = setting(
+        "epochs of each teacher of convolutional",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=40,
+        digits=60,
+    )
+    patient_epochs: int = setting(
+        "epochs of the students of convolutional",
+        high=MOST_EPOCHS,
+        tiny=4,
+        mnist=150,
+        digits=400,
+    )
     teacher_learning_rate: float = setting(
         "Adam's rate at the start, for the teacher",
         high=LARGEST_RATE,
@@ -146,14 +160,15 @@ class Settings:
         digits=1.0,
     )
     warp: float = setting(
-        "deviation in pixels by which consistent warps images, too",
+        "deviation in pixels by which convolutional warps images, too",
         high=7.0,
         low=0.0,
         mnist=1.0,
         digits=0.3,
     )
     views: int = setting(
-        "moved copies of each image that consistent stores soft targets of",
+        "moved copies of each image that consistent and convolutional store "
+        "soft targets of",
         high=1000,
         tiny=2,
         mnist=25,
@@ -166,11 +181,19 @@ class Settings:
         "epochs of each of them", high=MOST_EPOCHS, tiny=4, mnist=20, digits=200
     )
     consistent_members: int = setting(
-        "teachers, trained in full, that teach together in consistent",
+        "teachers, trained in full, that teach together in consistent and "
+        "convolutional",
         high=100,
         tiny=2,
         mnist=3,
         digits=3,
+    )
+    convolutional_channels: int = setting(
+        "channels of the first of three convolutions of such a teacher",
+        high=MOST_UNITS,
+        tiny=2,
+        mnist=16,
+        digits=8,
     )
     held_out: int = 0
 

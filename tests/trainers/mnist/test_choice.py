@@ -9,6 +9,7 @@ import pytest
 from tests.trainers.mnist.test_nets import data
 from trainers.core.errors import FlagsError
 from trainers.mnist import choice, recipes
+from trainers.mnist.experiments import EXPERIMENTS
 from trainers.mnist.settings import DEFAULTS
 
 SETTINGS = DEFAULTS["mnist"]
@@ -41,16 +42,12 @@ class Run:
 @pytest.fixture
 def measured(monkeypatch):
     monkeypatch.setattr(choice.evaluation, "about", lambda run: {})
-    monkeypatch.setattr(
-        choice,
-        "_VARIED",
-        {
-            "teacher": ({}, {"learning_rate": 0.002, "max_norm": 3.0}),
-            "distilled": ({}, {"temperature": 4.0}),
-        },
-    )
+    every = {
+        "teacher": ({}, {"learning_rate": 0.002, "max_norm": 3.0}),
+        "distilled": ({}, {"temperature": 4.0}),
+    }
     run = Run(data().hold_out(10))
-    return run, choice.measure(run)
+    return run, choice.measure(every, run)
 
 
 def test_a_net_differs_in_what_is_varied_alone(measured):
@@ -84,8 +81,18 @@ def test_what_is_said(measured):
 
 def test_nothing_is_chosen_by_test_figures():
     with pytest.raises(FlagsError, match="add --held_out=10000"):
-        choice.measure(Run(data()))
+        choice.measure(choice.OF_TABLE, Run(data()))
+
+
+@pytest.mark.parametrize("every", (choice.OF_TABLE, choice.OF_CONVOLUTIONAL))
+def test_what_is_varied_is_an_arms(every):
+    for kind, varieties in every.items():
+        arm = getattr(recipes, kind)(SETTINGS)
+        assert varieties[0] == {}
+        arms = {dataclasses.replace(arm, **varied) for varied in varieties}
+        assert len(arms) == len(varieties)  # none is the settings of the flags
 
 
 def test_all_experiments_are_those_of_the_test_set():
-    assert not choice.IN_ALL
+    names = [n for n, e in EXPERIMENTS.items() if not e.in_all]
+    assert names == ["choice", "convolutional_choice"]

@@ -1,6 +1,7 @@
 """trainers.mnist.evaluation and the paper's table, on results made up here."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from tests import reference
 from trainers.core import pages
 from trainers.core import results as core_results
 from trainers.data import ImageData
-from trainers.mnist import evaluation, figures, nets, table
+from trainers.mnist import architectures, evaluation, figures, nets, table
 from trainers.mnist.experiments import EXPERIMENTS
 
 CASES, CLASSES = 30, 3
@@ -54,7 +55,7 @@ def results(logits):
     return {
         name: [
             core_results.Result(
-                nets.build_net(ARMS[name], 4, CLASSES, 0),
+                architectures.build_net(ARMS[name], 4, CLASSES, 0),
                 True,
                 curve,
                 0.5,
@@ -116,6 +117,37 @@ def test_which_cases_are_wrong(results):
     wrong = evaluation.wrong(results["teacher"], DATA)
     expected = [np.arange(CASES) < e for e in ERRORS["teacher"]]
     np.testing.assert_array_equal(wrong, expected)
+
+
+def test_nets_on_labels_are_compared_with_the_teachers_that_are_named(logits):
+    taught = nets.Arm("distilled", 4, 0.01, 2, 8, soft_weight=1.0)
+    arms = {"labels": ARMS["student"], "taught": taught}
+    teachers = {ARMS["student"]: logits["student"], taught: logits["teacher"]}
+    net = architectures.build_net(ARMS["student"], 4, CLASSES, 0)
+    run = types.SimpleNamespace(
+        data=DATA,
+        teacher_logits=teachers.__getitem__,
+        students=lambda arm: [
+            core_results.Result(net, True, [], 0.5, eval_logits=v)
+            for v in logits["student" if arm == arms["labels"] else "distilled"]
+        ],
+    )
+    own, named = (
+        evaluation.summarise_taught(run, arms, against="labels", **options)
+        for options in ({}, {"teachers_of": "taught"})
+    )
+    # As the student on labels is its own teacher here.
+    assert own["arms"]["labels"]["agreement"] == 1.0
+    expected = np.mean(
+        [
+            (z.argmax(-1) == v.argmax(-1)).mean()
+            for z, v in zip(logits["student"], logits["teacher"], strict=True)
+        ]
+    )
+    agreement = named["arms"]["labels"]["agreement"]
+    assert agreement == pytest.approx(expected) and agreement < 1.0
+    assert named["arms"]["taught"] == own["arms"]["taught"]
+    assert named["teachers"].keys() == {"taught"}
 
 
 def test_metrics_are_json(metrics):

@@ -11,6 +11,7 @@ from tests.trainers.mnist.test_nets import data
 from trainers.core import pages, results
 from trainers.mnist import (
     consistent,
+    convolutional,
     hard_weight,
     logit_matching,
     nets,
@@ -78,7 +79,9 @@ def test_every_arm_has_a_directory_of_its_own():
     different = {
         recipes.teacher(settings),
         recipes.student(settings),
+        recipes.convolutional_teacher(settings),
         *consistent.arms_of(settings).values(),
+        *convolutional.arms_of(settings).values(),
         *logit_matching.arms_of(settings),
         *(hard_weight.arm(settings, w) for w in hard_weight.HARD_WEIGHTS),
         *(
@@ -89,6 +92,17 @@ def test_every_arm_has_a_directory_of_its_own():
     }
     names = {arm.directory_name() for arm in different}
     assert len(names) == len(different)
+
+
+def test_labels_and_teachers_of_warped_images_differ_in_nothing_else():
+    settings = DEFAULTS["mnist"]
+    labels, taught = convolutional.arms_of(settings).values()
+    for name in ("units", "moves", "epochs", "batch_size", "input_dropout"):
+        assert getattr(labels, name) == getattr(taught, name)
+    assert labels.moves.warp == settings.warp > 0
+    member = recipes.member(taught.ensemble, settings)
+    assert member == recipes.convolutional_teacher(settings)
+    assert member.moves == taught.moves
 
 
 def test_what_experiments_share():

@@ -200,16 +200,6 @@ def test_max_norm_bounds_the_weights_into_each_hidden_unit(tmp_path):
     assert np.linalg.norm(dense[2].kernel, axis=0).max() > 0.5
 
 
-def test_both_students_start_alike_and_the_teacher_otherwise():
-    student = nets.Arm("student", 6, 0.01, 1, 8)
-    distilled = dataclasses.replace(student, name="distilled", soft_weight=1.0)
-    one, two = (nets.build_net(a, 16, 3, 0) for a in (student, distilled))
-    for a, b in zip(weights(one), weights(two), strict=True):
-        np.testing.assert_array_equal(a, b)
-    other_seed = nets.build_net(student, 16, 3, 1)
-    assert (weights(one)[0] != weights(other_seed)[0]).any()
-
-
 @pytest.mark.slow
 def test_a_distilled_arm_learns_its_soft_targets(tmp_path):
     # A student without labels, of a teacher that takes class 2 for 0.

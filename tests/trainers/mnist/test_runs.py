@@ -122,7 +122,7 @@ def test_teachers_of_another_run(tmp_path, trained):
     assert trained == ["distilled"]
     # Without weights it says no more, and there is no teacher of seed 1.
     with pytest.raises(ValueError, match="weights of its teachers"):
-        run.soft_targets(recipes.moved(arm, SETTINGS), 0)
+        run.soft_targets(recipes.moved(arm, SETTINGS, epochs=4), 0)
     with pytest.raises(ValueError, match="every teacher that is wanted"):
         run.teacher(1)
     assert sorted(published.rglob("*")) == before
@@ -141,7 +141,7 @@ def test_a_net_without_its_weights_teaches_nobody(tmp_path):
     )
     assert run.soft_targets(arm, 0).shape == (1, 40, 3)
     with pytest.raises(FlagsError, match=r"delete .*teacher.*result to train"):
-        run.soft_targets(recipes.moved(arm, SETTINGS), 0)
+        run.soft_targets(recipes.moved(arm, SETTINGS, epochs=4), 0)
     with pytest.raises(FlagsError, match=r"delete .*distilled.*result to"):
         table.measure(run)
     assert not (tmp_path / "export").exists()
@@ -168,7 +168,7 @@ def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):
     first = run_in(tmp_path / "first")
     first.teacher(0)
     before = sorted((tmp_path / "first").rglob("*"))
-    arm = recipes.moved(recipes.distilled(SETTINGS), SETTINGS)
+    arm = recipes.moved(recipes.distilled(SETTINGS), SETTINGS, epochs=4)
     run = run_in(tmp_path / "second", teachers_from=tmp_path / "first")
     assert run.soft_targets(arm, 0).shape == (2, 40, 3)
     assert sorted((tmp_path / "first").rglob("*")) == before

@@ -8,12 +8,12 @@ import tensorflow as tf
 
 import kdtf
 from tests.trainers.mnist.test_nets import ARM, data
-from trainers.mnist import batches, nets, transfer_set
+from trainers.mnist import architectures, batches, nets, transfer_set
 from trainers.mnist.moves import Moves
 
 
 def teacher():
-    return nets.build_net(ARM, 16, 3, seed=0)
+    return architectures.build_net(ARM, 16, 3, seed=0)
 
 
 @pytest.mark.parametrize(("moves", "views"), [(Moves(), 1), (Moves(1.0), 3)])
@@ -44,7 +44,7 @@ def test_soft_targets_are_the_teachers_answers(
 
 def test_those_of_another_teacher_are_not_taken_for_them(tmp_path):
     transfer_set.write(teacher(), data(), tmp_path)
-    other = nets.build_net(ARM, 16, 3, seed=1)
+    other = architectures.build_net(ARM, 16, 3, seed=1)
     with pytest.raises(ValueError, match="teacher"):
         transfer_set.write(other, data(), tmp_path)
 
@@ -58,7 +58,9 @@ def test_those_of_other_images_are_not_taken_for_them(tmp_path):
 
 
 def test_those_of_another_temperature_are_not_taken_for_them(tmp_path):
-    ensemble = kdtf.Ensemble([teacher(), nets.build_net(ARM, 16, 3, seed=1)])
+    ensemble = kdtf.Ensemble(
+        [teacher(), architectures.build_net(ARM, 16, 3, seed=1)]
+    )
     transfer_set.write(ensemble, data(), tmp_path, temperature=2.0)
     transfer_set.read(data(), tmp_path, temperature=2.0)
     with pytest.raises(ValueError, match=r"temperature, 4\.0\. Rec.*=2\.0"):
