@@ -356,6 +356,8 @@ def _meet(one, other, options):
     """Whether two places share cases, as far as can be told."""
     if one.kind == "tfds":
         return from_tfds.meet(one, other, options)
+    if one.kind == "tfrecord":
+        return from_tfrecord.meet(one, other)
     places = [os.path.realpath(spec.place) for spec in (one, other)]
     if one.kind == "folder":  # files in any depth below are its cases
         return os.path.commonpath(places) in places

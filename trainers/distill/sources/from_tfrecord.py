@@ -22,6 +22,7 @@ that end in `.gz` are compressed.
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -56,7 +57,7 @@ def find(spec, options):
         --features does not describe them. The message names the flag.
     """
     described = _described(options, spec)
-    files = sorted(tf.io.gfile.glob(spec.place))
+    files = _files(spec)
     if not files:
         raise ValueError(
             f"--{spec.flag} must match files. Received: {spec}, which matches "
@@ -83,6 +84,19 @@ def find(spec, options):
     kind = "images" if described[x]["type"] in ("image", "pixels") else "arrays"
     part = Part(spec, classes, xs, weights)
     return Source(kind, {"train": part}, names, options)
+
+
+def meet(one, other):
+    """Whether two `specs.Spec`s match the same file, under whatever name."""
+    first, second = (
+        {os.path.realpath(file) for file in _files(spec)}
+        for spec in (one, other)
+    )
+    return not first.isdisjoint(second)
+
+
+def _files(spec):
+    return sorted(tf.io.gfile.glob(spec.place))
 
 
 class _Reader:

@@ -187,3 +187,25 @@ def test_mistakes(tmp_path):
     write(tmp_path / "a", [])
     with pytest.raises(ValueError, match=r"^--data must have examples"):
         open_data(where, features=described(tmp_path, FLOATS))
+
+
+def test_globs_that_share_a_file_are_refused(tmp_path):
+    for name in ("a-0", "a-1", "b-0", "b-1"):
+        write(tmp_path / name, vectors(range(10)))
+    (tmp_path / "c-0").symlink_to(tmp_path / "a-0")
+    features = described(tmp_path, FLOATS)
+
+    def opened(**flags):
+        flags = {f: f"tfrecord:{tmp_path}/{g}" for f, g in flags.items()}
+        return open_data(f"tfrecord:{tmp_path}/a-*", features=features, **flags)
+
+    for flag in ("test", "held_out", "unlabelled_data"):
+        for glob in ("?-0", "c-*"):
+            with pytest.raises(
+                ValueError, match=f"--{flag} must have other cases than --data"
+            ):
+                opened(**{flag: glob})
+    with pytest.raises(ValueError, match="--held_out must have other"):
+        opened(test="b-*", held_out="b-1")
+    data = opened(test="b-0", held_out="b-1")
+    assert data.train.cases == 20
