@@ -28,11 +28,12 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from trainers.distill.sources import images, labels, parts
+from trainers.distill.sources import examples, images, labels, parts
 from trainers.distill.sources.parts import Part, Source
 
 _INPUTS = ("image", "pixels", "floats", "ints")
 _TYPES = (*_INPUTS, "label", "weight")
+_BATCH = 256  # examples that are looked at together
 _DTYPES = {
     "image": tf.string,
     "pixels": tf.string,
@@ -67,7 +68,7 @@ def find(spec, options):
     label = _label(described, options, spec)
     weight = _one(described, ("weight",), options)
     reader = _Reader(files, described, spec)
-    values, weights = reader.scalars(label, weight)
+    values, weights = reader.scalars(label, weight, x)
     classes, names = np.full(len(values), -1, np.int32), options.class_names
     if label:
         names = tuple(described[label].get("names", ())) or names
@@ -107,7 +108,7 @@ class _Reader:
 
     def examples(self):
         """`tf.data.Dataset` of serialized examples."""
-        runs = itertools.groupby(self._files, lambda f: f.endswith(".gz"))
+        runs = itertools.groupby(self._files, _is_packed)
         whole, *others = (
             tf.data.TFRecordDataset(list(files), "GZIP" if packed else None)
             for packed, files in runs
@@ -116,23 +117,31 @@ class _Reader:
             whole = whole.concatenate(other)
         return whole
 
-    def scalars(self, label, weight):
+    def scalars(self, label, weight, x):
         """Labels and weights of all examples, two arrays; None for no weights.
 
+        What they hold as x is looked at and left.
+
         Raises:
-          ValueError: if a file is no file of such examples.
+          ValueError: if a file is no file of such examples, or one of them has
+            an x or a weight that cannot be.
         """
         wanted = [name for name in (label, weight) if name]
         cases, found = 0, {name: [] for name in wanted}
-        try:
-            for batch in self.examples().batch(4096):
-                cases += len(batch)
-                if wanted:
-                    read = self._parsed(batch, wanted)
-                    for name in wanted:
-                        found[name].append(read[name].numpy())
-        except tf.errors.OpError as error:
-            self._refuse(error)
+        checks = {
+            name: examples.check_of(self._described[name])
+            for name in (weight, x)
+            if name
+        }
+        for file in self._files:
+            first = 0
+            for read in self._read(file, {*wanted, x}):
+                for name, check in checks.items():
+                    self._require(check(read[name]), name, file, first)
+                for name in wanted:
+                    found[name].append(read[name])
+                first += len(read[x])
+            cases += first
         if not cases:
             raise ValueError(
                 f"--{self._spec.flag} must have examples. Received: "
@@ -141,14 +150,32 @@ class _Reader:
         found = {name: np.concatenate(f) for name, f in found.items()}
         return found.get(label, np.full(cases, -1)), found.get(weight)
 
+    def _read(self, file, names):
+        """Features of a file's examples, batch by batch, as arrays."""
+        own = tf.data.TFRecordDataset(file, "GZIP" if _is_packed(file) else "")
+        specs = None
+        try:
+            for batch in own.batch(_BATCH):
+                specs = specs or self._specs(names)
+                read = tf.io.parse_example(batch, specs)
+                yield {name: read[name].numpy() for name in names}
+        except tf.errors.OpError as error:
+            self._refuse(error, file)
+
+    def _require(self, wrong, name, file, first):
+        if wrong:
+            place, must, reason = wrong
+            raise ValueError(
+                f"--{self._spec.flag} must have {must}: mend or remove this "
+                f"one. Received: {self._spec}, where feature `{name}` of "
+                f"example {first + place} of {file}, counted from 0, {reason}"
+            )
+
     def decoder(self, name, options):
         """Options with what is known of x, and a function that makes it."""
         kind = self._described[name]["type"]
         raw = self._raw(name, kind)
-        try:
-            first = raw(next(iter(self.examples())))
-        except (tf.errors.OpError, ValueError) as error:
-            self._refuse(error)
+        first = raw(next(iter(self.examples())))
         if kind in ("floats", "ints"):
             return options, lambda example: tf.cast(raw(example), tf.float32)
         options = dataclasses.replace(
@@ -176,9 +203,6 @@ class _Reader:
 
         return raw
 
-    def _parsed(self, batch, names):
-        return tf.io.parse_example(batch, self._specs(names))
-
     def _specs(self, names):
         found = {}
         for name in names:
@@ -196,12 +220,17 @@ class _Reader:
         stored = example.features.feature[name]
         return tf.string if stored.HasField("bytes_list") else tf.int64
 
-    def _refuse(self, error):
-        reason = str(getattr(error, "message", error)).split("\n")[0]
+    def _refuse(self, error, file):
+        reason = error.message.split("\n")[0]
         raise ValueError(
             f"--{self._spec.flag} must be whole files of tf.train.Example, as "
-            f"--features describes them. Received: {self._spec}: {reason}"
+            f"--features describes them. Received: {self._spec}, whose file "
+            f"{file} is none: {reason}"
         ) from error
+
+
+def _is_packed(file):
+    return file.endswith(".gz")
 
 
 def _described(options, spec):

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 METHODS = ("antialias", "bilinear", "area", "nearest")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
-# So much is decoded before a run begins, to find files that cannot be. Of more
-# files only beginning and end are read.
-_DECODED_BYTES = 256 * 2**20
+# So much is decoded before a run begins, to find what cannot be. Of more only
+# beginning and end are looked at.
+DECODED_BYTES = 256 * 2**20
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 _ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}
 
@@ -90,7 +90,7 @@ def require_readable(files, flag):
       ValueError: if one cannot be; the message has its path.
     """
     total = sum(pathlib.Path(file).stat().st_size for file in files)
-    wrong = _undecodable if total <= _DECODED_BYTES else _suspicious
+    wrong = _undecodable if total <= DECODED_BYTES else _suspicious
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for file, reason in zip(files, pool.map(wrong, files), strict=True):
             if reason:
@@ -108,16 +108,21 @@ def _suspicious(file):
         opened.seek(0, 2)
         opened.seek(max(opened.tell() - 8, 0))
         end = opened.read()
-    if start.startswith(_STARTS):
-        marks = [m for s, m in _ENDS.items() if start.startswith(s)]
-        if all(end.endswith(mark) for mark in marks):
-            return None
-    return _undecodable(file)
+    return None if looks_whole(start, end) else _undecodable(file)
 
 
 def _undecodable(file):
-    """Why a file is no image, or None."""
-    encoded = pathlib.Path(file).read_bytes()
+    return reason_against(pathlib.Path(file).read_bytes())
+
+
+def looks_whole(start, end):
+    """Whether an image may begin and end with these bytes."""
+    marks = [m for s, m in _ENDS.items() if start.startswith(s)]
+    return start.startswith(_STARTS) and all(end.endswith(m) for m in marks)
+
+
+def reason_against(encoded):
+    """Why bytes are no image, a string, or None."""
     if not encoded:
         return "it is empty"
     try:

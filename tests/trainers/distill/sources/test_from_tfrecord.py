@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests import distill_data
 from tests.distill_data import open_data
+from trainers.distill.sources import images
 
 FLOATS = {
     "v": {"type": "floats", "shape": [2]},
@@ -187,6 +188,83 @@ def test_mistakes(tmp_path):
     write(tmp_path / "a", [])
     with pytest.raises(ValueError, match=r"^--data must have examples"):
         open_data(where, features=described(tmp_path, FLOATS))
+
+
+def png(side=3):
+    return tf.io.encode_png(np.zeros((side, side, 1), np.uint8)).numpy()
+
+
+@pytest.mark.parametrize(
+    "said, good, wrong, message",
+    (
+        ({"type": "image"}, png(), png()[:30], "images that can be read.*none"),
+        ({"type": "image"}, png(), b"", "images that can be read.*empty"),
+        (
+            {"type": "pixels", "shape": [2, 2, 1]},
+            b"1234",
+            b"12345",
+            "4 bytes in each image.*has 5",
+        ),
+        (
+            {"type": "floats", "shape": [2]},
+            [1.0, 2.0],
+            [1.0, np.inf],
+            "finite numbers.*has others",
+        ),
+        (
+            {"type": "floats", "shape": [2]},
+            [1.0, 2.0],
+            [1.0],
+            "whole files of tf.train.Example.*Key: x",
+        ),
+        ({"type": "weight"}, 0.0, -1.0, "weights that are finite.*is -1.0"),
+        ({"type": "weight"}, 1.0, np.nan, "weights that are finite.*is nan"),
+    ),
+)
+def test_an_example_that_cannot_be_is_named(
+    said, good, wrong, message, tmp_path
+):
+    """At once, not when it is read in the middle of a run."""
+    features = {"x": said, "k": {"type": "label"}}
+    others = {}
+    if said["type"] == "weight":
+        features["v"], others["v"] = {"type": "ints", "shape": [1]}, [1]
+
+    def cases(values):
+        return [
+            {"x": value, "k": k % 2, **others} for k, value in enumerate(values)
+        ]
+
+    write(tmp_path / "a", cases([good] * 300))
+    where, told = f"tfrecord:{tmp_path}/?", described(tmp_path, features)
+    assert open_data(where, features=told).train.cases
+    write(tmp_path / "b", cases([good] * 270 + [wrong, good]))
+    with pytest.raises(ValueError, match=f"^--data must (have|be) {message}"):
+        open_data(where, features=told)
+    with pytest.raises(ValueError, match=f"{tmp_path}/b"):
+        open_data(where, features=told)
+
+
+def test_of_many_bytes_of_images_only_the_strange_are_decoded(
+    tmp_path, monkeypatch
+):
+    decoded = []
+    original = images.reason_against
+    monkeypatch.setattr(
+        images, "reason_against", lambda e: decoded.append(e) or original(e)
+    )
+    monkeypatch.setattr(images, "DECODED_BYTES", 3 * len(png()))
+    cases = [{"x": x, "k": k % 2} for k, x in enumerate([png()] * 20)]
+    write(tmp_path / "a", cases)
+    features = {"x": {"type": "image"}, "k": {"type": "label"}}
+    told = described(tmp_path, features)
+    open_data(f"tfrecord:{tmp_path}/a", features=told)
+    assert len(decoded) == 3
+    for strange in (png()[:-1], b"", b"text"):
+        write(tmp_path / "a", [*cases, {"x": strange, "k": 0}])
+        with pytest.raises(ValueError, match=r"example 20 of .*/a"):
+            open_data(f"tfrecord:{tmp_path}/a", features=told)
+        assert decoded[-1] == strange
 
 
 def test_globs_that_share_a_file_are_refused(tmp_path):

@@ -77,7 +77,7 @@ def broken(tmp_path):
 )
 def test_broken_files_are_named(name, most, tmp_path, monkeypatch):
     """Of few files and of many."""
-    monkeypatch.setattr(images, "_DECODED_BYTES", most)
+    monkeypatch.setattr(images, "DECODED_BYTES", most)
     path = tmp_path / name
     path.write_bytes(broken(tmp_path)[name])
     files = [str(tmp_path / "whole.png"), str(path)]
@@ -87,7 +87,7 @@ def test_broken_files_are_named(name, most, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("most", (0, 2**20))
 def test_whole_files_pass(most, tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "_DECODED_BYTES", most)
+    monkeypatch.setattr(images, "DECODED_BYTES", most)
     image = np.ones((9, 9, 3), np.uint8)
     jpeg = tf.io.encode_jpeg(image).numpy()
     (tmp_path / "a.jpg").write_bytes(jpeg)
