@@ -197,7 +197,12 @@ def png(side=3):
 @pytest.mark.parametrize(
     "said, good, wrong, message",
     (
-        ({"type": "image"}, png(), png()[:30], "images that can be read.*none"),
+        (
+            {"type": "image"},
+            png(),
+            png()[:30],
+            "images that can be read.*is none: Invalid PNG[^{}[]*$",
+        ),
         ({"type": "image"}, png(), b"", "images that can be read.*empty"),
         (
             {"type": "pixels", "shape": [2, 2, 1]},
