@@ -16,6 +16,9 @@ _TOLERANCE = 1e-9  # of a share
 # In logits: keeps Newton's steps where its quadratic model is accurate.
 _LONGEST_STEP = 5.0
 _MOST_STEPS = 200
+# Relative, of a mean over rows: near the minimum steps gain less, and each is
+# taken for what its slope promises.
+_ROUNDING = 1e-13
 
 
 def match_prior(
@@ -71,7 +74,8 @@ def match_prior(
         # Halve the step until it gains a fair part of what the slope promises.
         while True:
             new = _distance(z, classes, shares, bias + step)
-            if new[0] <= value + 1e-4 * slope @ step + 1e-15:
+            rounding = _ROUNDING * (1.0 + abs(value))
+            if new[0] <= value + 1e-4 * slope @ step + rounding:
                 break
             step /= 2
         bias, (value, slope, curvature) = bias + step, new
