@@ -33,8 +33,8 @@ def lines(results):
 
 def _mnist(results):
     table = _load(results, "mnist/metrics.json")["experiments"]["table"]
-    sweeps = _load(results, "mnist_sweeps/metrics.json")["experiments"]
-    without_3 = sweeps[omitted.OMIT_3.name]
+    missing = _load(results, "mnist_omitted/metrics.json")["experiments"]
+    without_3 = missing[omitted.OMIT_3.name]
     errors = {name: f"{arm['mean']:.1f}" for name, arm in table["arms"].items()}
     paper = figures.PAPER_ERRORS
     ways = {

@@ -30,7 +30,7 @@ def test_figures_are_those_of_the_result_files():
     for arm in mnist["experiments"]["table"]["arms"].values():
         errors = arm["test_errors"]
         assert f"{sum(errors) / len(errors):.1f}" in lines[0]
-    mnist = json.loads((RESULTS / "mnist_sweeps/metrics.json").read_text())
+    mnist = json.loads((RESULTS / "mnist_omitted/metrics.json").read_text())
     omitted = mnist["experiments"]["omit_3"]
     wrong = omitted["ways"]["prior"]["omitted_errors"]["test_errors"]
     right = 1 - sum(wrong) / len(wrong) / omitted["omitted_cases"]
