@@ -44,18 +44,15 @@ def _dense(arm, seeded):
 
 
 def _convolutional(arm, inputs, seeded):
-    """Three convolutions, each of half the sides, and a hidden layer."""
+    """Three convolutions, the first of which takes every other pixel."""
     side = math.isqrt(inputs)
-    layers = [keras.layers.Reshape((side, side, 1))]
-    for i in range(3):
-        layers += [
-            seeded.convolution(f"convolution_{i + 1}", arm.channels * 2**i),
-            keras.layers.MaxPooling2D(padding="same"),
-        ]
     return [
-        *layers,
+        keras.layers.Reshape((side, side, 1)),
+        *seeded.convolution("1", arm.channels, kernel_size=5, strides=2),
+        *seeded.convolution("2", 2 * arm.channels, kernel_size=3),
+        keras.layers.MaxPooling2D(padding="same"),
+        *seeded.convolution("3", arm.units, kernel_size=3),
         keras.layers.Flatten(),
-        seeded.hidden("hidden"),
         *seeded.dropout("dropout", arm.hidden_dropout),
     ]
 
@@ -90,16 +87,20 @@ class _Seeded:
             kernel_constraint=constraint,
         )
 
-    def convolution(self, name, channels):
+    def convolution(self, number, channels, **options):
         initializer = keras.initializers.HeUniform(next(self._seeds))
-        return keras.layers.Conv2D(
-            channels,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer=initializer,
-            name=name,
-        )
+        return [
+            keras.layers.Conv2D(
+                channels,
+                padding="same",
+                use_bias=False,  # that of the normalisation
+                kernel_initializer=initializer,
+                name=f"convolution_{number}",
+                **options,
+            ),
+            keras.layers.BatchNormalization(name=f"normalisation_{number}"),
+            keras.layers.Activation("relu"),
+        ]
 
     def dropout(self, name, rate):
         """A list of one layer; of none, if nothing is dropped."""

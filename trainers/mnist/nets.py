@@ -41,8 +41,8 @@ class Arm:
 
     Attributes:
       name: "teacher", "student" or "distilled".
-      units: int, width of each of the two hidden layers, or of the one behind
-        convolutions.
+      units: int, width of each of the two hidden layers, or channels of the
+        last of three convolutions.
       learning_rate: float, Adam's at the start; falls to 0 along a cosine.
       epochs: int.
       batch_size: int.
@@ -64,6 +64,7 @@ class Arm:
       keep_best: whether the epoch is taken that was best on training images
         which it does not see (early stopping, in hindsight).
       channels: int, of the first of three convolutions; 0 for a net without.
+        The second has twice as many.
     """
 
     name: str

@@ -47,11 +47,11 @@ def convolutional_teacher(settings):
     """A convolutional net on images that move and are warped."""
     return nets.Arm(
         name="teacher",
-        units=16 * settings.convolutional_channels,
-        learning_rate=settings.teacher_learning_rate,
+        units=4 * settings.convolutional_channels,
+        learning_rate=settings.convolutional_learning_rate,
         epochs=settings.convolutional_epochs,
         batch_size=settings.batch_size,
-        hidden_dropout=settings.hidden_dropout,
+        hidden_dropout=settings.convolutional_dropout,
         moves=Moves(settings.jitter, settings.warp),
         channels=settings.convolutional_channels,
     )
@@ -124,7 +124,9 @@ def warped_distilled(settings):
         "geometric",
         settings.convolutional_channels,
     )
-    return dataclasses.replace(arm, ensemble=teachers)
+    return dataclasses.replace(
+        arm, ensemble=teachers, temperature=settings.patient_temperature
+    )
 
 
 def for_sweep(arm, settings):

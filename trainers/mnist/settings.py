@@ -68,14 +68,14 @@ class Settings:
         "epochs of each teacher of convolutional",
         high=MOST_EPOCHS,
         tiny=4,
-        mnist=40,
+        mnist=15,
         digits=60,
     )
     patient_epochs: int = setting(
         "epochs of the students of convolutional",
         high=MOST_EPOCHS,
         tiny=4,
-        mnist=150,
+        mnist=100,
         digits=400,
     )
     teacher_learning_rate: float = setting(
@@ -102,6 +102,12 @@ class Settings:
         mnist=0.001,
         digits=0.01,
     )
+    convolutional_learning_rate: float = setting(
+        "the same for the teachers of convolutional",
+        high=LARGEST_RATE,
+        mnist=0.002,
+        digits=0.005,
+    )
     teacher_batch_size: int = setting(
         "cases per step of the teacher", high=1_000_000, mnist=250, digits=64
     )
@@ -113,6 +119,13 @@ class Settings:
         low=0.001,
         high=1e6,
         mnist=20.0,
+        digits=4.0,
+    )
+    patient_temperature: float = setting(
+        "the same in convolutional",
+        low=0.001,
+        high=1e6,
+        mnist=4.0,
         digits=4.0,
     )
     soft_weight: float = setting(
@@ -141,6 +154,13 @@ class Settings:
         low=0.0,
         high=0.95,
         mnist=0.5,
+        digits=0.1,
+    )
+    convolutional_dropout: float = setting(
+        "share of the last layer's inputs dropped, of these teachers",
+        low=0.0,
+        high=0.95,
+        mnist=0.4,
         digits=0.1,
     )
     max_norm: float = setting(
@@ -192,7 +212,7 @@ class Settings:
         "channels of the first of three convolutions of such a teacher",
         high=MOST_UNITS,
         tiny=2,
-        mnist=16,
+        mnist=32,
         digits=8,
     )
     held_out: int = 0

@@ -34,14 +34,19 @@ def affine(x, kernel, bias):
     return x @ kernel + bias
 
 
-def convolved(x, kernel, bias):
+def normalised(x, scale, offset, mean, variance):
+    return (x - mean) / np.sqrt(variance + 1e-3) * scale + offset
+
+
+def convolved(x, kernel):
     """`[cases, side, side, channels]`, with a border of zeros."""
-    side = x.shape[1]
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return bias + sum(
+    side, size = x.shape[1], len(kernel)
+    border = (size // 2, size // 2)
+    padded = np.pad(x, ((0, 0), border, border, (0, 0)))
+    return sum(
         padded[:, i : i + side, j : j + side] @ kernel[i, j]
-        for i in range(3)
-        for j in range(3)
+        for i in range(size)
+        for j in range(size)
     )
 
 
@@ -73,15 +78,22 @@ def test_two_hidden_layers():
 
 def test_three_convolutions():
     net = build(CONVOLUTIONAL)
+    for _ in range(3):  # moves what batches are normalised by
+        net(inputs(), training=True)
     w = weights(net)
     x = inputs().reshape(-1, SIDE, SIDE, 1)
-    for i, channels in enumerate((2, 4, 8)):
-        x = halved(relu(convolved(x, *w[f"convolution_{i + 1}"])))
+    for i, channels in (("1", 2), ("2", 4), ("3", 7)):
+        x = convolved(x, *w[f"convolution_{i}"])
+        if i == "1":
+            # Of an even side the windows begin a pixel later.
+            x = x[:, 1::2, 1::2]
         assert x.shape[-1] == channels
-    x = relu(affine(x.reshape(len(x), -1), *w["hidden"]))
-    x = affine(x, *w["logits"])
+        x = relu(normalised(x, *w[f"normalisation_{i}"]))
+        if i == "2":
+            x = halved(x)
+    x = affine(x.reshape(len(x), -1), *w["logits"])
     np.testing.assert_allclose(net(inputs()), x, rtol=1e-4, atol=1e-6)
-    assert len(w) == 5
+    assert len(w) == 7
 
 
 def test_hidden_units_are_dropped_in_training_alone():
@@ -96,6 +108,8 @@ def test_both_students_start_alike_and_another_seed_otherwise():
         one, two, other = build(arm), build(same), build(arm, seed=1)
         for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
-        kernels = [w[0] for w in weights(one).values()]
-        others = [w[0] for w in weights(other).values()]
+        kernels, others = (
+            [w[0] for w in weights(net).values() if w[0].ndim > 1]
+            for net in (one, other)
+        )
         assert all((a != b).any() for a, b in zip(kernels, others, strict=True))
