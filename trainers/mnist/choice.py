@@ -38,9 +38,9 @@ OF_CONVOLUTIONAL = {
     "warped_distilled": (
         {},
         {"learning_rate": 0.001},
-        {"temperature": 2.0},
+        {"temperature": 1.0},
         {"temperature": 20.0},
-        {"hard_weight": 0.3},
+        {"hard_weight": 0.5},
     ),
 }
 

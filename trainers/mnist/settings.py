@@ -125,7 +125,7 @@ class Settings:
         "the same in convolutional",
         low=0.001,
         high=1e6,
-        mnist=4.0,
+        mnist=2.0,
         digits=4.0,
     )
     soft_weight: float = setting(
