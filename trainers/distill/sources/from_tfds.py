@@ -124,8 +124,8 @@ class _Reader:
     def part(self, split, decode, listening=None):
         """`Part` of a split, of sound with the `sound.Listening`."""
         self._require(split)
-        classes = self._labels(split)
-        cut = listening and self._lengths(split) > listening.samples
+        classes, lengths = self._labels_and_lengths(split, bool(listening))
+        cut = listening and lengths > listening.samples
 
         def xs(rows):
             cases = parts.chosen(self._encoded(split), rows, len(classes))
@@ -137,19 +137,20 @@ class _Reader:
         spec = dataclasses.replace(self._spec, place=f"{name}:{split}")
         return Part(spec, classes, xs, cut=cut)
 
-    def _labels(self, split):
-        if not self._label:
-            return np.full(self._cases(split), -1, np.int32)
-        return self._numbers(split, lambda case: case[self._label])
+    def _labels_and_lengths(self, split, of_sound):
+        """Two `[cases]` int32 arrays, read in one pass; -1 for no label."""
+        if not self._label and not of_sound:
+            none = np.full(self._cases(split), -1, np.int32)
+            return none, none
 
-    def _lengths(self, split):
-        return self._numbers(split, lambda case: tf.shape(case[self._x])[0])
+        def numbers(case):
+            label = case[self._label] if self._label else -1
+            length = tf.shape(case[self._x])[0] if of_sound else -1
+            return tf.stack([tf.cast(label, tf.int32), length])
 
-    def _numbers(self, split, number):
-        """`[cases]` int32 array of what a function gives for each case."""
-        found = self._read(split).map(number).batch(4096)
-        found = list(found.as_numpy_iterator())
-        return np.concatenate(found or [[]]).astype(np.int32)
+        found = self._read(split).map(numbers).batch(4096)
+        none = np.zeros((0, 2), np.int32)
+        return np.concatenate([none, *found.as_numpy_iterator()]).T
 
     def _encoded(self, split):
         return self._read(split).map(lambda case: case[self._x])
