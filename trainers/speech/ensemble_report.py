@@ -3,7 +3,7 @@
 import numpy as np
 
 from trainers.core import pages, plots
-from trainers.speech import recipes, utterance
+from trainers.speech import recipes, utterance, word_penalties
 from trainers.speech.about import say_data
 
 MEANING = {
@@ -108,47 +108,6 @@ def findings(metrics):
     return said
 
 
-def _penalties(metrics):
-    """Blocks with the word penalties of each fold and system, if any."""
-    folds = {name: _chosen(fold) for name, fold in metrics["folds"].items()}
-    conditions = list(
-        dict.fromkeys(c for f in folds.values() for c in f["baseline"])
-    )
-    if not conditions:
-        return ()
-    rows = [
-        [name, system, *(_say_chosen(chosen.get(c)) for c in conditions)]
-        for name, fold in folds.items()
-        for system, chosen in fold.items()
-    ]
-    return (
-        pages.Text(
-            "Word penalties in nats, chosen on held-out strings, and the word "
-            "error rate there:"
-        ),
-        pages.Table(["fold", "system", *conditions], rows),
-    )
-
-
-def _chosen(fold):
-    """How a fold's penalties were chosen; older figures tell them alone."""
-    if "chosen" in fold:
-        return fold["chosen"]
-    return {
-        system: {c: {"penalty": p} for c, p in penalties.items()}
-        for system, penalties in fold["penalties"].items()
-    }
-
-
-def _say_chosen(chosen):
-    if chosen is None:
-        return "-"
-    said = f"{chosen['penalty']:g}"
-    if "held_out_rate" in chosen:
-        said += f" ({chosen['held_out_rate']:.1%})"
-    return said
-
-
 def sweep_table(metrics):
     """The students at other temperatures and weights as a `pages.Table`."""
     head = [
@@ -205,7 +164,7 @@ def details(metrics, data):
         ),
         *sweep,
         pages.Plot("speech_words", _plot_words(metrics), "Word error rates"),
-        *_penalties(metrics),
+        *word_penalties.blocks(metrics["folds"], COLOURS),
         pages.Plot(
             "speech_curves",
             _plot_curves(metrics),

@@ -99,8 +99,9 @@ def with_words(scores, nets, corpus, test, held_out):
         each for the condition of its name; where there are none, it is 0.
 
     Returns:
-      `(Scores, dict)`, the dict from condition to a dict of its "penalty" and
-      the "held_out_rate", the share of the held-out words misheard with it.
+      `(Scores, dict)`, the dict from condition to a dict of its "penalty", the
+      "held_out_rate", the share of the held-out words misheard with it, and
+      "rates", a list of pairs of any penalty and its rate.
     """
     chosen = {
         name: choose_penalty(nets, corpus, utterances)
@@ -146,10 +147,11 @@ def choose_penalty(nets, corpus, utterances):
             heard = _decode(posteriors, corpus, utterances, penalty)
             errors[i] += _count(utterances, heard)["errors"].sum()
     best = np.flatnonzero(errors == errors.min())
-    said = sum(map(len, utterances.words))
+    rates = errors / (sum(map(len, utterances.words)) * len(asked))
     return {
         "penalty": PENALTIES[best[len(best) // 2]],
-        "held_out_rate": float(errors.min() / (said * len(asked))),
+        "held_out_rate": float(rates.min()),
+        "rates": np.column_stack((PENALTIES, rates)).tolist(),
     }
 
 

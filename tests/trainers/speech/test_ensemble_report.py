@@ -235,38 +235,6 @@ def test_the_section(metrics, tmp_path):
     assert "speech_temperatures" not in figures_of(metrics)
 
 
-def test_penalties_with_what_they_give_on_held_out_strings(metrics):
-    [each] = metrics["folds"].values()
-    del each["penalties"]
-    each["chosen"] = {
-        name: {"connected, 10 dB": {"penalty": 45.0, "held_out_rate": 0.125}}
-        for name in COLOURS
-    }
-    _, table = ensemble_report._penalties(metrics)
-    assert table.head[2:] == ["connected, 10 dB"]
-    assert table.rows[0] == ["recordings", "baseline", "45 (12.5%)"]
-
-
-def test_no_penalties_where_there_are_no_strings(metrics):
-    def words():
-        blocks = EXPERIMENTS["ensemble"].blocks(metrics, None)
-        texts = [b.text for b in blocks if isinstance(b, pages.Text)]
-        return [t for t in texts if "Word penalties" in t]
-
-    assert len(words()) == 1
-    # A fold whose speaker has too few clips for a string.
-    fewer = fold()
-    fewer["penalties"] = {name: {CONDITIONS[0]: 5.0} for name in COLOURS}
-    metrics["folds"] = {"few": fewer, **metrics["folds"]}
-    _, table = ensemble_report._penalties(metrics)
-    assert table.head == ["fold", "system", *CONDITIONS]
-    assert table.rows[0][2:] == ["5", "-"]
-    assert table.rows[-1][2:] == ["10", "-20"]
-    for each in metrics["folds"].values():
-        each["penalties"] = {name: {} for name in COLOURS}
-    assert not words()
-
-
 def test_what_is_not_defined_is_not_told(metrics):
     """One net of each system, whose ensemble gains nothing."""
     single = copy.deepcopy(metrics)

@@ -69,10 +69,13 @@ def test_the_penalty_in_the_middle_of_the_best(knowing, monkeypatch):
     monkeypatch.setattr(scores, "_decode", decode)
     utterances = Utterances(knowing.held_out, [("no",)], isolated=False)
     # Right at -10, 0, 10, 20; of four the third.
-    assert scores.choose_penalty([0], knowing, utterances) == {
-        "penalty": 10,
-        "held_out_rate": 0.0,
-    }
+    chosen = scores.choose_penalty([0], knowing, utterances)
+    assert (chosen["penalty"], chosen["held_out_rate"]) == (10, 0.0)
+    # One insertion, nothing, or one deletion, of one word.
+    assert chosen["rates"] == [
+        [penalty, float(penalty < -10 or penalty > 20)]
+        for penalty in scores.PENALTIES
+    ]
     monkeypatch.setattr(scores, "PENALTIES", (30.0,))
     chosen = {"clean": scores.choose_penalty([0, 0], knowing, utterances)}
     # The only word is missing, in what both nets hear.
