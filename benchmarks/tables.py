@@ -215,7 +215,13 @@ TABLES = {
     },
     **{
         f"mnist_{name}": _experiment(folder, name, MNIST[name])
-        for folder in ("mnist", "mnist_omitted", "mnist_sweeps")
+        for folder in (
+            "mnist",
+            "mnist_omitted",
+            "mnist_temperatures",
+            "mnist_convolutional",
+            "mnist_sweeps",
+        )
         # Those that are published.
         for name in _load(ROOT / "results", f"{folder}/metrics.json")[
             "experiments"
