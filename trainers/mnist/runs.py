@@ -123,7 +123,7 @@ class Run:
         shown = {"moves": arm.moves, "views": arm.views}
         if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
-        name = _store_name(arm, seed)
+        name = _store_name(arm, seed, self.settings)
         places = [self.teachers_from or self.directory, self.directory]
         found = strategies.on_chief(
             lambda: [transfer_set.is_stored(place / name) for place in places]
@@ -194,7 +194,7 @@ def _depends_on_temperature(arm):
     return bool(arm.ensemble) and arm.ensemble.combine == "arithmetic"
 
 
-def _store_name(arm, seed):
+def _store_name(arm, seed, settings):
     """Where a run directory keeps an arm's soft targets."""
     folder, parts = f"seed{seed}", ["soft_targets"]
     if arm.ensemble:
@@ -202,7 +202,9 @@ def _store_name(arm, seed):
         parts.append(f"{arm.ensemble.members}_of_{arm.ensemble.epochs}_epochs")
         parts.append(arm.ensemble.combine)
         if arm.ensemble.channels:
-            parts.append(f"of_{arm.ensemble.channels}_channels")
+            # Other runs' teachers are compared in `recipes.TEACHER` alone.
+            member = recipes.member(arm.ensemble, settings)
+            parts.append(f"of_{member.directory_name()}")
     if _depends_on_temperature(arm):
         parts.append(f"T{arm.temperature:g}")
     if arm.moves:

@@ -174,6 +174,17 @@ def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):
     assert sorted((tmp_path / "first").rglob("*")) == before
 
 
+def test_teachers_of_another_rate_have_other_soft_targets():
+    names = set()
+    for rate in (0.001, 0.002):
+        settings = dataclasses.replace(
+            SETTINGS, convolutional_learning_rate=rate
+        )
+        arm = recipes.warped_distilled(settings)
+        names.add(runs._store_name(arm, 0, settings))
+    assert len(names) == 2
+
+
 def test_a_transfer_set_of_some_cases(tmp_path, monkeypatch):
     seen = {}
 

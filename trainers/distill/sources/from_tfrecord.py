@@ -153,14 +153,20 @@ class _Reader:
     def _read(self, file, names):
         """Features of a file's examples, batch by batch, as arrays."""
         own = tf.data.TFRecordDataset(file, "GZIP" if _is_packed(file) else "")
-        specs = None
+        specs, first = None, 0
         try:
             for batch in own.batch(_BATCH):
                 specs = specs or self._specs(names)
                 read = tf.io.parse_example(batch, specs)
                 yield {name: read[name].numpy() for name in names}
+                first += len(batch)
         except tf.errors.OpError as error:
-            self._refuse(error, file)
+            raise ValueError(
+                f"--{self._spec.flag} must be whole files of tf.train.Example, "
+                f"as --features describes them. Received: {self._spec}, whose "
+                f"file {file} is none from example {first} on: "
+                f"{parts.reason_of(error)}"
+            ) from error
 
     def _require(self, wrong, name, file, first):
         if wrong:
@@ -219,14 +225,6 @@ class _Reader:
         example.ParseFromString(next(iter(self.examples())).numpy())
         stored = example.features.feature[name]
         return tf.string if stored.HasField("bytes_list") else tf.int64
-
-    def _refuse(self, error, file):
-        reason = error.message.split("\n")[0]
-        raise ValueError(
-            f"--{self._spec.flag} must be whole files of tf.train.Example, as "
-            f"--features describes them. Received: {self._spec}, whose file "
-            f"{file} is none: {reason}"
-        ) from error
 
 
 def _is_packed(file):

@@ -2,9 +2,10 @@
 
 import concurrent.futures
 import pathlib
-import re
 
 import tensorflow as tf
+
+from trainers.distill.sources import parts
 
 METHODS = ("antialias", "bilinear", "area", "nearest")
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
@@ -12,7 +13,6 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # beginning and end are looked at.
 DECODED_BYTES = 256 * 2**20
 _STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
-_TENSORFLOWS_OWN = re.compile(r"\{\{.*?\}\}|\[Op:.*?\]")  # in its messages
 _ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}
 
 
@@ -130,5 +130,5 @@ def reason_against(encoded):
     try:
         decode(encoded)
     except tf.errors.OpError as error:
-        return _TENSORFLOWS_OWN.sub("", error.message.split("\n")[0]).strip()
+        return parts.reason_of(error)
     return None

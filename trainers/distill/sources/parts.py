@@ -1,6 +1,7 @@
 """What every kind of source gives: cases of which any can be chosen."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from trainers.distill import cases
 from trainers.distill.sources import specs
 
 AUTOTUNE = tf.data.AUTOTUNE
+_OWN_MARKS = re.compile(r"\{\{.*?\}\}|\[Op:.*?\]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,11 @@ def joined(one, other):
         weighted[0].concatenate(weighted[1]),
         np.concatenate([one.labels, other.labels]),
     )
+
+
+def reason_of(error):
+    """What a `tf.errors.OpError` says, without TensorFlow's own marks."""
+    return _OWN_MARKS.sub("", error.message.split("\n")[0]).strip()
 
 
 def chosen(dataset, rows, number):

@@ -220,7 +220,7 @@ def png(side=3):
             {"type": "floats", "shape": [2]},
             [1.0, 2.0],
             [1.0],
-            "whole files of tf.train.Example.*Key: x",
+            "whole files.*from example 256 on: Name.*Key: x",
         ),
         ({"type": "weight"}, 0.0, -1.0, "weights that are finite.*is -1.0"),
         ({"type": "weight"}, 1.0, np.nan, "weights that are finite.*is nan"),
