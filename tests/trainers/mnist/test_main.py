@@ -125,7 +125,8 @@ def test_what_has_changed_since_is_a_usage_error(tiny_run, tmp_path):
         content = path.read_bytes()
         path.unlink()
         if not name.endswith("h5"):
-            path.write_bytes(content[:-9] + b"9" + content[-8:])
+            other = bytes([content[-9] ^ 1])
+            path.write_bytes(content[:-9] + other + content[-8:])
         refused = run(*TINY, f"--run_dir={run_dir}")
         assert refused.returncode == 1 and said in refused.stderr
         assert "Traceback" not in refused.stderr

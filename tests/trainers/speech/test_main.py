@@ -78,6 +78,7 @@ def test_run_directory(tiny_run):
         "report.md",
         "speech_curves.png",
         "speech_gains.png",
+        "speech_penalties.png",
         "speech_utterance.png",
         "speech_words.png",
     ]
