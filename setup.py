@@ -42,6 +42,9 @@ TRAINERS = [
     "tqdm>=4.66",
 ]
 
+# The site, `make docs`.
+DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"]
+
 # Labelling on Apache Beam, kdtf.beam.
 BEAM = ["apache-beam>=2.77"]
 
@@ -64,10 +67,11 @@ setup(
         "litert": LITERT,
         "real_models": [*REAL_MODELS, *TRAINERS],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
-        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"],
+        "docs": DOCS,
         "trainers": TRAINERS,
         "dev": [
             *BEAM,
+            *DOCS,
             *TRAINERS,
             "import-linter>=2.5",
             "mypy>=1.18.1",
