@@ -30,7 +30,7 @@ PYTEST = $(RUN) pytest --numprocesses=$(PROCESSES) --dist=worksteal
 demo: $(VENV)/trainers.installed
 	$(RUN) trainers.mnist --dataset=digits --seeds=5 --experiment=few_labels \
 		--label_shares=3,10 --experiment=table --checkpoint_every=100 \
-		--run_dir=runs/demo
+		--processes=2 --run_dir=runs/demo
 
 test: lint
 	$(PYTEST) --durations=20

@@ -14,22 +14,41 @@ from multiprocessing import connection
 
 import tensorflow as tf
 import tqdm
+from absl import flags
 
 from trainers.core import strategies
 from trainers.core.errors import FlagsError
 
 _context = []  # a worker's
+_pool = []  # of the jobs before: context, number of processes, executor
+
+
+def define_flag():
+    """Defines --processes."""
+    flags.DEFINE_integer(
+        "processes",
+        1,
+        "nets that are trained in parallel, one process each; small ones "
+        "finish soonest with one process per core",
+        lower_bound=1,
+        upper_bound=1000,
+    )
 
 
 def run(function, context, jobs, processes):
     """Does jobs.
+
+    The processes wait for further jobs of the same context: to start one, and
+    to compile a net in it, takes longer than to train a small net.
 
     Args:
       function: function of a module, from the context and what a job has to a
         str, which the progress bar shows.
       context: what all jobs need; pickled once a process.
       jobs: list of tuples, the further arguments of `function`.
-      processes: int, how many jobs are done at a time.
+      processes: int, how many jobs are done at a time. A process has its share
+        of the cores, whether or not the others have jobs: how a net rounds must
+        not depend on how many were left to train.
 
     Raises:
       FlagsError: if a worker was ended, as it is where memory is short.
@@ -38,17 +57,8 @@ def run(function, context, jobs, processes):
     """
     if not jobs:
         return
-    processes = min(processes, len(jobs))
-    with (
-        concurrent.futures.ProcessPoolExecutor(
-            processes,
-            # A fork would inherit TensorFlow's threads as they stand.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start,
-            initargs=(max(1, (os.cpu_count() or 1) // processes), context),
-        ) as executor,
-        tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
-    ):
+    executor = _executor(context, processes)
+    with tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar:
         futures = [executor.submit(_do, function, job) for job in jobs]
         try:
             _finish(futures, bar)
@@ -58,6 +68,28 @@ def run(function, context, jobs, processes):
                 "and run again, it resumes. Received: "
                 f"--processes={processes}, one of which was ended"
             ) from error
+
+
+def _executor(context, processes):
+    """The processes of the jobs before, or others for another context."""
+    if not (_pool and _pool[0] is context and _pool[1] == processes):
+        end()
+        executor = concurrent.futures.ProcessPoolExecutor(
+            processes,
+            # A fork would inherit TensorFlow's threads as they stand.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start,
+            initargs=(max(1, (os.cpu_count() or 1) // processes), context),
+        )
+        _pool[:] = context, processes, executor
+    return _pool[-1]
+
+
+def end():
+    """Ends the processes that wait for further jobs."""
+    if _pool:
+        _pool.pop().shutdown()
+        _pool.clear()
 
 
 def _finish(futures, bar):
@@ -70,6 +102,7 @@ def _finish(futures, bar):
         # Else the rest would be done before anybody hears of it.
         for worker in multiprocessing.active_children():
             worker.terminate()
+        end()
         raise
 
 

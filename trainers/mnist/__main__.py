@@ -10,8 +10,10 @@ settings that are not flags of yours are those of `--dataset`:
         cores, no network, no files.
 
     python -m trainers.mnist --dataset=digits --run_dir=runs/digits --seeds=5 \
-            --experiment=few_labels --label_shares=3,10 --experiment=table
-        Two experiments, one after the other, as `make demo` has them.
+            --experiment=few_labels --label_shares=3,10 --experiment=table \
+            --processes=2
+        Two experiments, one after the other, as `make demo` has them; nets of
+        two seeds are trained at a time.
 
     python -m trainers.mnist --dataset=mnist --run_dir=runs/mnist
         MNIST through TFDS at the paper's sizes, 1 seed: about an hour on two
@@ -72,7 +74,7 @@ import pathlib
 from absl import app, flags
 
 from trainers.core import main as core
-from trainers.core import results, run_directory, sections
+from trainers.core import results, run_directory, sections, workers
 from trainers.core import settings as core_settings
 from trainers.data import digits, mnist
 from trainers.mnist import figures, recipes, runs
@@ -88,6 +90,7 @@ def _define_flags():
         seeds=1,
         manual_dir="folder with MNIST's four files",
     )
+    workers.define_flag()
     flags.DEFINE_integer(
         "held_out",
         0,
@@ -132,6 +135,7 @@ def _open_run(values):
         checkpoint_every=values.checkpoint_every,
         teachers_from=teachers_from,
         label_shares=label_shares,
+        processes=values.processes,
     )
 
 

@@ -162,10 +162,7 @@ def train(run, arm, kind, share):
             cases[draw(run.data.train_labels[cases], share, seed)]
             for seed in range(run.seeds)
         ]
-    return [
-        run.student(arm, seed, cases=seen[seed], stop_by=aside)
-        for seed in range(run.seeds)
-    ]
+    return run.students(arm, seen, stop_by=aside)
 
 
 def _stopped_at(result, arm):

@@ -61,8 +61,7 @@ def measure(omission, run):
     labelled, kept = split(omission, data.train_labels)
     arm = arm_of(omission, run.settings, len(data.train_labels), len(kept))
     by_seed = []
-    for seed in range(run.seeds):
-        result = run.student(arm, seed, cases=kept)
+    for result in run.students(arm, [kept] * run.seeds):
         train_logits = nets.predict(result.net, data.inputs(data.train_images))
         by_seed.append(
             evaluate(omission, data, train_logits, labelled, result.eval_logits)

@@ -5,12 +5,13 @@ that an experiment which needs a net that another one has trained finds it.
 """
 
 import dataclasses
+import functools
 import pathlib
 
 import tensorflow as tf
 
 import kdtf
-from trainers.core import results, seals, strategies
+from trainers.core import results, seals, strategies, workers
 from trainers.core.errors import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import nets, recipes, transfer_set
@@ -34,6 +35,7 @@ class Run:
       teachers_from: `pathlib.Path` of another run directory, whose teachers and
         soft targets are taken; None to train and store them here.
       label_shares: tuple of floats, shares of the labels, of few_labels.
+      processes: int, nets that are trained at a time.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Run:
     checkpoint_every: int = 5
     teachers_from: pathlib.Path | None = None
     label_shares: tuple = recipes.LABEL_SHARES
+    processes: int = 1
 
     def teacher(self, seed):
         """The `results.Result` of a seed's teacher."""
@@ -50,7 +53,7 @@ class Run:
 
     def teachers(self):
         """The `results.Result`s of all seeds' teachers."""
-        return [self.teacher(seed) for seed in range(self.seeds)]
+        return self._teachers(recipes.teacher(self.settings), self.seeds)
 
     def members(self, ensemble):
         """The `results.Result`s of an `nets.Ensemble`.
@@ -58,9 +61,15 @@ class Run:
         Members that are trained as long as teachers are the seeds' teachers.
         """
         arm = recipes.member(ensemble, self.settings)
-        return [self._teacher(arm, seed) for seed in range(ensemble.members)]
+        return self._teachers(arm, ensemble.members)
 
-    def student(self, arm, seed, *, cases=None, stop_by=None):
+    def _teachers(self, arm, count):
+        jobs = [(arm, seed) for seed in range(count)]
+        if self.teachers_from is None:
+            self._train_at_once(_train_teacher, self._to_be_shared(jobs))
+        return [self._teacher(*job) for job in jobs]
+
+    def student(self, arm, seed, cases=None, stop_by=None):
         """The `results.Result` of an arm that is no teacher.
 
         Args:
@@ -91,9 +100,45 @@ class Run:
             arm, seed, self.directory, data, soft_targets, stop_by
         )
 
-    def students(self, arm):
-        """The `results.Result`s of an arm, one a seed."""
-        return [self.student(arm, seed) for seed in range(self.seeds)]
+    def students(self, arm, cases=None, stop_by=None):
+        """The `results.Result`s of an arm, one a seed.
+
+        Args:
+          arm: see `student`.
+          cases: what `student` takes, one a seed; None for all cases.
+          stop_by: see `student`.
+        """
+        cases = cases or [None] * self.seeds
+        jobs = [(arm, s, cases[s], stop_by) for s in range(self.seeds)]
+        if missing := self._to_be_shared(jobs):
+            if arm.soft_weight and arm.ensemble:
+                self.soft_targets(arm, 0)  # those of all seeds
+            elif arm.soft_weight:
+                self.teachers()
+            self._train_at_once(_train_student, missing)
+        return [self.student(*job) for job in jobs]
+
+    def _to_be_shared(self, jobs):
+        """The jobs, tuples of an arm, a seed and more, for other processes.
+
+        None if there are no other processes: nets are then trained when they
+        are wanted.
+        """
+        if self.processes == 1:
+            return []
+        places = [arm_directory(self.directory, *job[:2]) for job in jobs]
+        return [
+            job
+            for job, place in zip(jobs, places, strict=True)
+            if not results.is_finished(place)
+        ]
+
+    def _train_at_once(self, function, jobs):
+        workers.run(function, self._of_a_worker, jobs, self.processes)
+
+    @functools.cached_property
+    def _of_a_worker(self):
+        return dataclasses.replace(self, processes=1)
 
     def teacher_logits(self, arm):
         """The logits of an arm's teacher on the evaluation cases.
@@ -182,6 +227,18 @@ class Run:
             stop_by=stop_by,
             checkpoint_every=self.checkpoint_every,
         )
+
+
+def _train_teacher(run, arm, seed):
+    """What a worker does for `Run.teachers`; returns what the bar shows."""
+    run._teacher(arm, seed)
+    return f"{arm.name} {seed}"
+
+
+def _train_student(run, arm, seed, cases, stop_by):
+    """What a worker does for `Run.students`."""
+    run.student(arm, seed, cases, stop_by)
+    return f"{arm.name} {seed}"
 
 
 def arm_directory(run_dir, arm, seed):

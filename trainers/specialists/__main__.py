@@ -52,7 +52,7 @@ import dataclasses
 from absl import app, flags
 
 from trainers.core import main as core
-from trainers.core import run_directory, sections
+from trainers.core import run_directory, sections, workers
 from trainers.core import settings as core_settings
 from trainers.specialists import datasets
 from trainers.specialists.experiments import EXPERIMENTS
@@ -73,14 +73,7 @@ def _define_flags():
         seeds=3,
         manual_dir="folder with the original files",
     )
-    flags.DEFINE_integer(
-        "processes",
-        1,
-        "nets that are trained in parallel, one process each; small ones "
-        "finish soonest with one process per core",
-        lower_bound=1,
-        upper_bound=1000,
-    )
+    workers.define_flag()
 
 
 def _open_run(values):

@@ -83,7 +83,7 @@ from absl import app, flags
 
 from kdtf import speech
 from trainers.core import main as core
-from trainers.core import run_directory, sections
+from trainers.core import run_directory, sections, workers
 from trainers.core import settings as core_settings
 from trainers.data import spoken_digit, synthetic_speech, tfds_audio
 from trainers.data.clips import GIVEN, RECORDINGS
@@ -136,14 +136,7 @@ def _define_flags():
         "signal-to-noise ratios in decibels at which words are recognised, "
         "beside the clean ones",
     )
-    flags.DEFINE_integer(
-        "processes",
-        1,
-        "nets that are trained in parallel, one process each; small ones "
-        "finish soonest with one process per core",
-        lower_bound=1,
-        upper_bound=1000,
-    )
+    workers.define_flag()
 
 
 def _settings(values):

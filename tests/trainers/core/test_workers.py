@@ -1,6 +1,7 @@
 """trainers.core.workers, through a run that uses them."""
 
 import dataclasses
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -49,6 +50,30 @@ def test_nets_trained_at_once_are_those_of_one_process(tmp_path):
             )
 
 
+@pytest.fixture(autouse=True)
+def none_are_left():
+    yield
+    workers.end()
+    assert not multiprocessing.active_children()
+
+
+def note(context, folder, job):
+    """Leaves a file that tells which process did a job."""
+    (folder / f"{job}-{os.getpid()}-{len(context)}").touch()
+    return job
+
+
+@pytest.mark.slow
+def test_processes_wait_for_further_jobs_of_the_same_context(tmp_path):
+    context, other = [1, 2], [1, 2, 3]
+    for job, given in (("a", context), ("b", context), ("c", other)):
+        workers.run(note, given, [(tmp_path, job)], processes=1)
+    found = sorted(path.name.split("-") for path in tmp_path.iterdir())
+    (_, a, of_a), (_, b, of_b), (_, c, of_c) = found
+    assert [of_a, of_b, of_c] == ["2", "2", "3"]
+    assert a == b != c and str(os.getpid()) not in (a, c)
+
+
 @pytest.mark.slow
 def test_an_error_in_one_net_ends_the_others(tmp_path):
     given = make_run(tmp_path, processes=2)
@@ -61,7 +86,7 @@ def test_an_error_in_one_net_ends_the_others(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_the_system_ends():
-    with pytest.raises(FlagsError, match=r"--processes must.*--processes=1,"):
+    with pytest.raises(FlagsError, match=r"--processes must.*--processes=2,"):
         workers.run(os._exit, 9, [()], processes=2)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests import reference
 from tests.trainers.mnist.test_nets import data
+from trainers.core import workers
 from trainers.core.errors import FlagsError
 from trainers.mnist import nets, recipes, runs, table
 from trainers.mnist.settings import DEFAULTS, TINY
@@ -63,6 +64,37 @@ def test_members_as_long_as_teachers_are_teachers(tmp_path, trained):
         run.teacher(1).eval_logits, members[1].eval_logits
     )
     assert trained == ["teacher"] * SETTINGS.members
+
+
+@pytest.mark.slow
+def test_several_processes_train_the_same_nets(tmp_path, trained):
+    arm = recipes.distilled(SETTINGS)
+    taught_by_both = dataclasses.replace(
+        arm, ensemble=recipes.ensemble(SETTINGS, "geometric")
+    )
+    cases = [np.arange(30), np.arange(10, 40)]
+    found = {}
+    for processes in (2, 1):
+        run = runs.Run(
+            SETTINGS,
+            data(),
+            tmp_path / str(processes),
+            seeds=2,
+            processes=processes,
+        )
+        found[processes] = [
+            *run.students(arm, cases),
+            *run.students(taught_by_both),
+            *run.members(taught_by_both.ensemble),
+        ]
+        if processes == 2:
+            assert trained == []
+    workers.end()
+    assert len(found[1]) == len(found[2]) == 4 + SETTINGS.members
+    for ours, theirs in zip(found[2], found[1], strict=True):
+        np.testing.assert_allclose(
+            ours.eval_logits, theirs.eval_logits, rtol=1e-3, atol=1e-3
+        )
 
 
 @pytest.mark.slow
