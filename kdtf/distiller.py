@@ -1,5 +1,6 @@
 """Distiller: trains a student on a teacher's soft targets through `fit`."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -203,6 +204,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._ends = iterators.Ends()
         self._results: Any = None
         self._chooses_steps = False
+        self._choose_compilation = None
         self._constructor_arguments = {
             **student_outputs.plain(settings),
             "check_inputs": check_inputs,
@@ -455,7 +457,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         if self._constructor_arguments["check_inputs"]:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
-        kwargs["jit_compile"] = compile_policy.resolve(self, **given, **kwargs)
+        choose = functools.partial(compile_policy.resolve, **given, **kwargs)
+        kwargs["jit_compile"] = choose(self)
         with self.distribute_strategy.scope():  # where it makes them of names
             super().compile(
                 optimizer=optimizer,
@@ -465,6 +468,8 @@ class Distiller(SavedWithoutTeacher, Steps):
                 **kwargs,
             )
         self._chooses_steps = steps == "auto"
+        waits = not (self.student.built or compile_policy.has_strategy(self))
+        self._choose_compilation = choose if waits else None
         strategy_checks.require_compiled(self, list(given.values()))
         strategy_checks.warn(self)
 

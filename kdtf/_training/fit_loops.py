@@ -14,6 +14,7 @@ from kdtf import _workers
 from kdtf._training import (
     data_errors,
     executions,
+    first_shapes,
     fit_data,
     multi_step,
     replica_loops,
@@ -29,6 +30,7 @@ class FitLoops(keras.Model):
 
     train_function: Any
     test_function: Any
+    _choose_compilation: Any
 
     def fit(
         self,
@@ -76,6 +78,7 @@ class FitLoops(keras.Model):
         self._ends.expect("train", x, given.get("steps_per_epoch"))
         given = self._for_all_workers("fit", given)
         with self._around_a_run(y), worker_checks.no_noise(x):
+            self._see_shapes(x)
             given, steps = fit_data.for_fit(self, given)
             with fit_data.steps_of_an_execution(self, steps):
                 history = super().fit(**given)
@@ -119,6 +122,7 @@ class FitLoops(keras.Model):
         with self._around_a_run(None if from_fit else y):
             steps = self.steps_per_execution
             if not from_fit:
+                self._see_shapes(x)
                 given, steps = fit_data.for_evaluate(self, given)
             with fit_data.steps_of_an_execution(self, steps):
                 return super().evaluate(**given)
@@ -251,6 +255,19 @@ class FitLoops(keras.Model):
         if self.student.built and not self.optimizer.built:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self._trained_weights())
+
+    def _see_shapes(self, x):
+        """Chooses how steps are compiled, where that waited for the data.
+
+        Once: training in several calls of `fit` must round as in one.
+        """
+        if self._choose_compilation is None:
+            return
+        first_shapes.build(self.student, x)
+        if self._choose_compilation(self) is True:
+            self.jit_compile = True
+            self.train_function = self.test_function = None
+        self._choose_compilation = None
 
     def _checked(self, validation_data):
         """Validation data as Keras needs them, their arrays checked."""
