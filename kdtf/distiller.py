@@ -457,7 +457,9 @@ class Distiller(SavedWithoutTeacher, Steps):
         if self._constructor_arguments["check_inputs"]:
             kwargs["jit_compile"] = False
         given = {"metrics": metrics, "weighted_metrics": weighted_metrics}
-        choose = functools.partial(compile_policy.resolve, **given, **kwargs)
+        choose: Any = functools.partial(
+            compile_policy.resolve, **given, **kwargs
+        )
         kwargs["jit_compile"] = choose(self)
         with self.distribute_strategy.scope():  # where it makes them of names
             super().compile(
