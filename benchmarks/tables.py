@@ -219,6 +219,7 @@ TABLES = {
             "mnist",
             "mnist_omitted",
             "mnist_temperatures",
+            "mnist_hard_weight",
             "mnist_convolutional",
             "mnist_sweeps",
         )
