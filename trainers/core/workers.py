@@ -6,6 +6,7 @@ from there, as it would after a run that was killed.
 """
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -18,6 +19,9 @@ from absl import flags
 
 from trainers.core import strategies
 from trainers.core.errors import FlagsError
+
+# The flag that is defined here is one of the script, which --help shows.
+flags.disclaim_key_flags()
 
 _context = []  # a worker's
 _pool = []  # of the jobs before: context, number of processes, executor
@@ -58,9 +62,13 @@ def run(function, context, jobs, processes):
     if not jobs:
         return
     executor = _executor(context, processes)
-    with tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar:
-        futures = [executor.submit(_do, function, job) for job in jobs]
+    with (
+        contextlib.ExitStack() as if_it_fails,
+        tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
+    ):
+        if_it_fails.callback(end)
         try:
+            futures = [executor.submit(_do, function, job) for job in jobs]
             _finish(futures, bar)
         except process.BrokenProcessPool as error:
             raise FlagsError(
@@ -68,6 +76,7 @@ def run(function, context, jobs, processes):
                 "and run again, it resumes. Received: "
                 f"--processes={processes}, one of which was ended"
             ) from error
+        if_it_fails.pop_all()
 
 
 def _executor(context, processes):
@@ -102,7 +111,6 @@ def _finish(futures, bar):
         # Else the rest would be done before anybody hears of it.
         for worker in multiprocessing.active_children():
             worker.terminate()
-        end()
         raise
 
 

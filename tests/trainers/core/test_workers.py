@@ -75,6 +75,20 @@ def test_processes_wait_for_further_jobs_of_the_same_context(tmp_path):
 
 
 @pytest.mark.slow
+def test_one_that_the_system_ends_while_it_waits(tmp_path):
+    context = [1]
+    workers.run(note, context, [(tmp_path, "a")], processes=1)
+    [waiting] = multiprocessing.active_children()
+    waiting.kill()
+    waiting.join()
+    with pytest.raises(FlagsError, match=r"--processes must"):
+        for _ in range(100):  # until its end has been noticed
+            workers.run(note, context, [(tmp_path, "b")], processes=1)
+    workers.run(note, context, [(tmp_path, "c")], processes=1)
+    assert list(tmp_path.glob("c-*"))
+
+
+@pytest.mark.slow
 def test_an_error_in_one_net_ends_the_others(tmp_path):
     given = make_run(tmp_path, processes=2)
     bad = dataclasses.replace(recipes.member(given.settings), layers=-1)

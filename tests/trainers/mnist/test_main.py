@@ -271,6 +271,7 @@ def test_help_teaches(tmp_path):
         "dropout",
         "Killed at any moment",
         "T, of",
+        "nets that are trained in parallel",
         "trainers.core.local_workers",
         "TF_CONFIG",
     ):

@@ -177,6 +177,7 @@ def test_help_teaches():
     result = run("--help")
     for words in (
         "--dataset=omniglot",
+        "nets that are trained in parallel",
         "Killed at any moment",
         "training FLOPs, examples seen",
         "classes of each specialist",

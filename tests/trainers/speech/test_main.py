@@ -248,6 +248,7 @@ def test_help_teaches():
     for words in (
         "--dataset=synthetic",
         "soft 1, hard 0.5",
+        "nets that are trained in parallel",
         "Killed at any moment",
         "width of each of them",
     ):
