@@ -49,9 +49,9 @@ def introduction(metrics):
         f"{settings['convolutional_epochs']} epochs each, teach together. The "
         f"students, 2 x {settings['student_units']} units, learn for "
         f"{settings['patient_epochs']} epochs. Images are moved by up to "
-        f"{settings['jitter']:g} pixels, and smoothly elsewhere, with a "
-        f"deviation of {settings['warp']:g} pixels. The soft targets are those "
-        "of the image as it was moved."
+        f"{settings['jitter']:g} pixels, and smoothly elsewhere (standard "
+        f"deviation in pixels: {settings['warp']:g}). The soft targets are "
+        "those of the image as it was moved."
     )
 
 
