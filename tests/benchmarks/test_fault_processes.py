@@ -40,6 +40,7 @@ def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
     assert end.hung and not end.finished and end.outcome == UNNAMED
 
 
+@pytest.mark.slow
 def test_it_is_struck_by_its_cpu_clock_and_not_after_its_end(tmp_path):
     def strike(pid):
         os.kill(pid, signal.SIGTERM)

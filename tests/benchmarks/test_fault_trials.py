@@ -172,6 +172,7 @@ def test_a_flipped_byte_is_one_byte(tmp_path):
         assert sum(a != b for a, b in pairs) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_depends_on_seed_and_index_alone(tmp_path):
     (tmp_path / "task").mkdir()
     task = fault_trials.undisturbed(InPlace(), tmp_path / "task")
@@ -192,6 +193,7 @@ def test_a_victim_whose_runs_differ_is_refused(tmp_path):
         fault_trials.undisturbed(Clock(), tmp_path)
 
 
+@pytest.mark.slow
 def test_harm_without_a_fault_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setitem(
         fault_trials.KINDS, "signals", lambda *_: Trial(0, NAMED, ["refused"])

@@ -8,6 +8,7 @@ from benchmarks import fused
 TINY = (8, 4, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teacher", fused.TEACHERS)
 def test_apart_and_fused_are_the_same(teacher):
     inputs = fused.random_inputs(teacher, TINY)

@@ -55,6 +55,7 @@ def row(tmp_path_factory):
     return tiny
 
 
+@pytest.mark.slow
 def test_all_ways_train_for_the_steps_of_the_row(row):
     assert len(row.ways) == 4
     for way in row.ways:
@@ -85,6 +86,7 @@ def test_a_way_without_xla(row):
     assert [model.jit_compile for model in models] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_check_measures_differences(row):
     found = checking.check(Shifted(row.folder))
     assert found["student_weights"] == 3 * 2 + 2
@@ -106,6 +108,7 @@ class Unsteady(Tiny):
         return super().data(way).skip(self.calls)
 
 
+@pytest.mark.slow
 def test_a_loaded_distiller_that_goes_another_way_is_found(row):
     unsteady = Unsteady(row.folder)
     distiller = unsteady.compiled(base.KDTF)
@@ -127,6 +130,7 @@ def test_what_fails_is_named_and_the_rest_is_missing(row):
     }
 
 
+@pytest.mark.slow
 def test_a_process_answers_with_seconds_and_memory(row):
     ours, theirs = multiprocessing.Pipe()
     way = base.PLAIN

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import scale_reading
 
 
+@pytest.mark.slow
 def test_images_of_any_range_are_those_of_all(tmp_path):
     store = scale_reading.make(tmp_path, 600)  # in two files
     assert len(store) == 600

@@ -8,6 +8,7 @@ from benchmarks import specialists
 SIZE, TOP, CASES = (24, 4, 8), 2, 6
 
 
+@pytest.mark.slow
 def test_the_ways_find_the_same_distribution():
     kdtf, em, short, long = specialists.compare(
         SIZE, TOP, CASES, rounds=1, most=2_000
@@ -23,6 +24,7 @@ def test_the_ways_find_the_same_distribution():
     assert min(way["microseconds"] for way in (kdtf, em, short, long)) > 0
 
 
+@pytest.mark.slow
 def test_a_size_is_timed():
     row = specialists.measure(SIZE, TOP, CASES, rounds=1)
     assert (row["classes"], row["specialists"], row["set_size"]) == SIZE

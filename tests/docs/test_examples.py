@@ -60,6 +60,7 @@ def small_names():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
     [

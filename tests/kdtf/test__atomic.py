@@ -228,6 +228,7 @@ def test_a_file_is_written_whole(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.slow
 def test_a_folder_is_never_missing_while_it_is_replaced(tmp_path):
     """Whoever looks at any moment finds the old one or the new one."""
     path = tmp_path / "folder"

@@ -91,6 +91,7 @@ def test_the_loss_tracker_is_what_fit_reports_as_loss():
     assert float(tracker.result()) == pytest.approx(logs["loss"])
 
 
+@pytest.mark.slow
 def test_compiled_metrics_are_those_given_to_compile():
     distiller = compiled()
     distiller.evaluate(nets.inputs(), nets.labels(), verbose=0)

@@ -33,6 +33,7 @@ def test_a_model_gets_its_own_inputs_of_those_of_a_batch():
         _models.call(of_inputs("a", "d"), x, training=False)
 
 
+@pytest.mark.slow
 def test_student_and_teachers_of_different_inputs():
     x = {n: nets.inputs(8)[:, i : i + 2] for i, n in enumerate("abc")}
 

@@ -88,6 +88,7 @@ def close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_losses(seed):
     rng = np.random.default_rng(seed)
@@ -190,6 +191,7 @@ def test_hyperparameters_and_top_logits(seed):
         assert (top is not None) == (1 <= k < 5 and np.isfinite(t) and t > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", (-1, 5, 300))
 def test_top_classes_that_are_none_show_as_nan(bad):
     z = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")

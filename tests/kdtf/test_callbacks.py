@@ -104,6 +104,7 @@ def test_any_model_resumes(tmp_path):
     assert resumed_at(tmp_path) == (2, 2 * 4)
 
 
+@pytest.mark.slow
 def test_backups_between_epochs(tmp_path):
     """Of the steps that the interrupted epoch had done, none is lost."""
     with pytest.raises(Killed):

@@ -140,7 +140,8 @@ def test_many_steps_under_xla_train_as_eager_ones(form):
         assert reported[name] == pytest.approx(values, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize("steps", (1, pytest.param(2, marks=pytest.mark.slow)))
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", (1, 2))
 def test_an_epoch_of_endless_data_has_its_steps(steps):
     distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
     distiller.compile("sgd", jit_compile=True, steps_per_execution=steps)

@@ -106,6 +106,7 @@ def test_evaluate_and_predict_change_nothing():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 def test_student_runs_once_and_teacher_stays_as_it_is():
     student, teacher = nets.deep(0), nets.deep(7, dropout=0.5)
     teacher.layers[0].trainable = False
@@ -140,6 +141,7 @@ def test_frozen_layers_of_the_student_stay():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 def test_regularisation_losses_count():
     decay = 0.3
     student = nets.linear(0, kernel_regularizer=keras.regularizers.L2(decay))
@@ -207,6 +209,7 @@ def frames_student(mask):
     return keras.Sequential(layers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", (False, True))
 def test_time_frames_with_weights_and_masks(mask):
     x = nets.inputs(12).reshape(3, 4, nets.FEATURES)
@@ -248,6 +251,7 @@ def test_ensemble_teaches_its_combination_at_the_temperature():
     assert float(logs["agreement"]) == pytest.approx(agree)
 
 
+@pytest.mark.slow
 def test_callable_teacher():
     student, teacher, x = nets.linear(0), nets.linear(7), nets.inputs()
     by_model = distiller_of(student, teacher).evaluate(x, verbose=0)

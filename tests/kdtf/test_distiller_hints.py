@@ -95,6 +95,7 @@ def test_the_student_runs_once_a_batch(eager):
     assert eager[2] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compiled",
     (
@@ -114,6 +115,7 @@ def test_compiled_steps_are_those_of_eager_ones(eager, compiled):
         np.testing.assert_allclose(value, expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_replicas_train_as_one_process_does(mirrored_strategy):
     """Also where one of them has no row: the last batch has only one."""
     x, y = nets.inputs(9), nets.labels(9)
@@ -149,6 +151,7 @@ def test_hints_and_labels_alone():
         distiller.set_teacher(functional(6))
 
 
+@pytest.mark.slow
 def test_a_loaded_distiller_goes_on_where_it_was(tmp_path):
     hints = [
         kdtf.Hint("hidden", "hidden", weight=0.5),
@@ -189,6 +192,7 @@ def test_a_projection_keeps_its_precision(tmp_path):
         assert projection.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_a_mask_that_attention_takes_off_counts():
     """Keras's MultiHeadAttention removes it from its own inputs."""
 
@@ -260,6 +264,7 @@ def test_an_export_has_no_projection(tmp_path):
     assert len(served.student_variables) == 4
 
 
+@pytest.mark.slow
 def test_an_ensemble_teaches_features_too():
     x, y = nets.inputs(ROWS), nets.labels(ROWS)
     members = [functional(7), functional(7)]
@@ -318,6 +323,7 @@ def two_outputs(seed):
     )
 
 
+@pytest.mark.slow
 def test_hints_of_several_outputs_are_means_over_them():
     """Weights of one output alone count for its share."""
     student, teacher = two_outputs(0), two_outputs(7)

@@ -89,6 +89,7 @@ def test_fit_without_soft_targets_needs_soft_weight_0():
         )
 
 
+@pytest.mark.slow
 def test_validation_data_is_evaluated():
     student, teacher = nets.linear(), nets.linear(7)
     x, y = nets.inputs(20, seed=5), nets.labels(20, seed=6)
@@ -101,6 +102,7 @@ def test_validation_data_is_evaluated():
         assert history.history[f"val_{name}"] == pytest.approx([value])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "tolerance"), (("mixed_bfloat16", 0.05), ("mixed_float16", 0.01))
 )

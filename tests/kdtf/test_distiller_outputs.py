@@ -177,6 +177,7 @@ def test_an_output_without_a_teacher_learns_from_its_labels():
         distiller.fit(nets.inputs(ROWS), {"kind": y["kind"]}, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_teacher_an_output():
     """An ensemble teaches one of them, a function the other."""
     members = [nets.linear(7), nets.linear(8)]

@@ -77,7 +77,8 @@ def test_one_step_is_that_of_the_definition(labels, mode):
         assert history[name][0] == pytest.approx(float(value), rel=1e-4), name
 
 
-@pytest.mark.parametrize("labels", (1, pytest.param(5, marks=pytest.mark.slow)))
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", (1, 5))
 def test_metrics(labels):
     """Those of Keras get probabilities, and entries that are known."""
     y = truth(labels, unknown=0.1)

@@ -61,6 +61,7 @@ def fit(kind, way, **kwargs):
     return distiller, history.history
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SOME_SLOW_WAYS)
 def test_an_added_term_is_in_loss_and_gradient(way):
     """L + c mean z^2: by hand, dL/dz gets 2 c z / (rows x classes) more."""
@@ -102,6 +103,7 @@ def test_an_added_term_counts_in_evaluate(way):
     assert logs["soft_loss"] == pytest.approx(expected["soft_loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SOME_SLOW_WAYS)
 def test_a_replaced_loss_reports_no_terms_that_it_has_not(way):
     distiller, history = fit(OnlyPenalised, way)

@@ -71,6 +71,7 @@ def test_hard_loss_and_gradient(mode, dtype, scale):
     assert (gradient[[1, 5]] == 0).all() and (value[[1, 5]] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("classes", (2, 10, 1000))
 def test_distillation_loss_and_gradient(mode, classes):

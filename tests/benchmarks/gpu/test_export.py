@@ -10,6 +10,7 @@ from tensorflow.compiler.xla.service import hlo_pb2
 from benchmarks.gpu import answers, export, inputs, programs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", programs.FORMS)
 def test_an_exported_loss(form, tmp_path):
     rows, classes = 3, 70

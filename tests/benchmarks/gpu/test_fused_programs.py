@@ -9,6 +9,7 @@ from benchmarks.gpu import fused_programs, inputs
 SIZES = (12, 4, 30, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("teacher", fused_programs.TEACHERS)
 def test_ways_give_the_same_numbers(teacher):
     found = []

@@ -91,6 +91,7 @@ def expected(hidden, kernel, bias, v, temperature):
     return (WEIGHTS * rows).mean(), [slope @ k.T, h.T @ slope, slope.sum(0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("kind", "dtype"),
@@ -122,6 +123,7 @@ def test_loss_and_gradients(mode, kind, dtype):
             assert_close(as_float64(gradient), slope, TOLERANCE[dtype])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_large_logits(mode):
     given = parts(scale=1e4)
@@ -152,6 +154,7 @@ def test_blocks_within_a_pass_do_not_change_the_loss(monkeypatch):
     test_passes_do_not_change_the_loss(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xla", (False, True))
 def test_a_batch_of_unknown_size(xla):
     given = parts()
@@ -203,6 +206,7 @@ def test_finite_differences():
     np.testing.assert_allclose((more - less) / 2e-5, by_kernel[1, 5], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_the_kernels_gradient_is_rounded_once():
     """256 passes over equal rows: sums in bfloat16 would stop to grow."""
     rows = 256

@@ -39,6 +39,7 @@ def test_gradient_is_the_slope_of_the_value(temperature):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_second_and_third_derivatives(mode):
     """Against TensorFlow's own derivatives of the formula as written."""

@@ -54,6 +54,7 @@ def as_bfloat16(values):
     return np.asarray(values).astype(ml_dtypes.bfloat16).astype(np.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("form", ("dense", "top", "dense labels"))
 def test_both_terms_of_a_softmax_are_rounded_once(mode, form):

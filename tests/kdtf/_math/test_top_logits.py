@@ -138,6 +138,7 @@ def test_nan_shows_wherever_it_is(mode, where):
     assert np.isnan(value[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_student_that_agrees_has_neither_loss_nor_gradient(mode):
     top = kdtf.TopLogits.of(random_logits(3, (4, 1000)), 32, temperature=2.0)
@@ -169,6 +170,7 @@ def test_time_frames_and_hard_term():
     assert_close(value.numpy().reshape(6), expected, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_second_derivatives(mode):
     z = random_logits(6, (2, 6), scale=1.0, dtype="float64")

@@ -129,6 +129,7 @@ def test_a_class_that_is_none_is_refused():
         applied({4: 1.0}, [0, 1, 2])
 
 
+@pytest.mark.slow
 def test_other_weights_are_not_traced_anew():
     traced = []
     teacher = nets.linear(7)

@@ -152,6 +152,7 @@ def test_eager_steps_and_strategies_are_not_compiled(mirrored_strategy):
         assert distiller_of(nets.deep()).jit_compile is False
 
 
+@pytest.mark.slow
 def test_metrics_of_ones_own_may_do_what_xla_cannot():
     def in_python(labels, logits):
         del labels
@@ -210,6 +211,7 @@ def test_the_loss_of_many_classes_is_compiled(shape, expected):
     assert compile_policy.compiles_loss(tf.TensorSpec(shape)) is expected
 
 
+@pytest.mark.slow
 def test_many_classes_train_alike_compiled_or_not(monkeypatch):
     calls, compiled = [], objective._compiled_entry_losses
 

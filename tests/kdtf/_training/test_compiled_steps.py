@@ -100,6 +100,7 @@ def test_teachers_that_xla_cannot_compile(kind, jit_compile, steps):
         np.testing.assert_allclose(compiled, eager, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_students_part_is_one_program():
     distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
     distiller.compile("sgd", jit_compile=True)
@@ -136,6 +137,7 @@ class OfNumbers(keras.Model):
         return self.dense(x["numbers"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", ("auto", True))
 @pytest.mark.parametrize("steps", (1, 2))
 def test_strings_beside_the_students_input(jit_compile, steps):
@@ -157,6 +159,7 @@ def test_strings_beside_the_students_input(jit_compile, steps):
     assert not np.array_equal(before[0], nets.values(student)[0])
 
 
+@pytest.mark.slow
 def test_a_student_of_strings():
     student = lookup(VOCABULARY)
     distiller = kdtf.Distiller(student, lookup(VOCABULARY), temperature=2.0)

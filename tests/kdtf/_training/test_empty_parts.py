@@ -7,6 +7,7 @@ import kdtf
 from tests import nets
 
 
+@pytest.mark.slow
 def test_statistics_of_an_empty_part_stay(mirrored_strategy):
     """A row of zeros would move them, and no row would make them NaN."""
     with mirrored_strategy.scope():

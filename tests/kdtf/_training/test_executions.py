@@ -71,6 +71,7 @@ def trained(kind, steps, data, jit_compile=False):
     return told.logs, history.history, logs, by_batch
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("steps", (1, 4))
@@ -84,11 +85,13 @@ def test_as_keras_runs_them(monkeypatch, data, steps):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_else_is_reported_of_compiled_steps():
     [*_, (_, logs)], *_ = trained(Counting, 4, "arrays", jit_compile=True)
     assert logs["rows"] == 2
 
 
+@pytest.mark.slow
 def test_logs_keep_their_order():
     told, *_ = trained(kdtf.Distiller, 1, "data set")
     reported = ["loss", "soft_loss", "agreement", "hard_loss", "accuracy"]

@@ -49,6 +49,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_it_trains_as_one_whose_shape_was_given(way):
     built = distiller_of(student(keras.Input(nets.inputs().shape[1:])))
@@ -86,6 +87,7 @@ def test_a_net_that_xla_does_not_make_faster():
     assert not distiller.jit_compile
 
 
+@pytest.mark.slow
 def test_where_the_data_do_not_tell_it_all_calls_of_fit_are_alike():
     def batches():
         while True:

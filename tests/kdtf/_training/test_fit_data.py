@@ -49,6 +49,7 @@ def through_keras():
         return trained(jit_compile=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "compiled",
     (
@@ -104,6 +105,7 @@ def test_validation_arrays_stay_on_the_device():
     assert arguments["validation_data"][0].batch_size == 4
 
 
+@pytest.mark.slow
 def test_executions_are_as_long_as_before_afterwards():
     distiller = new_distiller()
     seen = []
@@ -121,6 +123,7 @@ class OwnStep(kdtf.Distiller):
         return super().train_step(data)
 
 
+@pytest.mark.slow
 def test_steps_of_a_subclass_get_batches_of_keras():
     distiller = OwnStep(nets.linear(), nets.linear(7), temperature=2.0)
     distiller.compile("sgd")
@@ -137,6 +140,7 @@ def test_without_keras_adapters_nothing_changes(monkeypatch):
     assert arguments is given and steps == 1
 
 
+@pytest.mark.slow
 def test_auto_is_what_is_saved(tmp_path):
     distiller = new_distiller()
     distiller.fit(X, Y, verbose=0)

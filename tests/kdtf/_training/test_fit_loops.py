@@ -38,6 +38,7 @@ def tempered(directory, temperature):
     return joined.shuffle(8).batch(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SLOW_WAYS)
 def test_targets_of_another_temperature_are_refused(tmp_path, way):
     """Student equal to teacher would have a loss of about 1, not of 0."""
@@ -60,6 +61,7 @@ def test_targets_of_another_temperature_are_refused(tmp_path, way):
         same.evaluate(data, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_temperature_assigned_during_fit_is_refused(tmp_path):
     distiller = compiled(nets.linear(), temperature=1.0, jit_compile=True)
     anneal = keras.callbacks.LambdaCallback(
@@ -73,6 +75,7 @@ def test_a_temperature_assigned_during_fit_is_refused(tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ("train_on_batch", "test_on_batch"))
 def test_a_batch_of_another_temperature_is_refused(tmp_path, method):
     [batch] = tempered(tmp_path, 1.0).take(1)
@@ -91,6 +94,7 @@ def test_top_k_of_another_temperature_is_refused(tmp_path):
         distiller.fit(data, verbose=0)
 
 
+@pytest.mark.slow
 def test_logits_of_any_temperature_stay_free(tmp_path):
     data = stores.write(tmp_path).join(stores.dataset())
     distiller = compiled(nets.linear(), temperature=3.0)
@@ -128,6 +132,7 @@ def trained_alone():
     return {None: train(None), "heavy": train(HEAVY)}.get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SLOW_WAYS)
 def test_every_fit_uses_its_own_class_weight(way, trained_alone):
     """Compiled steps hold the weights that they were traced with."""
@@ -170,6 +175,7 @@ def test_a_shuffle_that_cannot_be_is_warned_of_as_in_keras(steps):
     assert warnings_of_shuffle(distiller, shuffle=True) == as_in_keras
 
 
+@pytest.mark.slow
 def test_shuffle_may_be_given_by_position():
     distiller = compiled(nets.linear(), nets.linear(7))
     data = stores.dataset()
@@ -179,6 +185,7 @@ def test_shuffle_may_be_given_by_position():
     assert isinstance(data, tf.data.Dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", SLOW_WAYS)
 def test_what_is_wrong_with_soft_targets_is_said_first(tmp_path, way):
     store = stores.write(tmp_path)

@@ -61,6 +61,7 @@ def test_they_are_assigned_within_a_graph_too():
     assert float(distiller.temperature) == 2.0
 
 
+@pytest.mark.slow
 def test_best_weights_come_back_without_old_hyperparameters():
     """`EarlyStopping` puts the model's weights back, and nothing else."""
     distiller = distiller_of(hard_weight=0.5)

@@ -59,6 +59,7 @@ def test_dense_labels_that_are_no_distribution():
         fit(y, np.zeros((12, 4), np.float32), run_eagerly=False)
 
 
+@pytest.mark.slow
 def test_as_many_time_steps_as_classes_are_no_distributions():
     """Labels `[batch, time]` look like `[batch, classes]`, by shape alone."""
     student = keras.Sequential([keras.Input((4, 5)), keras.layers.Dense(4)])
@@ -90,6 +91,7 @@ def test_good_inputs_pass(unlabelled):
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_without_checks_a_label_out_of_range_gives_nan():
     """It must show, not train silently on another class."""
     distiller = kdtf.Distiller(nets.linear(), nets.linear(7), temperature=2.0)
@@ -165,6 +167,7 @@ def test_good_arrays_pass_in_any_form(labels):
     assert np.ptp([logs["loss"] for logs in losses]) < 1e-6
 
 
+@pytest.mark.slow
 def test_labels_are_also_checked_at_the_second_fit():
     """The program is there already, and nothing is traced."""
     distiller = kdtf.Distiller(unbuilt(), nets.linear(7), temperature=2.0)
@@ -187,6 +190,7 @@ class NoShape(keras.Model):
         return self.dense(x)
 
 
+@pytest.mark.slow
 def test_students_that_do_not_tell_their_classes():
     distiller = kdtf.Distiller(NoShape(), nets.linear(7), temperature=2.0)
     distiller.compile("sgd")
@@ -199,10 +203,9 @@ def test_students_that_do_not_tell_their_classes():
         distiller.fit(x, bad, verbose=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("student", (unbuilt, NoShape))
-@pytest.mark.parametrize(
-    "jit_compile", (False, pytest.param(True, marks=pytest.mark.slow))
-)
+@pytest.mark.parametrize("jit_compile", (False, True))
 def test_after_a_refusal_the_right_labels_train(student, jit_compile):
     """The refusal cuts off a trace that makes variables."""
     x, y = nets.inputs(), nets.labels()
@@ -271,6 +274,7 @@ def test_dense_labels_in_arrays():
         distiller.fit(nets.inputs(), y, verbose=0)
 
 
+@pytest.mark.slow
 def test_teacher_logits_in_arrays():
     x, v = nets.inputs(), np.zeros((12, 4), np.float32)
     distiller = distiller_of(nets.linear())
@@ -289,6 +293,7 @@ def test_an_empty_batch_has_no_probabilities():
     checks(None, tf.zeros((0, 4)), tf.zeros((0, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", (2.0, np.nan))
 def test_labels_of_a_sigmoid_head(bad):
     y = (np.arange(48).reshape(12, 4) % 3 - 1).astype(np.float32)

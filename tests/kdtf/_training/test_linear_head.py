@@ -76,6 +76,7 @@ def assert_same(make, x, y, rtol=1e-5, **options):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     (
@@ -89,6 +90,7 @@ def test_trains_as_without(how):
     assert_same(net, X, LABELS, teacher=net(7), weights=WEIGHTS, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", (True, False))
 def test_tied_embeddings_get_the_gradients_of_both_uses(tied):
     keras.utils.set_random_seed(2)
@@ -101,6 +103,7 @@ def test_tied_embeddings_get_the_gradients_of_both_uses(tied):
     )
 
 
+@pytest.mark.slow
 def test_masked_tokens_weigh_nothing():
     labels = np.where(TOKENS > 3, TOKENS, -1)
     weights = np.ones(TOKENS.shape, np.float32)
@@ -115,6 +118,7 @@ def test_masked_tokens_weigh_nothing():
     )
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_no_model_gives_logits():
     kernel = RNG.normal(size=(5, CLASSES)).astype(np.float32)
     assert_same(
@@ -131,6 +135,7 @@ def constant(logits):
     return model
 
 
+@pytest.mark.slow
 def test_an_ensemble_agrees_by_its_logits_at_1():
     """Its mean is largest at class 2, but at T = 4 at class 1."""
     ensemble = kdtf.Ensemble(
@@ -149,6 +154,7 @@ def test_an_ensemble_agrees_by_its_logits_at_1():
     assert found["agreement"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", (False, True))
 def test_targets_from_the_data(top):
     logits = RNG.normal(size=(ROWS, CLASSES)).astype(np.float32)
@@ -164,6 +170,7 @@ def test_targets_from_the_data(top):
     assert_same(net, X, y, jit_compile=False)
 
 
+@pytest.mark.slow
 def test_labels_alone():
     for rows in (3, None):
         student = net()
@@ -180,6 +187,7 @@ def test_labels_alone():
         assert set(history) == {"loss", "hard_loss"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ("mixed_bfloat16", "mixed_float16"))
 def test_mixed_precision(policy):
     before = keras.config.dtype_policy()

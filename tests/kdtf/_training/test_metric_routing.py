@@ -22,6 +22,7 @@ def evaluate(metrics, y, weights=None, **compile_arguments):
     return logs, z, np.asarray(teacher(x), np.float64)
 
 
+@pytest.mark.slow
 def test_accuracy_skips_unlabelled_rows():
     y = nets.labels(unlabelled=(0, 4, 9))
     logs, z, _ = evaluate(["accuracy"], y)
@@ -62,6 +63,7 @@ def test_fidelity_is_fed_the_teachers_logits():
     assert logs["fidelity_kl"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_only_weighted_metrics_are_weighted():
     y, weights = nets.labels(), np.arange(12.0)
     logs, z, v = evaluate(
@@ -81,6 +83,7 @@ def test_only_weighted_metrics_are_weighted():
     assert logs["kl"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_metrics_without_data_are_not_reported():
     logs, _, _ = evaluate(["accuracy", kdtf.metrics.FidelityKL()], None)
     assert set(logs) == {"loss", "soft_loss", "agreement", "fidelity_kl"}
@@ -97,6 +100,7 @@ def spread(labels, logits):
     return tf.cast(labels, tf.float32) + tf.math.reduce_std(logits, axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argument", ("metrics", "weighted_metrics"))
 @pytest.mark.parametrize("weights", (None, np.arange(12.0)))
 def test_functions_of_one_result_a_batch(argument, weights):
@@ -134,6 +138,7 @@ class Unweighted(keras.metrics.Metric):
         return self.sum / self.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", (False, True))
 def test_a_metric_without_weights_does_not_see_unlabelled_rows(jit_compile):
     y = nets.labels(unlabelled=(0, 4, 9))

@@ -148,6 +148,7 @@ def test_an_arithmetic_ensemble(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_without_soft_targets(monkeypatch):
     def make():
         distiller = kdtf.Distiller(
@@ -260,6 +261,7 @@ def test_every_batch_is_one_step(monkeypatch):
     assert np.isfinite(logs).all()
 
 
+@pytest.mark.slow
 def test_train_on_batch_takes_one_step():
     distiller = new_distiller(nets.linear(7))
     distiller.train_on_batch(nets.inputs(), nets.labels())
@@ -333,6 +335,7 @@ def test_an_exception_between_executions_passes_and_training_goes_on():
     assert int(distiller.optimizer.iterations) == 2 * STEPS + 6
 
 
+@pytest.mark.slow
 def test_more_rows_are_not_compiled_anew():
     distiller = new_distiller(nets.linear(7), steps="auto")
     traced = []

@@ -9,6 +9,7 @@ import kdtf
 from tests import nets
 
 
+@pytest.mark.slow
 def test_a_subclass_reports_metrics(mirrored_strategy):
     class Own(kdtf.Distiller):
         def train_step(self, data):
@@ -21,6 +22,7 @@ def test_a_subclass_reports_metrics(mirrored_strategy):
         distiller.fit(nets.inputs(), nets.labels(), verbose=0)
 
 
+@pytest.mark.slow
 def test_results_are_over_all_replicas(mirrored_strategy):
     """Also those that callbacks get after every batch."""
     seen = []
@@ -45,6 +47,7 @@ def test_results_are_over_all_replicas(mirrored_strategy):
     assert float(seen[0]["accuracy"]) == pytest.approx(right.mean())
 
 
+@pytest.mark.slow
 def test_what_is_no_sum_is_not_added_up(mirrored_strategy):
     """As a constant of a metric of one's own, or a count of steps."""
 

@@ -39,6 +39,7 @@ def assert_close(results):
         assert found < tolerance, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_two_replicas_train_as_one(mirrored_strategy, name):
     assert_close(replica_scenarios.compare(mirrored_strategy, [name]))

@@ -74,6 +74,7 @@ def test_hyperparameters_are_saved_as_they_stand(tmp_path):
     assert float(loaded.hard_weight) == 0.25
 
 
+@pytest.mark.slow
 def test_the_file_holds_student_and_optimizer_only(tmp_path):
     teacher = nets.deep(7, width=977)  # a width found nowhere else
     distiller = new_distiller(teacher)

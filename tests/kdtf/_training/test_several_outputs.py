@@ -76,6 +76,7 @@ def test_sample_weights_that_would_be_lost(lacking, weights, message):
         distiller.fit(x, validation_data=(x, y, weights), verbose=0)
 
 
+@pytest.mark.slow
 def test_weights_in_another_structure_than_labels():
     """Dicts and lists mean the same; without any an output counts fully."""
     weights = np.linspace(0.0, 2.0, ROWS)

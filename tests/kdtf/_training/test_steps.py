@@ -9,6 +9,7 @@ import kdtf
 from tests import nets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", (False, True))
 def test_teacher_logits_of_unknown_shape_take_the_students(jit_compile):
     teacher = nets.linear(7)
@@ -58,6 +59,7 @@ def test_both_run_once_a_step():
         assert calls == [("teacher", False), ("student", training)]
 
 
+@pytest.mark.slow
 def test_the_hard_loss_is_over_what_is_labelled():
     """A third of the labels of a row are known: their mean, not a third."""
     distiller = kdtf.Distiller(

@@ -113,6 +113,7 @@ def test_what_replicas_cannot_do_is_refused(
     distiller_of(nets.linear(0), **options())  # one process can
 
 
+@pytest.mark.slow
 def test_names_outside_of_the_scope_are_made_inside(mirrored_strategy):
     with mirrored_strategy.scope():
         distiller = kdtf.Distiller(

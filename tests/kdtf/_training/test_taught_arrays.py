@@ -49,6 +49,7 @@ def fitted(distiller, **given):
     return distiller.fit(X, Y, batch_size=8, **given).history
 
 
+@pytest.mark.slow
 def test_each_row_is_taught_once(monkeypatch, counted):
     monkeypatch.setattr(taught_arrays, "_BATCHES_A_CALL", 1)  # several calls
     teacher, rows = counted
@@ -63,6 +64,7 @@ def test_each_row_is_taught_once(monkeypatch, counted):
     assert rows == [8, 8, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     (
@@ -92,6 +94,7 @@ def test_the_same_numbers_as_at_every_step(monkeypatch, make):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_several_outputs():
     found = []
     for epochs in (2, 1):  # asked once, and at every step
@@ -140,6 +143,7 @@ class OwnLoss(kdtf.Distiller):
         return super().compute_loss(*args, **kwargs)
 
 
+@pytest.mark.slow
 def test_where_it_is_asked_at_every_step(counted):
     teacher, rows = counted
     for kind, callbacks in (

@@ -49,6 +49,7 @@ def test_a_function_of_numpy_arrays():
     distiller.fit(nets.inputs(), verbose=0)  # where it does work
 
 
+@pytest.mark.slow
 def test_a_teacher_of_several_outputs():
     x = keras.Input((5,))
     logits = keras.layers.Dense(nets.CLASSES)(x)
@@ -103,6 +104,7 @@ def test_a_student_of_one_output_that_does_not_tell():
         distiller.fit(nets.inputs(), np.zeros(12), verbose=0)
 
 
+@pytest.mark.slow
 def test_a_student_that_would_train_its_teacher():
     shared = keras.layers.Dense(3)
     teacher = keras.Sequential(

@@ -41,6 +41,7 @@ def write(directory, *flags, given=None, teacher=beam_runs.linear, **options):
     return beam_runs.run(lambda pipeline: pipeline | create | transform, *flags)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ({}, VIEWS, TOP), ids=("all", "views", "k"))
 def test_bytes_are_those_of_write(tmp_path, options):
     counters = write(tmp_path / "beam", **options)
@@ -56,6 +57,7 @@ def test_bytes_are_those_of_write(tmp_path, options):
     }
 
 
+@pytest.mark.slow
 def test_threads_that_share_a_teacher(tmp_path):
     write(tmp_path / "beam", *beam_runs.TWO_THREADS, **VIEWS)
     stores.write(tmp_path / "alone", **VIEWS)
@@ -64,6 +66,7 @@ def test_threads_that_share_a_teacher(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_more_examples_than_the_first_that_are_planned_with(tmp_path):
     data = stores.dataset(12, 150)
     given = pairs(150)
@@ -74,6 +77,7 @@ def test_more_examples_than_the_first_that_are_planned_with(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_batches_larger_than_the_data(tmp_path):
     write(tmp_path / "beam", batch_size=100)
     stores.write(tmp_path / "alone", data=stores.dataset(100))
@@ -82,6 +86,7 @@ def test_batches_larger_than_the_data(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", (("a", "b"), (0, 1)))
 def test_several_inputs(tmp_path, names):
     a, b = nets.inputs(10), np.arange(20, dtype=np.int64).reshape(10, 2)
@@ -106,6 +111,7 @@ def test_several_inputs(tmp_path, names):
     )
 
 
+@pytest.mark.slow
 def test_inputs_in_a_list(tmp_path):
     a, b = nets.inputs(10), nets.inputs(10, seed=5)
     given = [(row, [a[row], b[row]]) for row in range(10)]
@@ -121,6 +127,7 @@ def test_inputs_in_a_list(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_logits_with_a_time_axis(tmp_path):
     x = nets.inputs(30).reshape(10, 3, nets.FEATURES)
 
@@ -189,6 +196,7 @@ def test_wrong_numbers_are_named(tmp_path, given, options, received):
         kdtf.SoftTargets(tmp_path / "beam")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "received"),
     (
@@ -232,6 +240,7 @@ def test_examples_of_another_kind_are_named(tmp_path, x, received):
     assert not (tmp_path / "beam").exists()
 
 
+@pytest.mark.slow
 def test_a_bundle_that_fails_is_tried_again(tmp_path):
     teacher = beam_runs.FailsOnce(
         nets.linear(3),
@@ -268,6 +277,7 @@ def fail_at_a_shard(monkeypatch, tmp_path):
     monkeypatch.setattr(numbered, "_Write", Write)
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_labels_what_is_missing(tmp_path, monkeypatch):
     fail_at_a_shard(monkeypatch, tmp_path)
     with pytest.raises(OSError, match="the disk is away"):
@@ -285,6 +295,7 @@ def test_a_run_that_failed_labels_what_is_missing(tmp_path, monkeypatch):
     assert write(tmp_path / "beam", shards=6) == {}
 
 
+@pytest.mark.slow
 def test_another_teacher_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         fail_at_a_shard(patch, tmp_path)
@@ -296,6 +307,7 @@ def test_another_teacher_is_refused(tmp_path, monkeypatch):
     assert stores.contents(tmp_path / "beam") == before
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_teacher_is_noticed(tmp_path, monkeypatch):
     beam_runs.without_sharing(monkeypatch)
     with pytest.raises(ValueError, match=r"`teacher`.*on every worker"):
@@ -303,6 +315,7 @@ def test_a_worker_with_another_teacher_is_noticed(tmp_path, monkeypatch):
     assert not (tmp_path / "beam").exists()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_do_no_harm(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         runs = [threads.submit(write, tmp_path / "beam") for _ in range(2)]
@@ -314,6 +327,7 @@ def test_two_runs_at_once_do_no_harm(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_windows_of_the_input_do_not_matter(tmp_path):
     beam = beam_runs.beam
     transform = beam_runs.labelling.WriteNumberedSoftTargets(

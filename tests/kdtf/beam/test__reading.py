@@ -49,6 +49,7 @@ def read(pattern):
     beam_runs.run(lambda pipeline: pipeline | transform)
 
 
+@pytest.mark.slow
 def test_numbers_are_positions_in_the_sorted_files(tmp_path):
     pattern, beam = write_files(tmp_path), beam_runs.beam
     transform = beam_runs.labelling.ReadNumberedTFRecords(pattern, parse)
@@ -70,6 +71,7 @@ def test_numbers_are_positions_in_the_sorted_files(tmp_path):
     np.testing.assert_array_equal(found["y"], nets.labels(22))
 
 
+@pytest.mark.slow
 def test_files_become_the_store_of_their_data_set(tmp_path):
     pattern = write_files(tmp_path)
     writing = beam_runs.labelling.WriteNumberedSoftTargets(

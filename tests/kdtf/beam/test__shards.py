@@ -35,6 +35,7 @@ def failing(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ({}, VIEWS, TOP), ids=("all", "views", "k"))
 def test_bytes_are_those_of_write(tmp_path, options):
     counters = write(tmp_path / "beam", **options)
@@ -51,6 +52,7 @@ def test_bytes_are_those_of_write(tmp_path, options):
     }
 
 
+@pytest.mark.slow
 def test_threads_that_share_a_teacher(tmp_path):
     write(tmp_path / "beam", *beam_runs.TWO_THREADS, shards=6, **VIEWS)
     stores.write(tmp_path / "alone", shards=6, **VIEWS)
@@ -95,6 +97,7 @@ def test_the_path_is_told_when_the_store_can_be_opened(tmp_path):
     assert np.load(tmp_path / "store.npy") == stores.EXAMPLES
 
 
+@pytest.mark.slow
 def test_a_bundle_that_fails_is_tried_again(tmp_path):
     data = failing(tmp_path)
     write(tmp_path / "beam", beam_runs.RETRYING, data=data)
@@ -105,6 +108,7 @@ def test_a_bundle_that_fails_is_tried_again(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_goes_on_when_it_is_repeated(tmp_path):
     data = failing(tmp_path)
     with pytest.raises(OSError, match="the disk is away"):
@@ -122,6 +126,7 @@ def test_a_run_that_failed_goes_on_when_it_is_repeated(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_another_stores_folder_stays_as_it_is(tmp_path):
     data = failing(tmp_path)
     with pytest.raises(OSError, match="the disk is away"):

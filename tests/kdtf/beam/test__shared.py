@@ -37,6 +37,7 @@ def test_threads_and_copies_make_one_object(shared):
     assert once.get() is found[0] and len(made) == 2
 
 
+@pytest.mark.slow
 def test_a_teacher_is_loaded_once_for_planning_and_writing(tmp_path):
     for folder, build in (
         (

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run_python(code):
     return subprocess.run(
@@ -10,6 +12,7 @@ def run_python(code):
     )
 
 
+@pytest.mark.slow
 def test_kdtf_alone_does_not_import_beam():
     done = run_python(
         "import sys; sys.modules['apache_beam'] = None; import kdtf\n"

@@ -138,6 +138,7 @@ def test_an_input_of_half_precision(tmp_path):
     np.testing.assert_allclose(served, rounded @ kernel + bias, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ("int8", "float8"))
 @pytest.mark.parametrize("dtype", ("float32", "mixed_bfloat16"))
 @pytest.mark.filterwarnings("ignore:Layer InputLayer")

@@ -165,6 +165,7 @@ def check_integers(path):
         assert np.int8 in found and np.float32 not in found, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDENTS)
 def test_float_is_the_student(tmp_path, name, capfd):
     make, x = STUDENTS[name]
@@ -188,6 +189,7 @@ def test_float_is_the_student(tmp_path, name, capfd):
         np.testing.assert_allclose(found["logits"], logits, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDENTS)
 def test_int8_and_its_report(tmp_path, name):
     make, x = STUDENTS[name]
@@ -212,6 +214,7 @@ def test_int8_and_its_report(tmp_path, name):
     assert report.agreement > 0.5
 
 
+@pytest.mark.slow
 def test_dynamic_has_a_quarter_of_the_size(tmp_path):
     student = keras.Sequential(
         [keras.Input((64,)), layers.Dense(256, "relu"), layers.Dense(4)]
@@ -227,6 +230,7 @@ def test_dynamic_has_a_quarter_of_the_size(tmp_path):
     assert sizes["int8"] < 0.4 * sizes[None]
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs(tmp_path):
     first, second = keras.Input((3,), name="first"), keras.Input((2,))
     hidden = layers.Dense(8, "relu")(layers.Concatenate()([first, second]))
@@ -268,6 +272,7 @@ def test_several_inputs_and_outputs(tmp_path):
             assert report.agreement[name] == pytest.approx(same)
 
 
+@pytest.mark.slow
 def test_a_distiller_and_an_ensemble(tmp_path):
     student, x = nets.linear(), nets.inputs()
     distiller = kdtf.Distiller(student, temperature=2.0, head="sigmoid")
@@ -456,6 +461,7 @@ def test_without_the_interpreter(tmp_path, monkeypatch):
     kdtf.export_litert(nets.linear(), tmp_path / "a.tflite")
 
 
+@pytest.mark.slow
 def test_only_a_tflite_is_overwritten(tmp_path):
     path, x = tmp_path / "a.tflite", nets.inputs()
     kdtf.export_litert(nets.deep(0), path)
@@ -473,6 +479,7 @@ def test_only_a_tflite_is_overwritten(tmp_path):
     assert precious.read_text() == "thesis on knowledge"
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.tflite"
     kdtf.export_litert(nets.deep(0), path)

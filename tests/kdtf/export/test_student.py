@@ -235,6 +235,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         kdtf.export_student(nets.deep(), tmp_path / "file" / "export")
 
 
+@pytest.mark.slow
 def test_an_export_through_a_link_is_replaced_again_and_again(tmp_path):
     (tmp_path / "v1").mkdir()
     link = tmp_path / "current"

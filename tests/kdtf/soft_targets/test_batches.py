@@ -24,6 +24,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", (None, brighter))
 @pytest.mark.parametrize("kind", SOURCES)
 def test_the_batches_of_any_shard_in_any_order(kind, augment):

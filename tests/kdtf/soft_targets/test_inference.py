@@ -76,6 +76,7 @@ def test_top_k_of_a_teacher_in_numpy(tmp_path):
     np.testing.assert_array_equal(found["teacher_top_classes"], order[:, :2])
 
 
+@pytest.mark.slow
 def test_model_predict_is_a_teacher(tmp_path):
     model = nets.linear(3)
     stores.write(

@@ -47,6 +47,7 @@ def test_every_form_of_data(tmp_path, form):
         np.testing.assert_array_equal(joined[1][2], [4, 5, 6, 7])
 
 
+@pytest.mark.slow
 def test_structured_inputs_and_time_frames(tmp_path):
     first = keras.Input((3, 5), name="first")
     second = keras.Input((3, 5), name="second")
@@ -84,6 +85,7 @@ def test_examples_of_different_shapes_are_joined_one_by_one(tmp_path):
     assert shapes == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", (4, 7, None))
 def test_views_show_the_student_what_the_teacher_saw(tmp_path, batch):
     teacher = nets.linear(3)
@@ -107,6 +109,7 @@ def test_views_show_the_student_what_the_teacher_saw(tmp_path, batch):
     )
 
 
+@pytest.mark.slow
 def test_another_augmentation_is_noticed(tmp_path):
     store = stores.write(tmp_path, views=2, augment=stores.augment)
     with pytest.raises(ValueError, match=r"`augment`.*Received"):
@@ -168,6 +171,7 @@ def test_replicas_keep_labels_and_targets_together(tmp_path, mirrored_strategy):
     assert seen == 22
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", (False, True))
 def test_time_axes_that_differ_from_batch_to_batch(tmp_path, known):
     teacher, padded = stores.frame_net(), stores.clips().padded_batch(2)
@@ -191,6 +195,7 @@ def test_time_axes_that_differ_from_batch_to_batch(tmp_path, known):
     assert len(joined) == 5
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_them(tmp_path):
     padded = stores.clips().padded_batch(2)
     store = stores.write(tmp_path, stores.frame_net(), padded)
@@ -201,6 +206,7 @@ def test_a_student_learns_from_them(tmp_path):
     assert losses[1] < losses[0]
 
 
+@pytest.mark.slow
 def test_time_axes_with_top_k_and_views(tmp_path):
     def augment(x, seed):
         return x * (1 + tf.cast(seed[1], x.dtype))
@@ -224,6 +230,7 @@ def test_time_axes_with_top_k_and_views(tmp_path):
         assert y["teacher_tail"].shape == x.shape[:2]
 
 
+@pytest.mark.slow
 def test_several_axes_that_differ(tmp_path):
     sizes = ((2, 3), (4, 3), (2, 5))
     images = tf.data.Dataset.from_generator(
@@ -251,6 +258,7 @@ def pad_more(x, y):
     return tf.pad(x, [[0, 0], [0, 1], [0, 0]]), y
 
 
+@pytest.mark.slow
 def test_time_axes_cannot_be_put_into_other_batches(tmp_path):
     store = stores.write(
         tmp_path, stores.frame_net(), stores.clips().padded_batch(2)
@@ -269,6 +277,7 @@ def test_time_axes_cannot_be_put_into_other_batches(tmp_path):
         list(store.join(other))
 
 
+@pytest.mark.slow
 def test_time_axes_of_one_length_are_batched_at_will(tmp_path):
     data = stores.clips((3,) * 7)
     store = stores.write(tmp_path, stores.frame_net(), data.padded_batch(2))

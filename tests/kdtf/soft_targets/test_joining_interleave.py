@@ -56,6 +56,7 @@ def test_one_shard_at_a_time(store):
     assert changes.sum() == 2
 
 
+@pytest.mark.slow
 def test_epochs_differ_and_a_seed_repeats_them(store):
     def epochs(seed):
         tf.random.set_seed(0)
@@ -68,6 +69,7 @@ def test_epochs_differ_and_a_seed_repeats_them(store):
     assert epochs(2) != first
 
 
+@pytest.mark.slow
 def test_a_worker_has_its_own_shards_alone(store):
     parts = [
         store.join(stores.of_range, shard_index=i, shard_count=2, interleave=2)
@@ -77,6 +79,7 @@ def test_a_worker_has_its_own_shards_alone(store):
     assert sorted(order(parts[1])) == list(range(16, 22))
 
 
+@pytest.mark.slow
 def test_views_are_shards_too(tmp_path):
     views = stores.write(
         tmp_path, views=2, augment=stores.augment, dtype="float32"
@@ -136,6 +139,7 @@ def test_data_sets_of_different_kinds_are_refused(store):
         store.join(wider, interleave=2)
 
 
+@pytest.mark.slow
 def test_several_stores_are_sampled(store, tmp_path):
     second = stores.write(tmp_path, nets.linear(4))
     both = tf.data.Dataset.sample_from_datasets(

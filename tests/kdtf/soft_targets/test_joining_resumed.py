@@ -44,6 +44,7 @@ def values(iterator):
     return [tf.nest.map_structure(np.array, element) for element in iterator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_iterator_goes_on_where_it_was_saved(store, way, tmp_path):
     """In another data set made in the same way, as in another process."""

@@ -67,6 +67,7 @@ def test_a_function_gives_what_its_data_set_does(tmp_path):
         tf.nest.map_structure(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", (stores.of_range, stores.dataset(7)))
 def test_views(tmp_path, data):
     """Positions, of which `augment` makes its seed, are those of all data."""
@@ -133,6 +134,7 @@ def clips_of_range(first, last):
     return stores.clips().skip(first).take(last - first)
 
 
+@pytest.mark.slow
 def test_time_axes_that_differ_from_batch_to_batch(tmp_path):
     padded = stores.clips().padded_batch(2)
     teacher, whole = stores.frame_net(), list(padded)
@@ -159,6 +161,7 @@ def test_time_axes_that_differ_from_batch_to_batch(tmp_path):
         list(part)
 
 
+@pytest.mark.slow
 def test_single_examples_of_any_length(tmp_path):
     """Batches of one are not padded: a function can give each of them."""
 
@@ -248,6 +251,7 @@ def test_functions_that_give_other_examples(tmp_path):
         rows(store.join(less_than_told, **options))
 
 
+@pytest.mark.slow
 def test_bad_workers_are_refused_by_name(tmp_path):
     store = stores.write(tmp_path)
     for index, count in ((0, None), (None, 2), (2, 2), (0, 4)):
@@ -258,6 +262,7 @@ def test_bad_workers_are_refused_by_name(tmp_path):
         views.join(stores.of_range, shard_index=0, shard_count=2)
 
 
+@pytest.mark.slow
 def test_a_py_dataset_by_workers(tmp_path):
     class Batches(keras.utils.PyDataset):
         def __len__(self):

@@ -11,6 +11,7 @@ from tests import nets, stores
 FAILURES = (tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", (1, 3, 8, 50))
 def test_a_run_has_the_examples_from_its_first_on(tmp_path, size):
     """The second of two workers has the last of three shards."""

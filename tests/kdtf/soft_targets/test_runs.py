@@ -80,6 +80,7 @@ def test_workers_that_cannot_be(index, count, named):
         runs.share(ranges(1, 1, 1, 1), index, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counted", (True, False))
 def test_runs_of_a_store(tmp_path, counted, monkeypatch):
     """22 examples in batches of 4: of the shards, two have two batches."""

@@ -66,6 +66,7 @@ def of_range(first, last):
 BY_RANGE = {"data": of_range, "examples": 22, "batch_size": 4}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "order", "data"),
     (

@@ -183,6 +183,7 @@ def assert_noticed(directory, path, position, *, reading=True):
     path.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_flipped_bytes_are_noticed(tmp_path):
     stores.write(tmp_path, data=stores.dataset(4, 5), shards=2).verify()
     for path, position in positions_of_all_bytes(tmp_path)[::41]:

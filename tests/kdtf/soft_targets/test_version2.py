@@ -103,6 +103,7 @@ def test_one_that_is_not_finished_is_refused(tmp_path):
         stores.write(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_shard_of_version_2_is_none_of_version_3(tmp_path):
     teacher, data, options = STORES["views"]
     options = {"fingerprint": "version 2", **options}

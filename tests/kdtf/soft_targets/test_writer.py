@@ -56,6 +56,7 @@ def whole(tmp_path_factory):
     return stores.contents(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", (0, 1, 2, 5, 6, 11))
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     tmp_path, monkeypatch, whole, record
@@ -256,6 +257,7 @@ def whole_of_unknown_length(tmp_path_factory):
     return stores.contents(folder), sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", (0, 1, 3, 5, 8, 21))
 def test_of_unknown_length_it_resumes_too(
     tmp_path, monkeypatch, whole_of_unknown_length, record
@@ -296,6 +298,7 @@ def test_killed_between_its_last_shard_and_its_manifest(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("second", "message", "shards"),
     (
@@ -331,6 +334,7 @@ def test_a_length_that_was_asserted_wrongly_is_named(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spoil", ("foreign", "exchanged", "damaged", "cut off", "older")
 )

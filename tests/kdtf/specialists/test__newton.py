@@ -1,6 +1,7 @@
 """The monotone Newton iteration, on problems of its own."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kdtf.specialists import _newton
@@ -41,6 +42,7 @@ def random_problem(rng, count, spread):
     return base, member, float(lump[0]), np.concatenate(dustbins)
 
 
+@pytest.mark.slow
 def test_equations_hold_to_the_last_digits_in_few_steps():
     """t_m Q_m = d_m, with masses from 1 down to e^-150."""
     rng, most = np.random.default_rng(0), 0

@@ -162,6 +162,7 @@ def test_as_many_sets_as_classes():
     assert len(np.unique(np.concatenate(sets))) == 6
 
 
+@pytest.mark.slow
 def test_one_matrix_is_in_memory(monkeypatch):
     monkeypatch.setattr(correlations, "ROWS", 64)
     monkeypatch.setattr(correlations, "TILE", 128)

@@ -128,6 +128,7 @@ def test_a_batch_that_calls_nobody(static_shapes):
     np.testing.assert_array_equal(model(x), alone)
 
 
+@pytest.mark.slow
 def test_static_shapes_under_xla(top=3):
     x = inputs()
     static = ensemble(top=top, static_shapes=True)
@@ -172,6 +173,7 @@ def test_only_active_specialists_run_on_their_cases():
 
 
 # A loss that is a lambda may be saved, but is not loaded.
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(generalists.ALL.keys() - {"compiled"}))
 def test_generalists_of_every_kind(kind, tmp_path):
     """Called, in a graph, and saved and loaded."""
@@ -211,6 +213,7 @@ def test_nets_of_different_dtypes():
     assert model(x).dtype == tf.float32
 
 
+@pytest.mark.slow
 def test_predict_evaluate_and_metrics():
     model, x = ensemble(top=2), inputs()
     right, _ = expected(model, x)
@@ -282,6 +285,7 @@ def test_stored_soft_targets(tmp_path):
     stores.write(tmp_path / "store", ensemble(), x, dtype="float32")  # there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["alone", "Ensemble", "keras.Model"])
 def test_a_store_is_of_one_combination(tmp_path, within):
     """`top`, corrections and sets change the targets, but no weight."""
@@ -317,6 +321,7 @@ def test_metrics_of_kdtf():
     assert float(metric.result()) == pytest.approx(kl, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Sequential", "two inputs", "images"])
 def test_served_without_keras(tmp_path, kind):
     model, x = ensemble(kind), members(kind)[1]

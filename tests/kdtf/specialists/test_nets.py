@@ -179,6 +179,7 @@ def test_one_step_is_that_of_its_net_alone():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "mixed_bfloat16"])
 def test_a_full_softmax_learns_from_the_generalist(dtype):
     """Section 6.1: soft targets, by a Distiller, on a training set."""

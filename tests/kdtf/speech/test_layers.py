@@ -45,6 +45,7 @@ def test_static_shapes():
     assert speech.ContextWindows(1, 2)(np.zeros((2, 9, 5))).shape == (2, 9, 20)
 
 
+@pytest.mark.slow
 def test_saved_and_reloaded(tmp_path):
     model = model_of()
     model.save(tmp_path / "model.keras")

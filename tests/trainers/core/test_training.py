@@ -114,6 +114,7 @@ def whole(tmp_path_factory):
     return job, job.fit()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_where_it_would_have(tmp_path, whole):
     with pytest.raises(Killed):
         Job(tmp_path, killed_in=5).fit()
@@ -208,6 +209,7 @@ def test_logs_are_of_the_epochs_of_the_curve(tmp_path, monkeypatch):
     assert logged == [2, 5]
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_what_the_bar_does(tmp_path):
     def tags(directory):
         [path] = (directory / "tensorboard" / "train").iterdir()

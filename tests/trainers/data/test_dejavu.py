@@ -35,6 +35,7 @@ def test_twelve_faces_the_plain_one_first():
     assert set(stems) == expected and len(stems) == 12
 
 
+@pytest.mark.slow
 def test_letters_and_numbers_of_which_each_is_in_one_entry():
     entries, bitmaps = dejavu.alphabet()
     assert bitmaps.shape == (len(entries), 12, dejavu.SIDE, dejavu.SIDE)

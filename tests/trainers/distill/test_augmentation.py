@@ -29,6 +29,7 @@ def views(names, kind="images", x=None, **options):
     return np.stack([augment(x, seed) for seed in SEEDS])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, name",
     [("images", name) for name in IMAGES] + [("sound", n) for n in SOUND],

@@ -72,6 +72,7 @@ def test_the_distilled_student_gets_labels_and_the_teachers_logits(tmp_path):
     np.testing.assert_array_equal(y, labels)
 
 
+@pytest.mark.slow
 def test_both_students_see_the_same_views(tmp_path):
     opened = run_of(tmp_path, settings={"views": 2}, augment=("noise:0.5",))
     distilled, plain = (shown(opened, n) for n in ("distilled", "plain"))
@@ -84,6 +85,7 @@ def test_both_students_see_the_same_views(tmp_path):
     assert np.abs(plain[0][0] - plain[1][0]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_without_labels_the_teachers_word_alone(tmp_path):
     data = data_of("table")
     data = dataclasses.replace(data, train=without_labels(data.train))
@@ -98,6 +100,7 @@ def test_without_labels_the_teachers_word_alone(tmp_path):
     assert np.isfinite(result.eval_logits).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("views", (0, 1))
 def test_the_plain_student_learns_from_labelled_cases_alone(
     tmp_path, views, monkeypatch
@@ -138,6 +141,7 @@ def without_labels(split):
     return Split(tf.data.Dataset.from_tensor_slices((x, labels)), labels)
 
 
+@pytest.mark.slow
 def test_without_any_label_students_are_compared_with_the_teacher(tmp_path):
     data = data_of("table")
     splits = {
@@ -275,6 +279,7 @@ def test_stored_soft_targets_tell_temperature_and_head(tmp_path):
         checks.check(other, larger=False)
 
 
+@pytest.mark.slow
 def test_views_that_are_stored_are_taken_as_they_are(tmp_path):
     """However many the flags say; that much the store knows."""
     data, (model, _) = data_of("table"), teacher_file(tmp_path)
@@ -302,6 +307,7 @@ def test_a_teacher_by_name_is_trained_first(tmp_path):
     assert (choices == opened.labels).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_asked_about_every_batch(tmp_path, monkeypatch):
     """It sees what the student sees: augmented anew in each epoch."""
     mixed = []

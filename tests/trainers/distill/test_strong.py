@@ -94,6 +94,7 @@ def test_a_blurred_image_at_least_sharpness():
     assert y[1, 1] == pytest.approx(0.9 * 10) and y[0, 0] == 0
 
 
+@pytest.mark.slow
 def test_randaugment_is_a_function_of_the_seed():
     x = image(height=8, width=8)
 

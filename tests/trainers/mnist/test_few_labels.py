@@ -161,6 +161,7 @@ def test_what_is_recovered(run):
     assert stopped["same", 0.1] == [None] * SEEDS
 
 
+@pytest.mark.slow
 def test_all_labels_are_not_compared_with_themselves(run):
     run.label_shares = (0.03, 1.0)
     with_all = {**WRONG, ("same", 1.0): 25}

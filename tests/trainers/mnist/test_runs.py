@@ -196,6 +196,7 @@ def test_damaged_soft_targets_are_named(tmp_path):
     np.testing.assert_array_equal(run.soft_targets(arm, 0), whole)
 
 
+@pytest.mark.slow
 def test_what_another_runs_teacher_says_anew_is_stored_here(tmp_path):
     first = run_in(tmp_path / "first")
     first.teacher(0)

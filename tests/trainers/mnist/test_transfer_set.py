@@ -16,6 +16,7 @@ def teacher():
     return architectures.build_net(ARM, 16, 3, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moves", "views"), [(Moves(), 1), (Moves(1.0), 3)])
 @pytest.mark.parametrize("batch", (2000, 7))
 def test_soft_targets_are_the_teachers_answers(
@@ -57,6 +58,7 @@ def test_those_of_other_images_are_not_taken_for_them(tmp_path):
         transfer_set.read(others, tmp_path)
 
 
+@pytest.mark.slow
 def test_those_of_another_temperature_are_not_taken_for_them(tmp_path):
     ensemble = kdtf.Ensemble(
         [teacher(), architectures.build_net(ARM, 16, 3, seed=1)]

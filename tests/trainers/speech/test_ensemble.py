@@ -114,6 +114,7 @@ def test_every_system_has_its_nets(measured):
     }
 
 
+@pytest.mark.slow
 def test_the_sweep(measured):
     figures, run = measured
     pairs = [(a["reading"], a["temperature"]) for a in figures["sweep"]]

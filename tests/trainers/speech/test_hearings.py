@@ -99,6 +99,7 @@ def test_every_frame_has_the_state_of_the_nearest_of_the_clip(frames_of, seed):
     np.testing.assert_array_equal(states[clear], distances.argmin(1)[clear])
 
 
+@pytest.mark.slow
 def test_loudness_noise_and_range(monkeypatch):
     """What becomes of a tone, whose frames are fitted by sine and cosine."""
     monkeypatch.setattr(

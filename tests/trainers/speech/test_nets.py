@@ -88,6 +88,7 @@ def test_the_best_epoch_is_taken_and_not_the_last(tmp_path):
         assert found == result.best[f"{name}_accuracy"]
 
 
+@pytest.mark.slow
 def test_the_bar_shows_nothing_of_the_test_clips(tmp_path, capsys):
     [point] = train(tmp_path, dataclasses.replace(ARM, epochs=1)).curve
     bar = capsys.readouterr().err

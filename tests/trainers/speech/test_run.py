@@ -56,6 +56,7 @@ def stored(tmp_path_factory):
     return directory, lesson
 
 
+@pytest.mark.slow
 def test_soft_targets_of_the_ensemble_are_stored(stored):
     """The mean of the members' softmaxes at T, as logits at T."""
     directory, (_, teacher) = stored

@@ -172,6 +172,7 @@ def test_hearings_are_mentioned_unless_figures_are_older(metrics):
     assert "hearings of the few clips without end" in said
 
 
+@pytest.mark.slow
 def test_the_section(metrics, tmp_path):
     blocks = EXPERIMENTS["small_data"].blocks(metrics, None)
     pages.write(tmp_path, "Title", [pages.Section("Title", blocks)])

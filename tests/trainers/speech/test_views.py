@@ -46,6 +46,7 @@ def _cut(batch):
     return zip(batch["waveform"].numpy(), batch["samples"].numpy(), strict=True)
 
 
+@pytest.mark.slow
 def test_the_store_has_what_the_ensemble_says_of_windows(stored):
     """As its members see them: padding changes nothing."""
     heard, path, members = stored

@@ -67,6 +67,7 @@ def test_resumed_anywhere(kind):
     assert steps(source(kind), 2, 5) == whole[2:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_views(kind):
     """An epoch shows one of them, in the order that it has anyhow."""

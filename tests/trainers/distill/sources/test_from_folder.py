@@ -122,6 +122,7 @@ def test_labels_that_are_not_used(tmp_path):
     assert sorted(data.test.labels) == [0, 1]
 
 
+@pytest.mark.slow
 def test_clips(tmp_path):
     rng = np.random.default_rng(0)
     waves = rng.integers(-30000, 30000, (2, 5, 900))

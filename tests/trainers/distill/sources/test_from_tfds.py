@@ -65,6 +65,7 @@ def test_splits_of_its_own(flowers):
     assert shades(data.test) == list(range(200, 206))
 
 
+@pytest.mark.slow
 def test_held_out_by_the_seed(flowers):
     data = opened(flowers, ":train", test="0.2", held_out="0.25")
     found = [shades(split) for split in distill_data.splits_of(data).values()]

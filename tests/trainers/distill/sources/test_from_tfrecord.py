@@ -194,6 +194,7 @@ def png(side=3):
     return tf.io.encode_png(np.zeros((side, side, 1), np.uint8)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said, good, wrong, message",
     (
@@ -272,6 +273,7 @@ def test_of_many_bytes_of_images_only_the_strange_are_decoded(
         assert decoded[-1] == strange
 
 
+@pytest.mark.slow
 def test_globs_that_share_a_file_are_refused(tmp_path):
     for name in ("a-0", "a-1", "b-0", "b-1"):
         write(tmp_path / name, vectors(range(10)))

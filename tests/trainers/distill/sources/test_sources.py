@@ -127,6 +127,7 @@ def test_other_kinds_of_x(tmp_path):
         open_data(f"npz:{tmp_path / 'a.npz'}", test=f"npz:{tmp_path / 'b.npz'}")
 
 
+@pytest.mark.slow
 def test_unlabelled_data_are_trained_on_as_well(tmp_path):
     """After those that have labels; splits are those of --data alone."""
     folder = distill_data.write_folder(tmp_path / "a", {"x": 9, "y": 9})
