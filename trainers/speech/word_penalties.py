@@ -1,6 +1,7 @@
 """The word penalties of systems, and what they give on held-out strings."""
 
 import numpy as np
+from matplotlib import ticker
 
 from trainers.core import pages, plots
 
@@ -72,11 +73,18 @@ def _plots(chosen, conditions, colours):
             # The mean over folds, all of which have the same penalties.
             penalties, mean = np.mean(rates[system, condition], axis=0).T
             axes.plot(penalties, 100 * mean, color=colour, label=system)
-            best = mean.argmin()
+            fewest = np.flatnonzero(mean == mean.min())
+            best = fewest[len(fewest) // 2]  # as `scores.choose_penalty`
             axes.plot(penalties[best], 100 * mean[best], "o", color=colour)
         axes.set_title(condition)
         axes.set_xlabel("word penalty, nats")
         axes.set_yscale("symlog", linthresh=1.0)  # a rate may be 0
+        axes.yaxis.set_major_locator(
+            ticker.SymmetricalLogLocator(
+                base=10, linthresh=1.0, subs=(1, 2, 3, 5)
+            )
+        )
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
     np.ravel(panels)[0].set_ylabel("word error rate on held-out strings, %")
     plots.legend_below(figure)
