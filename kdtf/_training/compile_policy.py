@@ -99,6 +99,11 @@ def is_faster(
     given = keras.tree.flatten([metrics, weighted_metrics])
     if not all(_is_known(metric) for metric in given):
         return False
+    return has_fast_layers(student)
+
+
+def has_fast_layers(student):
+    """Whether all layers of a student, built or not, are no slower by XLA."""
     layers = _layers(student)
     return layers is not None and all(map(_is_fast, layers))
 

@@ -8,9 +8,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kdtf import _keras_private as keras_private
+from kdtf._training import compile_policy
+
 
 def build(student, x):
-    """Builds a `keras.Sequential` that is not, if x tells its input's shape.
+    """Builds a `keras.Sequential` that XLA may train, if x tells its input.
+
+    Others are left to Keras: they gain nothing, and a layer of one's own, or
+    one with a state, may need to know how large a batch is.
 
     Args:
       student: `keras.Model`.
@@ -19,8 +25,13 @@ def build(student, x):
     """
     if student.built or type(student) is not keras.Sequential:
         return
+    if not compile_policy.has_fast_layers(student):
+        return
     shape = _shape(x)
-    if shape is not None and shape.is_fully_defined():
+    if shape is None or not shape.is_fully_defined():
+        return
+    layers = keras_private.all_layers(student)
+    if not any(getattr(each, "stateful", False) for each in layers):
         student.build((None, *shape))
 
 

@@ -88,6 +88,28 @@ def test_a_net_that_xla_does_not_make_faster():
 
 
 @pytest.mark.slow
+class KnowsItsBatch(LAYERS.Layer):
+    """What Keras builds by a batch need not be able to do without its size."""
+
+    def call(self, x):
+        return tf.reshape(x, (int(x.shape[0]), -1))
+
+
+@pytest.mark.parametrize(
+    "first, x",
+    (
+        (KnowsItsBatch(), nets.inputs()),
+        (LAYERS.GRU(3, stateful=True), nets.inputs()[..., None]),
+    ),
+)
+def test_layers_that_must_know_the_size_of_a_batch(first, x):
+    logits = np.zeros((len(x), nets.CLASSES), np.float32)
+    distiller = kdtf.Distiller(student(first), temperature=2.0)
+    distiller.compile("sgd", run_eagerly=True)
+    distiller.fit(x, {"teacher_logits": logits}, batch_size=4, verbose=0)
+    assert distiller.student.built and not distiller.jit_compile
+
+
 def test_where_the_data_do_not_tell_it_all_calls_of_fit_are_alike():
     def batches():
         while True:
