@@ -52,7 +52,24 @@ def _mnist(results):
         f"- A student that [never saw a 3]({_PAGES}/mnist_omitted_digits.md) "
         f"gets {ways['none']:.1%} of them right, and {ways['prior']:.1%} with "
         "a bias chosen without labels.",
+        _few_labels(results),
     ]
+
+
+def _few_labels(results):
+    found = _load(results, "mnist_few_labels/metrics.json")["experiments"]
+    arms = {
+        (arm["kind"], arm["share"]): arm for arm in found["few_labels"]["arms"]
+    }
+    some, every = arms["same", 0.3], arms["labels", 1.0]
+    return (
+        f"- Soft targets of [{some['share']:.0%} of the cases]"
+        f"({_PAGES}/mnist_few_labels.md) make {some['mean']:.1f} errors, the "
+        f"labels of all {every['mean']:.1f}; with labels of "
+        f"{arms['labels', 0.03]['labelled']:,} cases there are "
+        f"{arms['labels', 0.03]['mean']:.1f}, with their soft targets "
+        f"{arms['same', 0.03]['mean']:.1f}."
+    )
 
 
 def _characters(results):
