@@ -52,6 +52,12 @@ def net(layer):
         return architectures.build_net(TEACHER, 784, 10, seed=0)
 
 
+def keras_dropout(rate, seed, batch_size, name):
+    """Keras's layer, which takes batches of any size."""
+    del batch_size
+    return keras.layers.Dropout(rate, seed=seed, name=name)
+
+
 def by_fit(data, steps, layer, jit_compile):
     """Function that trains for an epoch as the trainers do."""
     distiller = kdtf.Distiller(
@@ -72,7 +78,7 @@ def by_fit(data, steps, layer, jit_compile):
 
 def by_bare_loop(data):
     """Function that trains for an epoch in one TensorFlow graph."""
-    teacher = net(keras.layers.Dropout)
+    teacher = net(keras_dropout)
     variables = teacher.trainable_variables
     optimizer = keras.optimizers.Adam(TEACHER.learning_rate)
     optimizer.build(variables)
@@ -97,7 +103,7 @@ def main(argv):
     steps = batches.steps_per_epoch(CASES, TEACHER.batch_size)
     data = training_data(steps)
     ready = timing.without_autotune(data.take(4).cache().repeat().take(steps))
-    kept, ours = keras.layers.Dropout, dropout.Dropout
+    kept, ours = keras_dropout, dropout.Dropout
     contenders = {
         "`fit`, our dropout, XLA": by_fit(data, steps, ours, True),
         "`fit`, Keras's dropout, XLA": by_fit(data, steps, kept, True),

@@ -12,12 +12,13 @@ def test_students_of_few_cases_differ_in_the_weight_alone(tmp_path):
     run = test_few_labels.Run(tmp_path)
     asked = []
 
-    def student(arm, seed, *, cases, stop_by):
+    def students(arm, cases, stop_by):
         weight = arm.hard_weight if arm.soft_weight else 1.0
-        asked.append((weight, seed, arm, tuple(cases)))
-        return test_few_labels.result(ERRORS[weight])
+        for seed, seen in enumerate(cases):
+            asked.append((weight, seed, arm, tuple(seen)))
+        return [test_few_labels.result(ERRORS[weight])] * run.seeds
 
-    run.student = student
+    run.students = students
     figures = few_labels_weight.measure(run)
     assert json.loads(json.dumps(figures)) == figures
     assert [arm["mean"] for arm in figures["arms"]] == list(ERRORS.values())
