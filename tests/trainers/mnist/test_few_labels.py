@@ -167,9 +167,10 @@ def test_what_is_recovered(run):
 def test_all_labels_are_not_compared_with_themselves(run):
     run.label_shares = (0.03, 1.0)
     with_all = {**WRONG, ("same", 1.0): 25}
-    run.student = lambda arm, seed, **_: result(
-        with_all[arm.name, float(arm.transfer.split()[1])]
-    )
+    run.students = lambda arm, cases, **_: [
+        result(with_all[arm.name, float(arm.transfer.split()[1])])
+        for _ in cases
+    ]
     figures = few_labels.measure(run)
     assert [found["share"] for found in figures["against_labels"]] == [0.03]
     kinds = [(arm["kind"], arm["share"]) for arm in figures["arms"]]
