@@ -235,6 +235,12 @@ def interval(bounds, spec):
     return f"{bounds[0]:{spec}} to {bounds[1]:{spec}}"
 
 
+def p_value(test):
+    """The p-value of a test, a dict with "p_value", as text."""
+    p = test["p_value"]
+    return "p < 1e-15" if p < 1e-15 else f"p = {p:.1g}"
+
+
 def share(figures):
     """A share with its interval as text; a dash where it is undefined.
 

@@ -79,9 +79,9 @@ def findings(metrics):
             f"What {labels['labelled']:,} labels in place of {cases:,} cost: "
             f"{labels['mean'] - every['mean']:.1f} errors. Soft targets of the "
             f"same {labels['labelled']:,} cases ({same['mean']:.1f} errors, "
-            f"p = {found['same']['p_value']:.1g}) recover "
+            f"{pages.p_value(found['same'])}) recover "
             f"{pages.share(found['same']['recovered'])} of it, those of all "
-            f"cases (p = {found['all']['p_value']:.1g}) "
+            f"cases ({pages.p_value(found['all'])}) "
             f"{pages.share(found['all']['recovered'])}."
         )
     return said

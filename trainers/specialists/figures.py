@@ -110,12 +110,6 @@ def paired(seeds, first, second):
     }
 
 
-def p_value(test):
-    """Text of the p-value of a `paired` test."""
-    p = test["p_value"]
-    return "p < 1e-15" if p < 1e-15 else f"p = {p:.1g}"
-
-
 def own_masses(run, group):
     """How well the specialists' own mass is calibrated, on test cases.
 

@@ -202,7 +202,7 @@ def findings(found):
         said.append(
             f"Soft targets on the other classes against {name}: "
             f"{100 * points['mean']:+.2f} points of test accuracy, "
-            f"{figures.p_value(test)} in a paired test over cases."
+            f"{pages.p_value(test)} in a paired test over cases."
         )
     gaps = ", ".join(
         f"{name} {arm['own_train']['mean'] - arm['own_test']['mean']:.1%}"

@@ -116,7 +116,7 @@ def _against(found, name):
     points = test["points"]
     return (
         f"{100 * points['mean']:+.2f} points "
-        f"({_in_points(points['ci95'])}; {figures.p_value(test)}) "
+        f"({_in_points(points['ci95'])}; {pages.p_value(test)}) "
         f"against {_THE[name]}"
     )
 

@@ -106,3 +106,8 @@ def test_a_bar_in_a_name_ends_no_cell_of_markdown():
     table = pages.Table(("class",), (("a|b",),))
     assert table.markdown()[-1] == "| a\\|b |"
     assert "<td>a|b</td>" in table.html()
+
+
+def test_text_of_a_p_value():
+    assert pages.p_value({"p_value": 0.0}) == "p < 1e-15"
+    assert pages.p_value({"p_value": 0.0123}) == "p = 0.01"

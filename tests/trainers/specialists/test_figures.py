@@ -182,8 +182,3 @@ def test_about_tells_on_what_was_evaluated(on, cases):
     found = figures.about(run, on)
     assert (found["evaluated_on"], found["test_cases"]) == (on, cases)
     assert (found["classes"], found["seeds"]) == (12, 3)
-
-
-def test_text_of_a_p_value():
-    assert figures.p_value({"p_value": 0.0}) == "p < 1e-15"
-    assert figures.p_value({"p_value": 0.0123}) == "p = 0.01"
