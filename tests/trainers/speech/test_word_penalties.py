@@ -40,6 +40,16 @@ def test_what_penalties_give_on_held_out_strings():
         assert best.get_ydata()[0] == pytest.approx(10 * factor)
 
 
+def test_of_equal_penalties_the_dot_is_at_the_one_in_the_middle():
+    rates = [[p, 0.1 if p in (10, 20, 30) else 0.2] for p in range(0, 60, 10)]
+    choice = {"penalty": 20.0, "held_out_rate": 0.1, "rates": rates}
+    fold = {"chosen": {s: {CLEAN: choice} for s in COLOURS}}
+    _, _, plot = word_penalties.blocks({"one": fold}, COLOURS)
+    [axes] = plot.figure.axes
+    _, dot, *_ = axes.lines
+    assert list(dot.get_xdata()) == [choice["penalty"]]
+
+
 @pytest.mark.parametrize(
     "fold, said",
     (
