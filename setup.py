@@ -76,7 +76,7 @@ setup(
             "import-linter>=2.5",
             "mypy>=1.18.1",
             "pre-commit>=4.0",
-            "pytest>=8.0",
+            "pytest>=9.0",
             "pytest-xdist>=3.5",
             "ruff==0.17.6",
             "setuptools>=77.0.1",

@@ -6,7 +6,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from kdtf import _disk
-from trainers.core import sections, strategies
+from trainers.core import sections, strategies, workers
 from trainers.core import settings as settings_module
 from trainers.core.errors import FlagsError
 
@@ -102,7 +102,7 @@ def run(argv, open_run, experiments, provenance):
         with _usage_errors(values.run_dir, (ValueError, RuntimeError)):
             strategies.require_same(values)
             opened = strategies.chief_first(lambda: open_run(values))
-        with _usage_errors(values.run_dir, FlagsError):
+        with _usage_errors(values.run_dir, FlagsError), workers.ended():
             sections.measure(
                 opened,
                 names,

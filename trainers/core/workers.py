@@ -42,8 +42,9 @@ def define_flag():
 def run(function, context, jobs, processes):
     """Does jobs.
 
-    The processes wait for further jobs of the same context: to start one, and
-    to compile a net in it, takes longer than to train a small net.
+    Inside `ended`, where the processes wait for further jobs of the same
+    context: to start one, and to compile a net in it, takes longer than to
+    train a small net.
 
     Args:
       function: function of a module, from the context and what a job has to a
@@ -66,7 +67,7 @@ def run(function, context, jobs, processes):
         contextlib.ExitStack() as if_it_fails,
         tqdm.tqdm(total=len(jobs), desc="nets", unit="net") as bar,
     ):
-        if_it_fails.callback(end)
+        if_it_fails.callback(_end)
         try:
             futures = [executor.submit(_do, function, job) for job in jobs]
             _finish(futures, bar)
@@ -82,7 +83,7 @@ def run(function, context, jobs, processes):
 def _executor(context, processes):
     """The processes of the jobs before, or others for another context."""
     if not (_pool and _pool[0] is context and _pool[1] == processes):
-        end()
+        _end()
         executor = concurrent.futures.ProcessPoolExecutor(
             processes,
             # A fork would inherit TensorFlow's threads as they stand.
@@ -94,8 +95,20 @@ def _executor(context, processes):
     return _pool[-1]
 
 
-def end():
-    """Ends the processes that wait for further jobs."""
+@contextlib.contextmanager
+def ended():
+    """Ends the processes that wait for further jobs when its block is left.
+
+    Python itself ends them with a script, and never with a process of
+    `multiprocessing`, which would wait for them for ever.
+    """
+    try:
+        yield
+    finally:
+        _end()
+
+
+def _end():
     if _pool:
         _pool.pop().shutdown()
         _pool.clear()

@@ -121,8 +121,8 @@ class Run:
     def _to_be_shared(self, jobs):
         """The jobs, tuples of an arm, a seed and more, for other processes.
 
-        None if there are no other processes: nets are then trained when they
-        are wanted.
+        None of them if there are no other processes: nets are then trained
+        when they are wanted.
         """
         if self.processes == 1:
             return []

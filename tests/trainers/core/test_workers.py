@@ -52,8 +52,8 @@ def test_nets_trained_at_once_are_those_of_one_process(tmp_path):
 
 @pytest.fixture(autouse=True)
 def none_are_left():
-    yield
-    workers.end()
+    with workers.ended():
+        yield
     assert not multiprocessing.active_children()
 
 

@@ -82,14 +82,14 @@ def test_several_processes_train_the_same_nets(tmp_path, trained):
             seeds=2,
             processes=processes,
         )
-        found[processes] = [
-            *run.students(arm, cases),
-            *run.students(taught_by_both),
-            *run.members(taught_by_both.ensemble),
-        ]
+        with workers.ended():
+            found[processes] = [
+                *run.students(arm, cases),
+                *run.students(taught_by_both),
+                *run.members(taught_by_both.ensemble),
+            ]
         if processes == 2:
             assert trained == []
-    workers.end()
     assert len(found[1]) == len(found[2]) == 4 + SETTINGS.members
     for ours, theirs in zip(found[2], found[1], strict=True):
         np.testing.assert_allclose(
