@@ -12,6 +12,7 @@ from kdtf._training import (
     compiled_steps,
     empty_parts,
     features,
+    gradient_registry,
     replicas,
     targets,
     teachers,
@@ -39,6 +40,7 @@ class Steps(FitLoops):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         return x, *self._taught(x, y, among), sample_weight
 
+    @gradient_registry.held_by_graph
     def _update(self, x, batch, theirs, sample_weight):
         """The part of `train_step` that trains; `multi_step` loops over it.
 
@@ -70,6 +72,7 @@ class Steps(FitLoops):
             )
         return self.compute_metrics(x, *seen)
 
+    @gradient_registry.held_by_graph
     def _evaluate(self, x, batch, theirs, sample_weight):
         """The part of `test_step` that follows the teacher."""
         _, *seen = self._loss_of(
@@ -165,6 +168,7 @@ class Steps(FitLoops):
         if not (run and (outputs.taught_names() or self._hint_terms.hints)):
             return batch, ()
 
+        @gradient_registry.held_by_graph
         def teach(x):
             with empty_parts.with_a_row(x) as (shown, cut):
                 with features.captured(
