@@ -13,17 +13,6 @@ PAGES = [
     "README.md",
     *(f"docs/guides/{path.name}" for path in (ROOT / "docs/guides").glob("*")),
 ]
-# They train several nets.
-SLOW = (
-    "docs/guides/choosing_settings.md",
-    "docs/guides/extending.md",
-    "docs/guides/first_distillation.md",
-    "docs/guides/from_keras_distillation.md",
-    "docs/guides/resuming.md",
-    "docs/guides/specialists.md",
-    "docs/guides/speed.md",
-    "docs/guides/stored_soft_targets.md",
-)
 # It needs a trained net: tests/trainers/speech/test_serving.py runs it.
 RUN_ELSEWHERE = 'tf.saved_model.load("runs/'
 
@@ -61,13 +50,7 @@ def small_names():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
-        for page in sorted(PAGES)
-    ],
-)
+@pytest.mark.parametrize("page", sorted(PAGES))
 def test_every_block_runs(page, tmp_path, monkeypatch, mirrored_strategy):
     if page == "docs/guides/labelling_on_beam.md":
         pytest.importorskip("apache_beam")
