@@ -43,16 +43,6 @@ class _Gradient:
         self.function = function
 
 
-class _Registered:
-    """A gradient, as the registry holds it: as long as there is the graph."""
-
-    def __init__(self, gradient):
-        self._gradient = weakref.ref(gradient)
-
-    def __call__(self, *operands):
-        return self._gradient().function(*operands)
-
-
 def _let_graph_hold(op):
     """Has the registry hold the gradient of an operation no longer.
 
@@ -61,13 +51,11 @@ def _let_graph_hold(op):
     """
     registered = getattr(ops.gradient_registry, "_registry", {})
     name = op.node_def.attr["_gradient_op_type"].s.decode()
-    entry = registered.get(name, {})
-    if "type" not in entry or isinstance(entry["type"], _Registered):
+    held = getattr(op.graph, "_kdtf_gradients", {})
+    if name in held or "type" not in registered.get(name, {}):
         return
-    gradient = _Gradient(entry["type"])
-    entry["type"] = _Registered(gradient)
-    op.graph._kdtf_gradients = [
-        *getattr(op.graph, "_kdtf_gradients", []),
-        gradient,
-    ]
+    gradient = _Gradient(registered[name]["type"])
+    weakly = weakref.ref(gradient)
+    registered[name]["type"] = lambda *operands: weakly().function(*operands)
+    op.graph._kdtf_gradients = {**held, name: gradient}
     weakref.finalize(gradient, registered.pop, name, None).atexit = False
