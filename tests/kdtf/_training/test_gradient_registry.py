@@ -37,7 +37,7 @@ def test_a_graph_goes_with_its_function():
     del traced
     gc.collect()
     assert graph() is None
-    assert set(ops.gradient_registry.list()) == before
+    assert set(ops.gradient_registry.list()) <= before
 
 
 def check_gradient(traced):
@@ -101,4 +101,4 @@ def test_nothing_of_a_distiller_is_left(jit_compile, steps):
     before = set(ops.gradient_registry.list())
     train(jit_compile, steps_per_execution=steps)
     gc.collect()
-    assert set(ops.gradient_registry.list()) == before
+    assert set(ops.gradient_registry.list()) <= before

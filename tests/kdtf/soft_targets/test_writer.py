@@ -455,7 +455,7 @@ def test_killed_again_and_again(tmp_path):
     whole = stores.contents(tmp_path / "whole")
     draw = random.Random(0)
     kills, rounds = 0, 0
-    while kills < 8:
+    while kills < 8 or rounds < 2:
         directory = tmp_path / f"round{rounds}"
         rounds += 1
         while not (directory / store_format.MANIFEST).exists():
@@ -468,4 +468,3 @@ def test_killed_again_and_again(tmp_path):
         child.join()
         assert child.exitcode == 0
         assert stores.contents(directory) == whole
-    assert rounds > 1
