@@ -109,6 +109,7 @@ def ended():
 
 
 def _end():
+    """Waits until all have ended, which have no job then."""
     if _pool:
         _pool.pop().shutdown()
         _pool.clear()
