@@ -470,5 +470,5 @@ def test_killed_again_and_again(tmp_path, slow_whole):
             seconds *= 1.1  # or a busy machine would never come to an end
         assert results([start_writer(directory)]) == [True]  # tidies up
         assert stores.contents(directory) == slow_whole
-        if kills >= 6:
+        if kills >= 12:
             break

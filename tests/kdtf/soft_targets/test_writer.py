@@ -446,7 +446,7 @@ def start_writer(directory):
 
 
 @pytest.mark.slow
-def test_killed_again_and_again(tmp_path):
+def test_killed_twenty_times(tmp_path):
     child = start_writer(tmp_path / "whole")
     start = time.monotonic()
     child.join()
@@ -455,7 +455,7 @@ def test_killed_again_and_again(tmp_path):
     whole = stores.contents(tmp_path / "whole")
     draw = random.Random(0)
     kills, rounds = 0, 0
-    while kills < 8 or rounds < 2:
+    while kills < 20:
         directory = tmp_path / f"round{rounds}"
         rounds += 1
         while not (directory / store_format.MANIFEST).exists():
@@ -468,3 +468,4 @@ def test_killed_again_and_again(tmp_path):
         child.join()
         assert child.exitcode == 0
         assert stores.contents(directory) == whole
+    assert rounds > 1

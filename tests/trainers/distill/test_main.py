@@ -3,8 +3,10 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
@@ -87,21 +89,25 @@ def test_killed_runs_end_as_others_do(tmp_path):
         "--experiment=comparison",
     )
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command = [sys.executable, "-m", "trainers.distill", *flags]
-    subprocess.run(
-        [*command, f"--run_dir={whole}"],
-        cwd=processes.ROOT,
-        capture_output=True,
-        check=True,
-    )
+    assert run(*flags, f"--run_dir={whole}").returncode == 0
+    command = [
+        sys.executable,
+        "-m",
+        "trainers.distill",
+        *flags,
+        f"--run_dir={killed}",
+    ]
     rng = np.random.default_rng(0)
-    for _ in range(3):
-        process = processes.start(
-            "trainers.distill", *flags, f"--run_dir={killed}"
+    for _ in range(4):
+        process = subprocess.Popen(
+            command,
+            cwd=processes.ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        process.join(rng.uniform(1, 8))
-        process.kill()
-        process.join()
+        time.sleep(rng.uniform(5, 15))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     result = run(*flags, f"--run_dir={killed}")
     assert result.returncode == 0, result.stderr
     assert without_times(metrics_of(killed)) == without_times(metrics_of(whole))
