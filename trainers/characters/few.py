@@ -200,7 +200,7 @@ def _said_of(gain, metrics):
     return (
         f"{100 * gain['mean']:+.1f} points (95 % interval over "
         f"{metrics['seeds']} seeds, paired: {pages.interval(points, '+.1f')}; "
-        f"p = {gain['p_value']:.1g} in a paired test over "
+        f"{pages.p_value(gain)} in a paired test over "
         f"{metrics['cases']:,} test cases)"
     )
 

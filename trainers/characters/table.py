@@ -143,7 +143,7 @@ def _of_gain(metrics, student, gain):
         f"In {student['epochs']} epochs soft targets add "
         f"{100 * gain['mean']:+.1f} points of accuracy (95 % interval over "
         f"{metrics['seeds']} seeds, paired: {pages.interval(points, '+.1f')}; "
-        f"p = {gain['p_value']:.1g} in a paired test over "
+        f"{pages.p_value(gain)} in a paired test over "
         f"{metrics['cases']:,} test cases)"
     )
     if share["mean"] is None:

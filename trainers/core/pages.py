@@ -238,7 +238,7 @@ def interval(bounds, spec):
 def p_value(test):
     """The p-value of a test, a dict with "p_value", as text."""
     p = test["p_value"]
-    return "p < 1e-15" if p < 1e-15 else f"p = {p:.1g}"
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
 
 
 def share(figures):

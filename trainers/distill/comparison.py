@@ -244,7 +244,7 @@ def _of_gain(figures):
     said = [
         f"Distillation changes the plain student's {what} by "
         f"{100 * gain['mean']:+.1f} points ("
-        f"{evaluated.p_value(gain['p_value'])} in a paired test over "
+        f"{pages.p_value(gain)} in a paired test over "
         f"{verdict.compared_cases(figures):,} test cases{over_seeds})."
     ]
     share = gain["transferred"]
@@ -255,7 +255,7 @@ def _of_gain(figures):
         )
     counts = "; ".join(
         f"seed {seed}: {each['only_first_wrong']} and "
-        f"{each['only_second_wrong']}, {evaluated.p_value(each['p_value'])}"
+        f"{each['only_second_wrong']}, {pages.p_value(each)}"
         for seed, each in enumerate(gain["mcnemar"][:_MOST_SEEDS])
     )
     if figures["seeds"] > _MOST_SEEDS:

@@ -94,8 +94,3 @@ def interval(bounds, cases=1000):
         return "-"
     low, high = (percent(b, cases) for b in bounds)
     return f"{low} to {high}"
-
-
-def p_value(p):
-    """The p-value of a test as text."""
-    return "p < 0.0001" if p < 1e-4 else f"p = {p:.1g}"

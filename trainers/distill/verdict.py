@@ -6,13 +6,13 @@ interval of the mean over them lies on one side of zero: the first tells about
 these nets on other cases, the second about nets of other seeds.
 """
 
+from trainers.core import pages
 from trainers.distill.evaluated import (
     DISTILLED,
     PLAIN,
     TEACHER,
     TITLES,
     interval,
-    p_value,
     percent,
 )
 
@@ -164,7 +164,7 @@ def _difference(figures):
     if gain is None:
         return _ALONE.get(found, "")
     points = f"{100 * gain['mean']:+.1f} points"
-    test = f"paired over cases, {p_value(gain['p_value'])}"
+    test = f"paired over cases, {pages.p_value(gain)}"
     if found in ("better", "worse"):
         said = f"The difference of {points} is beyond chance ({test})"
         return f"{said}{_seeds_agree(figures)}: {_MEANING[found]}."

@@ -3,7 +3,7 @@
 import numpy as np
 
 import kdtf
-from trainers.core import run_directory, statistics
+from trainers.core import pages, run_directory, statistics
 
 
 def about(run):
@@ -138,7 +138,7 @@ def compare(first, second, data):
 
 def say_difference(test):
     """A `statistics.paired_errors` in words."""
-    return f"{test['difference']:+.1f} errors, p = {test['p_value']:.2g}"
+    return f"{test['difference']:+.1f} errors, {pages.p_value(test)}"
 
 
 def _scores(logits, teacher_logits, labels):

@@ -43,8 +43,8 @@ class Settings:
         digits=200,
     )
     sweep_epochs: int = setting(
-        "epochs of the students of temperatures, hard_weight, "
-        "logit_matching and ensemble, which are many",
+        "epochs of the students of temperatures, hard_weight and "
+        "logit_matching, which are many; few_labels makes as many updates",
         high=MOST_EPOCHS,
         tiny=4,
         mnist=20,

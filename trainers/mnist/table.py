@@ -125,7 +125,7 @@ def findings(metrics):
         first, second = pair.split("_and_")
         text = "; ".join(
             f"{t['only_first_wrong']} against {t['only_second_wrong']}, "
-            f"p = {t['p_value']:.1g}"
+            f"{pages.p_value(t)}"
             for t in tests["seeds"]
         )
         said.append(

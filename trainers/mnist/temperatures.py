@@ -129,7 +129,7 @@ def findings(metrics):
         said.append(
             f"2 x {width['units']}: are all T above 8 about as good? "
             f"{verdict}: mean errors from {min(above):.1f} to {max(above):.1f} "
-            f"(Cochran's Q over seeds and cases: p = {q['p_value']:.2g})."
+            f"(Cochran's Q over seeds and cases: {pages.p_value(q)})."
         )
     for width in metrics["widths"]:
         tests = [

@@ -92,7 +92,7 @@ def findings(metrics):
     tests = metrics["word_tests"]
     if tests:
         each = "; ".join(
-            f"{name} {test['difference']:+.1f} (p = {test['p_value']:.2g})"
+            f"{name} {test['difference']:+.1f} ({pages.p_value(test)})"
             for name, test in tests.items()
         )
         said.append(

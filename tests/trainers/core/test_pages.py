@@ -108,6 +108,9 @@ def test_a_bar_in_a_name_ends_no_cell_of_markdown():
     assert "<td>a|b</td>" in table.html()
 
 
-def test_text_of_a_p_value():
-    assert pages.p_value({"p_value": 0.0}) == "p < 1e-15"
-    assert pages.p_value({"p_value": 0.0123}) == "p = 0.01"
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.00009, "p < 0.0001"), (0.0123, "p = 0.012"), (1.0, "p = 1")],
+)
+def test_p_values(p, text):
+    assert pages.p_value({"p_value": p}) == text

@@ -1,7 +1,6 @@
 """trainers.distill.evaluated: who is right, with and without labels."""
 
 import numpy as np
-import pytest
 
 from trainers.distill import evaluated
 
@@ -45,14 +44,6 @@ def test_without_labels_the_teacher_is_asked():
 
 def test_nothing_to_compare_with():
     assert of([-1, -1], distilled=[[0, 2]]).reference is None
-
-
-@pytest.mark.parametrize(
-    ("p", "text"),
-    [(0.00009, "p < 0.0001"), (0.0123, "p = 0.01"), (1.0, "p = 1")],
-)
-def test_p_values(p, text):
-    assert evaluated.p_value(p) == text
 
 
 def test_digits_follow_the_number_of_cases():

@@ -112,10 +112,10 @@ def test_findings(found):
     assert "from 60.0% to 70.0%: +25.0% relative" in conditional
     # Rivals are the first to the sixth; points are 0.01 each.
     said = (
-        "+2.00 points (+1.00 to +3.00; p = 0.0001) against an ensemble of two"
+        "+2.00 points (+1.00 to +3.00; p = 0.00012) against an ensemble of two"
     )
     assert said in rivals and "a wide net" not in rivals
-    assert "+4.00 points (+3.00 to +5.00; p = 0.0001) against a wide" in wide
+    assert "+4.00 points (+3.00 to +5.00; p = 0.00012) against a wide" in wide
     assert "of 1.55 times the training FLOPs and 1 thousand" in wide
     assert "+1.0% with 0 (1,000); +5.0% with 1 (1,001); +8.0%" in covering
     assert "It rises with their number" in covering
