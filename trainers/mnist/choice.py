@@ -65,22 +65,22 @@ def measure(every, run):
             "is chosen by test figures: add --held_out=10000, or "
             "--held_out=300 for digits. Received: --held_out=0"
         )
+    named = [(kind, each) for kind, varied in every.items() for each in varied]
+    arms = [
+        dataclasses.replace(getattr(recipes, kind)(run.settings), **varied)
+        for kind, varied in named
+    ]
+    found = [
+        evaluation.summarise_errors(evaluation.wrong(r, run.data).sum(1))
+        for r in run.students(arms)
+    ]
     return {
         **evaluation.about(run),
         "arms": [
-            {"kind": kind, "varied": varied, **_errors(run, kind, varied)}
-            for kind, varieties in every.items()
-            for varied in varieties
+            {"kind": kind, "varied": varied, **errors}
+            for (kind, varied), errors in zip(named, found, strict=True)
         ],
     }
-
-
-def _errors(run, kind, varied):
-    arm = getattr(recipes, kind)(run.settings)
-    results = run.students(dataclasses.replace(arm, **varied))
-    return evaluation.summarise_errors(
-        evaluation.wrong(results, run.data).sum(1)
-    )
 
 
 def table(metrics):

@@ -80,7 +80,8 @@ def summarise_taught(run, named, *, against, teachers_of=None):
       soft targets; "arms", `summarise_arm` with "curves"; and "against",
       `compare` of each other arm with that one.
     """
-    results = {name: run.students(arm) for name, arm in named.items()}
+    found = run.students(list(named.values()))
+    results = dict(zip(named, found, strict=True))
     logits = {
         name: run.teacher_logits(
             arm if arm.soft_weight or not teachers_of else named[teachers_of]

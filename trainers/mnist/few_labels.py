@@ -38,10 +38,11 @@ def measure(run):
     """
     teachers = [teacher.eval_logits for teacher in run.teachers()]
     aside, cases = split(run.data.train_labels)
+    named = _students(run.label_shares)
+    trained = [arm_of(run.settings, *each, len(cases)) for each in named]
+    students = train(run, trained, named)
     arms, wrong = [], {}
-    for kind, share in _students(run.label_shares):
-        arm = arm_of(run.settings, kind, share, len(cases))
-        found = train(run, arm, kind, share)
+    for (kind, share), arm, found in zip(named, trained, students, strict=True):
         wrong[kind, share] = evaluation.wrong(found, run.data)
         arms.append(
             {
@@ -146,23 +147,23 @@ def arm_of(settings, kind, share, cases):
     return arm
 
 
-def train(run, arm, kind, share):
-    """The `results.Result`s of an arm, one a seed.
+def train(run, arms, named):
+    """The `results.Result`s of some arms: a list an arm, of one a seed.
 
     Args:
       run: `trainers.mnist.runs.Run`.
-      arm: `nets.Arm`.
-      kind: one of `KINDS`.
-      share: float, of the cases that have labels.
+      arms: list of `nets.Arm`.
+      named: list of their kinds, each one of `KINDS`, with the shares of the
+        cases that have labels.
     """
     aside, cases = split(run.data.train_labels)
-    seen = [cases] * run.seeds
-    if kind != "all":
-        seen = [
-            cases[draw(run.data.train_labels[cases], share, seed)]
-            for seed in range(run.seeds)
-        ]
-    return run.students(arm, seen, stop_by=aside)
+    labels = run.data.train_labels[cases]
+
+    def seen(kind, share, seed):
+        return cases if kind == "all" else cases[draw(labels, share, seed)]
+
+    drawn = [[seen(*each, s) for s in range(run.seeds)] for each in named]
+    return run.students(arms, drawn, stop_by=aside)
 
 
 def _stopped_at(result, arm):

@@ -21,17 +21,14 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     _, cases = few_labels.split(run.data.train_labels)
-    kinds, arms = [], []
+    named, arms = [], []
     for weight in hard_weight.HARD_WEIGHTS:
-        kinds.append("labels" if weight == 1.0 else "same")
-        arm = few_labels.arm_of(run.settings, kinds[-1], SHARE, len(cases))
+        named.append(("labels" if weight == 1.0 else "same", SHARE))
+        arm = few_labels.arm_of(run.settings, *named[-1], len(cases))
         if weight < 1.0:
             arm = hard_weight.weighted(arm, weight)
         arms.append(arm)
-    results = [
-        few_labels.train(run, arm, kind, SHARE)
-        for arm, kind in zip(arms, kinds, strict=True)
-    ]
+    results = few_labels.train(run, arms, named)
     return {
         "share": SHARE,
         "updates": arms[0].epochs * arms[0].steps,

@@ -43,7 +43,7 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     arms = [arm(run.settings, weight) for weight in HARD_WEIGHTS]
-    return summarise(run, arms, [run.students(a) for a in arms])
+    return summarise(run, arms, run.students(arms))
 
 
 def summarise(run, arms, results):

@@ -39,7 +39,7 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     arms = arms_of(run.settings)
-    results = [run.students(arm) for arm in arms]
+    results = run.students(arms)
     teachers = [teacher.eval_logits for teacher in run.teachers()]
     return {
         **evaluation.about(run),

@@ -61,7 +61,8 @@ def measure(omission, run):
     labelled, kept = split(omission, data.train_labels)
     arm = arm_of(omission, run.settings, len(data.train_labels), len(kept))
     by_seed = []
-    for result in run.students(arm, [kept] * run.seeds):
+    [students] = run.students([arm], [[kept] * run.seeds])
+    for result in students:
         train_logits = nets.predict(result.net, data.inputs(data.train_images))
         by_seed.append(
             evaluate(omission, data, train_logits, labelled, result.eval_logits)

@@ -6,6 +6,7 @@ that an experiment which needs a net that another one has trained finds it.
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 
 import tensorflow as tf
@@ -100,23 +101,44 @@ class Run:
             arm, seed, self.directory, data, soft_targets, stop_by
         )
 
-    def students(self, arm, cases=None, stop_by=None):
-        """The `results.Result`s of an arm, one a seed.
+    def students(self, arms, cases=None, stop_by=None):
+        """The `results.Result`s of some arms: a list an arm, of one a seed.
 
         Args:
-          arm: see `student`.
-          cases: what `student` takes, one a seed; None for all cases.
+          arms: list of `nets.Arm`s, each as `student` takes it; several
+            processes train all of them at once.
+          cases: list of what `student` takes, a list an arm, of one a seed;
+            None for all cases.
           stop_by: see `student`.
         """
-        cases = cases or [None] * self.seeds
-        jobs = [(arm, s, cases[s], stop_by) for s in range(self.seeds)]
-        if missing := self._to_be_shared(jobs):
-            if arm.soft_weight and arm.ensemble:
-                self.soft_targets(arm, 0)  # those of all seeds
-            elif arm.soft_weight:
+        cases = cases or [[None] * self.seeds] * len(arms)
+        jobs = [
+            [(arm, s, of_arm[s], stop_by) for s in range(self.seeds)]
+            for arm, of_arm in zip(arms, cases, strict=True)
+        ]
+        missing = self._to_be_shared(itertools.chain.from_iterable(jobs))
+        self._store_at_once([job[:2] for job in missing])
+        self._train_at_once(_train_student, missing)
+        return [[self.student(*job) for job in of_arm] for of_arm in jobs]
+
+    def _store_at_once(self, jobs):
+        """Stores what students learn from: several may need the same.
+
+        Args:
+          jobs: list of tuples of an arm and a seed.
+        """
+        wanted = {}
+        for arm, seed in jobs:
+            if arm.soft_weight:
+                path, is_there = self._stored_at(arm, seed)
+                if not is_there:
+                    wanted[path] = arm, seed
+        for arm, _ in wanted.values():  # processes train each once
+            if arm.ensemble:
+                self.members(arm.ensemble)
+            else:
                 self.teachers()
-            self._train_at_once(_train_student, missing)
-        return [self.student(*job) for job in jobs]
+        self._train_at_once(_store_targets, list(wanted.values()))
 
     def _to_be_shared(self, jobs):
         """The jobs, tuples of an arm, a seed and more, for other processes.
@@ -126,11 +148,10 @@ class Run:
         """
         if self.processes == 1:
             return []
-        places = [arm_directory(self.directory, *job[:2]) for job in jobs]
         return [
             job
-            for job, place in zip(jobs, places, strict=True)
-            if not results.is_finished(place)
+            for job in jobs
+            if not results.is_finished(arm_directory(self.directory, *job[:2]))
         ]
 
     def _train_at_once(self, function, jobs):
@@ -168,13 +189,8 @@ class Run:
         shown = {"moves": arm.moves, "views": arm.views}
         if _depends_on_temperature(arm):
             shown["temperature"] = arm.temperature
-        name = _store_name(arm, seed, self.settings)
-        places = [self.teachers_from or self.directory, self.directory]
-        found = strategies.on_chief(
-            lambda: [transfer_set.is_stored(place / name) for place in places]
-        )
-        stored = places[0 if found[0] else 1] / name
-        if not any(found):
+        stored, is_there = self._stored_at(arm, seed)
+        if not is_there:
             net = self._teacher_net(arm, seed)
 
             def write():
@@ -184,6 +200,15 @@ class Run:
             strategies.on_chief(write)
         with seals.named(stored, delete=stored):
             return transfer_set.read(self.data, stored, **shown)
+
+    def _stored_at(self, arm, seed):
+        """Where an arm's soft targets are, or are to be, and if they are."""
+        name = _store_name(arm, seed, self.settings)
+        places = [self.teachers_from or self.directory, self.directory]
+        found = strategies.on_chief(
+            lambda: [transfer_set.is_stored(place / name) for place in places]
+        )
+        return places[0 if found[0] else 1] / name, any(found)
 
     def _teacher_net(self, arm, seed):
         """The `keras.Model` that an arm is taught by."""
@@ -239,6 +264,12 @@ def _train_student(run, arm, seed, cases, stop_by):
     """What a worker does for `Run.students`."""
     run.student(arm, seed, cases, stop_by)
     return f"{arm.name} {seed}"
+
+
+def _store_targets(run, arm, seed):
+    """What a worker does for `Run.students` before."""
+    run.soft_targets(arm, seed)
+    return f"soft targets {seed}"
 
 
 def arm_directory(run_dir, arm, seed):

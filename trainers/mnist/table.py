@@ -30,11 +30,9 @@ def measure(run):
       Dict, as `metrics.json` holds it.
     """
     arms = {name: getattr(recipes, name)(run.settings) for name in ARMS}
-    results = {
-        "teacher": run.teachers(),
-        "student": run.students(arms["student"]),
-        "distilled": run.students(arms["distilled"]),
-    }
+    results = {"teacher": run.teachers()}
+    students = [arms["student"], arms["distilled"]]
+    results["student"], results["distilled"] = run.students(students)
     distilled = results["distilled"][0].net
     strategies.on_chief(lambda: _export(distilled, run))
     return {**evaluation.about(run), **summarise(results, arms, run.data)}

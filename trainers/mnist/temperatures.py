@@ -47,19 +47,18 @@ def measure(run):
     widths = []
     for units in WIDTHS[settings.dataset]:
         plain = _of_width(recipes.student(settings), settings, units)
-        arms = [arm(settings, units, t) for t in TEMPERATURES]
-        results = [run.students(a) for a in arms]
+        arms = [plain, *(arm(settings, units, t) for t in TEMPERATURES)]
+        results = run.students(arms)
+        student, *distilled = (
+            evaluation.summarise_arm(a, r, teachers, run.data)
+            for a, r in zip(arms, results, strict=True)
+        )
         widths.append(
             {
                 "units": units,
-                "student": evaluation.summarise_arm(
-                    plain, run.students(plain), teachers, run.data
-                ),
-                "distilled": [
-                    evaluation.summarise_arm(a, r, teachers, run.data)
-                    for a, r in zip(arms, results, strict=True)
-                ],
-                **_answers(results, run.data),
+                "student": student,
+                "distilled": distilled,
+                **_answers(results[1:], run.data),
             }
         )
     return {

@@ -28,15 +28,18 @@ class Run:
     def __post_init__(self):
         self.trained = []
 
-    def students(self, arm):
-        self.trained.append(arm)
+    def students(self, arms):
+        self.trained += arms
+        return [[self._student(arm)] * self.seeds for arm in arms]
+
+    def _student(self, arm):
         wrong = 6 if arm.learning_rate > 0.0015 else 8
         if arm.soft_weight:
             wrong = 4
         labels = self.data.eval_labels
         answers = np.where(np.arange(len(labels)) < wrong, labels + 1, labels)
         logits = np.eye(4)[answers]
-        return [types.SimpleNamespace(eval_logits=logits)] * self.seeds
+        return types.SimpleNamespace(eval_logits=logits)
 
 
 @pytest.fixture

@@ -124,12 +124,16 @@ def test_nets_on_labels_are_compared_with_the_teachers_that_are_named(logits):
     arms = {"labels": ARMS["student"], "taught": taught}
     teachers = {ARMS["student"]: logits["student"], taught: logits["teacher"]}
     net = architectures.build_net(ARMS["student"], 4, CLASSES, 0)
+    said = {ARMS["student"]: logits["student"], taught: logits["distilled"]}
     run = types.SimpleNamespace(
         data=DATA,
         teacher_logits=teachers.__getitem__,
-        students=lambda arm: [
-            core_results.Result(net, True, [], 0.5, eval_logits=v)
-            for v in logits["student" if arm == arms["labels"] else "distilled"]
+        students=lambda arms: [
+            [
+                core_results.Result(net, True, [], 0.5, eval_logits=v)
+                for v in said[arm]
+            ]
+            for arm in arms
         ],
     )
     own, named = (

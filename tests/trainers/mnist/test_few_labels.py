@@ -69,13 +69,17 @@ class Run:
     def teachers(self):
         return [result(TEACHER_WRONG)] * SEEDS
 
-    def students(self, arm, cases, stop_by):
-        assert len(cases) == self.seeds
-        for seed, seen in enumerate(cases):
-            self.asked.append((arm, seed, seen, stop_by))
+    def students(self, arms, cases, stop_by):
+        for arm, of_arm in zip(arms, cases, strict=True):
+            assert len(of_arm) == self.seeds
+            for seed, seen in enumerate(of_arm):
+                self.asked.append((arm, seed, seen, stop_by))
+        return [[self.result_of(arm)] * self.seeds for arm in arms]
+
+    def result_of(self, arm):
         share = float(arm.transfer.split()[1])
         best = {"epoch": 20} if arm.keep_best else None
-        return [result(WRONG[arm.name, share], best)] * self.seeds
+        return result(WRONG[arm.name, share], best)
 
 
 @pytest.fixture
@@ -167,10 +171,9 @@ def test_what_is_recovered(run):
 def test_all_labels_are_not_compared_with_themselves(run):
     run.label_shares = (0.03, 1.0)
     with_all = {**WRONG, ("same", 1.0): 25}
-    run.students = lambda arm, cases, **_: [
-        result(with_all[arm.name, float(arm.transfer.split()[1])])
-        for _ in cases
-    ]
+    run.result_of = lambda arm: result(
+        with_all[arm.name, float(arm.transfer.split()[1])]
+    )
     figures = few_labels.measure(run)
     assert [found["share"] for found in figures["against_labels"]] == [0.03]
     kinds = [(arm["kind"], arm["share"]) for arm in figures["arms"]]

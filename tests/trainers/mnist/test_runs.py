@@ -1,6 +1,7 @@
 """trainers.mnist.runs: what the experiments of a run share."""
 
 import dataclasses
+import itertools
 import shutil
 
 import numpy as np
@@ -72,6 +73,8 @@ def test_several_processes_train_the_same_nets(tmp_path, trained):
     taught_by_both = dataclasses.replace(
         arm, ensemble=recipes.ensemble(SETTINGS, "geometric")
     )
+    hotter = dataclasses.replace(arm, temperature=2 * arm.temperature)
+    arms = [arm, hotter, taught_by_both]
     cases = [np.arange(30), np.arange(10, 40)]
     found = {}
     for processes in (2, 1):
@@ -84,13 +87,12 @@ def test_several_processes_train_the_same_nets(tmp_path, trained):
         )
         with workers.ended():
             found[processes] = [
-                *run.students(arm, cases),
-                *run.students(taught_by_both),
+                *itertools.chain(*run.students(arms, [cases] * len(arms))),
                 *run.members(taught_by_both.ensemble),
             ]
         if processes == 2:
             assert trained == []
-    assert len(found[1]) == len(found[2]) == 4 + SETTINGS.members
+    assert len(found[1]) == len(found[2]) == 6 + SETTINGS.members
     for ours, theirs in zip(found[2], found[1], strict=True):
         np.testing.assert_allclose(
             ours.eval_logits, theirs.eval_logits, rtol=1e-3, atol=1e-3
