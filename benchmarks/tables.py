@@ -220,6 +220,7 @@ TABLES = {
             "mnist_omitted",
             "mnist_temperatures",
             "mnist_hard_weight",
+            "mnist_logit_matching",
             "mnist_few_labels",
             "mnist_convolutional",
             "mnist_sweeps",
