@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from kdtf._math import (
     arguments,
+    entries,
     heads,
     linear_logits,
     linear_loss,
@@ -139,7 +140,7 @@ def logit_matching_loss(
     teacher_logits = tf.cast(
         tf.convert_to_tensor(teacher_logits), student_logits.dtype
     )
-    arguments.check_same_shape(student_logits, teacher_logits)
+    teacher_logits = entries.same_shape(student_logits, teacher_logits)
     heads.of("softmax").check_logits(student_logits, "student_logits")
     gap = student_logits - tf.stop_gradient(teacher_logits)
     gap -= tf.reduce_mean(gap, axis=-1, keepdims=True)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from kdtf import losses
-from kdtf._math import arguments, entries, heads, softmax
+from kdtf._math import entries, heads, softmax
 from kdtf._types import Tensor, TensorLike
 
 
@@ -67,7 +67,7 @@ class TeacherMetric(HeadMetric):
         logits = tf.convert_to_tensor(logits)
         teacher_logits = tf.convert_to_tensor(teacher_logits)
         heads.of(self.head).check_logits(logits, "logits")
-        arguments.check_same_shape(logits, teacher_logits)
+        teacher_logits = entries.same_shape(logits, teacher_logits)
         weights = entries.entry_weights(logits, sample_weight)
         super().update_state(self.compare(teacher_logits, logits), weights)
 

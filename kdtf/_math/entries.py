@@ -10,7 +10,7 @@ import math
 import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
-from kdtf._math import arguments, softmax
+from kdtf._math import arguments, dynamic_shapes, softmax
 
 
 def is_dense(labels, logits):
@@ -92,9 +92,9 @@ def fit_labels(labels, logits):
     if same_rank and labels.shape[-1] == 1 and logits.shape[-1] != 1:
         labels = tf.squeeze(labels, axis=-1)
     arguments.check_labels_shape(logits, labels)
-    if is_dense(labels, logits):
-        return softmax.at_least_float32(labels)
-    return _whole(labels)
+    dense = is_dense(labels, logits)
+    labels = in_shape(labels, logits, "labels", dense=dense)
+    return softmax.at_least_float32(labels) if dense else _whole(labels)
 
 
 def fit_binary_labels(labels, logits):
@@ -119,7 +119,38 @@ def fit_binary_labels(labels, logits):
     elif labels.shape.rank + 1 == logits.shape.rank and logits.shape[-1] == 1:
         labels = labels[..., None]
     arguments.check_binary_labels_shape(logits, labels)
+    labels = in_shape(labels, logits, "labels")
     return softmax.at_least_float32(labels)
+
+
+def same_shape(student_logits, teacher_logits):
+    """Teacher logits, of the shape of the student's.
+
+    Raises:
+      ValueError: if the static shapes cannot be the same.
+    """
+    arguments.check_same_shape(student_logits, teacher_logits)
+    return in_shape(teacher_logits, student_logits, "teacher_logits")
+
+
+def in_shape(values, logits, argument, *, dense=True):
+    """What belongs to logits, and has their shape in each batch, too.
+
+    Args:
+      values: tensor, whose static shape fits.
+      logits: `[..., classes]` tensor.
+      argument: str, what errors call the values.
+      dense: whether they are `[..., classes]`, and not `[...]`.
+    """
+    if None in (values.shape.rank, logits.shape.rank):
+        return values
+    axes = slice(None if dense else -1)
+    return dynamic_shapes.require(
+        values,
+        logits.shape[axes],
+        lambda: dynamic_shape(logits)[axes],
+        argument,
+    )
 
 
 def dense_labels(labels, logits):

@@ -78,7 +78,7 @@ class SoftmaxHead:
                 tops.divergence, top=top, temperature=temperature
             )
         teacher_logits = tf.stop_gradient(teacher_logits)
-        arguments.check_same_shape(student_logits, teacher_logits)
+        teacher_logits = entries.same_shape(student_logits, teacher_logits)
         return functools.partial(
             loss_kernels.divergence,
             teacher_logits=teacher_logits,
@@ -208,7 +208,7 @@ class SigmoidHead:
                 "of one distribution. Received: TopLogits"
             )
         teacher_logits = tf.stop_gradient(teacher_logits)
-        arguments.check_same_shape(student_logits, teacher_logits)
+        teacher_logits = entries.same_shape(student_logits, teacher_logits)
         return functools.partial(
             bernoulli_kernels.divergence,
             teacher_logits=teacher_logits,

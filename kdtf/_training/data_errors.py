@@ -18,6 +18,8 @@ _SENTENCE = re.compile(
     re.DOTALL,
 )
 _RECORD = re.compile(r"(?:corrupted|truncated) record at \d+")
+# Of `dynamic_shapes.require` in a program of XLA's.
+_SHAPE = re.compile(r"tensor with \d+ values, but the requested shape has 0\b")
 _LENGTH = re.compile(
     r"Input dataset was expected to contain \d+ elements? but contained "
     r"[\w ]*?\d+ elements?"
@@ -56,6 +58,12 @@ def _words(error, argument):
             f"`{argument}` must come from files as they were written. If they "
             "are soft targets, `SoftTargets.verify` names the one to write "
             f"again. Received: a damaged file ({record[0]})"
+        )
+    if _SHAPE.search(error.message):
+        return (
+            f"`{argument}` must have, in each batch, labels and teacher logits "
+            "of the shape that the student's output asks for: others would be "
+            "repeated. Received: another shape"
         )
     length = _LENGTH.search(error.message)
     if length:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
 from kdtf import hints as hints_module
-from kdtf._math import entries
+from kdtf._math import dynamic_shapes, entries
 from kdtf._training import features, hyperparameters
 
 
@@ -137,7 +137,7 @@ class HintTerms:
         ):
             mask = keras_private.mask_of(ours)
             projected = ours if projection is None else projection(ours)
-            _require_same_shape(hint, projected.shape, theirs.shape)
+            theirs = _in_shape(hint, projected, theirs)
             rows = row_losses(
                 tf.stop_gradient(tf.cast(theirs, tf.float32)),
                 tf.cast(projected, tf.float32),
@@ -331,17 +331,21 @@ def _check_loss(hint, row_losses):
         )
 
 
-def _require_same_shape(hint, ours, theirs):
-    """Raises if a batch's features are not as those that were checked.
+def _in_shape(hint, ours, theirs):
+    """The teacher's feature, which would be broadcast if it had another shape.
 
-    Otherwise they would be broadcast.
+    Raises:
+      ValueError: if a batch's features are not as those that were checked.
     """
-    if not ours.is_compatible_with(theirs):
+    if not ours.shape.is_compatible_with(theirs.shape):
         raise ValueError(
             "`teacher` and `student` must give features of one shape for every "
             f"batch. Received: the hint {hint.name!r}, with features of shape "
-            f"{ours} of the student and {theirs} of the teacher"
+            f"{ours.shape} of the student and {theirs.shape} of the teacher"
         )
+    return dynamic_shapes.require(
+        theirs, ours.shape, lambda: tf.shape(ours), "teacher"
+    )
 
 
 def _by_entry(rows, mask, logits):

@@ -175,3 +175,42 @@ def test_validation_data_have_a_batch_size_of_their_own():
         verbose=0,
     )
     assert batches[1:] == [0, 1, 2, 3, 4]
+
+
+def of_frames():
+    x = keras.Input((None, nets.FEATURES))
+    return keras.Model(x, dense(0)(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", (False, True))
+@pytest.mark.parametrize(
+    ("y", "spec"),
+    (
+        # One for all frames of an example, in a data set that tells nothing.
+        (np.zeros((BATCH, 1), "int64"), [None, None]),
+        (np.zeros((BATCH, 1), "int64"), [None, 1]),
+        (np.ones((BATCH, 1, nets.CLASSES), "float32"), [None, None, None]),
+        (
+            {"teacher_logits": np.ones((BATCH, 1, nets.CLASSES), "float32")},
+            {"teacher_logits": tf.TensorSpec([None, None, nets.CLASSES])},
+        ),
+    ),
+)
+def test_what_is_of_one_frame_is_not_repeated_over_all(y, spec, jit_compile):
+    x = np.ones((BATCH, 6, nets.FEATURES), "float32")
+    if not isinstance(spec, dict):
+        spec = tf.TensorSpec(spec, y.dtype)
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([(x, y)]),
+        output_signature=(tf.TensorSpec([None, None, nets.FEATURES]), spec),
+    )
+    soft_weight = 0.9 if isinstance(y, dict) else 0.0
+    distiller = kdtf.Distiller(
+        of_frames(), temperature=2.0, soft_weight=soft_weight
+    )
+    distiller.compile("sgd", jit_compile=jit_compile)
+    with pytest.raises(
+        ValueError, match=r"^`\w+` must have.*would be repeated"
+    ):
+        distiller.fit(data, verbose=0)

@@ -132,6 +132,26 @@ def test_mixed_precision_follows_the_student(policy, tolerance):
         np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * scale)
 
 
+def test_a_student_of_mixed_precision_gets_its_input_as_it_came():
+    # Of words whose numbers half precision does not tell apart.
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        words = keras.Input((2,))
+        vectors = keras.layers.Embedding(1000, 4)(words)
+        flat = keras.layers.Flatten()(vectors)
+        student = keras.Model(words, keras.layers.Dense(3)(flat))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = np.array([[301, 303], [997, 995]], np.float32)
+    distiller = compiled(student, soft_weight=0.0)
+    np.testing.assert_array_equal(distiller(x), student(x))
+    expected = -reference.log_softmax(np.asarray(student(x), np.float64))
+    loss = distiller.evaluate(x, np.array([0, 2]), verbose=0, return_dict=True)
+    assert loss["loss"] == pytest.approx(
+        expected[[0, 1], [0, 2]].mean(), rel=1e-5
+    )
+
+
 @pytest.mark.parametrize("temperature", (0.0, -2.0, float("inf")))
 def test_bad_temperature(temperature):
     with pytest.raises(ValueError, match=r"`temperature`.*Received: temp"):
