@@ -2,14 +2,16 @@
 
 PATH has a folder for each class, as `keras.utils.image_dataset_from_directory`
 reads it: classes in the order of their names, files in any depth below. Or it
-has such folders in PATH/train, and in PATH/test and PATH/held_out (also called
-`validation` or `val`) where it brings splits of its own. Without labels
-(`--unlabelled`) files may lie in PATH itself.
+has such folders in PATH/train, and in PATH/test and PATH/held_out where it
+brings splits of its own; `_SPLITS` has other names of these, in any case.
+Without labels (`--unlabelled`) files may lie in PATH itself. What is hidden,
+its name beginning with a dot, is left out.
 """
 
 import dataclasses
 import functools
 import itertools
+import os
 import pathlib
 
 import numpy as np
@@ -20,12 +22,19 @@ from trainers.distill.sources.parts import Part, Source
 
 _SPLITS = {
     "train": "train",
+    "training": "train",
     "test": "test",
+    "testing": "test",
     "held_out": "held_out",
     "validation": "held_out",
+    "valid": "held_out",
     "val": "held_out",
 }
 _SOUND = (".wav",)
+# Images and sound that would be missed if they were passed over.
+_IMAGES = (".avif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
+_CLIPS = (".aac", ".aif", ".aiff", ".flac", ".m4a", ".mp3", ".ogg", ".opus")
+_UNREAD = (*_IMAGES, *_CLIPS)
 
 
 def find(spec, options):
@@ -78,21 +87,31 @@ def find(spec, options):
 def _splits(root, spec):
     """Dict from split to its folder, "train" first."""
     folders = [] if spec.is_unlabelled else _folders(root)
-    if not folders or any(folder.name not in _SPLITS for folder in folders):
-        return {"train": root}
+    named = [folder for folder in folders if folder.name.lower() in _SPLITS]
     found = {}
-    for folder in folders:
-        split = _SPLITS[folder.name]
-        if split in found:
-            raise ValueError(
-                f"--{spec.flag} must have one folder of held-out cases. "
-                f"Received: {spec} with {found[split]} and {folder}"
-            )
-        found[split] = folder
-    if "train" not in found:
+    for folder in named:
+        found.setdefault(_SPLITS[folder.name.lower()], []).append(folder)
+    if "train" not in found or len(named) < len(folders):
         # Classes that happen to have these names.
+        _require_files_alone(named, folders, spec)
         return {"train": root}
-    return {"train": found.pop("train"), **found}
+    if twice := [some for some in found.values() if len(some) > 1]:
+        raise ValueError(
+            f"--{spec.flag} must have one folder for each split: put their "
+            f"files together. Received: {spec} with {labels.listed(twice[0])}"
+        )
+    return {split: found[split][0] for split in ("train", *found)}
+
+
+def _require_files_alone(named, folders, spec):
+    """Requires that folders that are named as splits are none."""
+    if any(_folders(folder) for folder in named):
+        raise ValueError(
+            f"--{spec.flag} must have folders of splits alone (train, held_out "
+            "and test), train among them, or of classes alone: move the others "
+            "away, or give the splits to --data, --held_out and --test. "
+            f"Received: {spec} with {labels.listed(f.name for f in folders)}"
+        )
 
 
 def _folders(folder):
@@ -136,10 +155,14 @@ def _files(folder, spec):
     found = sorted(
         str(path)
         for path in folder.rglob("*")
-        if path.suffix.lower() in (*images.SUFFIXES, *_SOUND)
-        and not path.name.startswith(".")
+        if path.suffix.lower() in (*images.SUFFIXES, *_SOUND, *_UNREAD)
+        and not any(
+            name.startswith(".") for name in path.relative_to(folder).parts
+        )
         and path.is_file()
     )
+    for file in found:
+        _require_known(file, spec)
     if not found:
         raise ValueError(
             f"--{spec.flag} must have files of images "
@@ -147,6 +170,23 @@ def _files(folder, spec):
             f"folders. Received: {spec}, with none in {folder}"
         )
     return found
+
+
+def _require_known(file, spec):
+    """Requires a format, and a name, that TensorFlow reads."""
+    if file.lower().endswith(_UNREAD):
+        raise ValueError(
+            f"--{spec.flag} must have images ({', '.join(images.SUFFIXES)}) or "
+            "sound (.wav): convert or remove files of other formats. "
+            f"Received: {spec} with {file}"
+        )
+    try:
+        file.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"--{spec.flag} must have names of files in UTF-8: rename this "
+            f"one. Received: {spec} with {os.fsencode(file)}"
+        ) from error
 
 
 def _kind(files, spec):

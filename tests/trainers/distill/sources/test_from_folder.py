@@ -1,5 +1,7 @@
 """trainers.distill.sources.from_folder: a folder a class."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,7 @@ def shades(split):
 def test_held_out_by_the_seed(tmp_path):
     distill_data.write_folder(tmp_path, {"b": 10, "a": 10}, channels=3)
     (tmp_path / ".hidden").mkdir()
+    distill_data.write_folder(tmp_path / "a" / ".thumbnails", {"b": 1})
     (tmp_path / "a" / "notes.txt").write_text("no image")
     data = open_data(f"folder:{tmp_path}")
     assert data.kind == "images" and data.input_shape == (3, 3, 3)
@@ -58,6 +61,55 @@ def test_classes_called_as_splits_are(tmp_path):
     distill_data.write_folder(tmp_path / "other", {"val": 3, "test": 3})
     data = open_data(f"folder:{tmp_path / 'other'}")
     assert data.class_names == ("test", "val")
+
+
+@pytest.mark.parametrize(
+    "train, test, held_out",
+    (("Train", "TEST", "valid"), ("training", "testing", "Val")),
+)
+def test_other_names_of_splits(train, test, held_out, tmp_path):
+    for split, count in ((train, 3), (test, 2), (held_out, 1)):
+        distill_data.write_folder(tmp_path / split, {"a": count, "b": count})
+    data = open_data(f"folder:{tmp_path}")
+    sizes = [s.cases for s in distill_data.splits_of(data).values()]
+    assert sizes == [2 * 3, 2 * 1, 2 * 2] and data.class_names == ("a", "b")
+
+
+def test_splits_beside_others(tmp_path):
+    """Are no classes, and neither are splits without training cases."""
+    for split in ("test", "val"):
+        distill_data.write_folder(tmp_path / split, {"a": 3, "b": 3})
+    with pytest.raises(ValueError, match=r"^--data must .*with test, val$"):
+        open_data(f"folder:{tmp_path}")
+    distill_data.write_folder(tmp_path / "train", {"a": 3, "b": 3})
+    open_data(f"folder:{tmp_path}")
+    distill_data.write_folder(tmp_path, {"extra": 3})
+    with pytest.raises(ValueError, match=r"^--data .*extra, test, train, val$"):
+        open_data(f"folder:{tmp_path}")
+
+
+def test_a_split_that_is_there_twice(tmp_path):
+    for split in ("train", "val", "valid"):
+        distill_data.write_folder(tmp_path / split, {"a": 3, "b": 3})
+    with pytest.raises(ValueError, match=r"^--data must .*/val, .*/valid$"):
+        open_data(f"folder:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    (
+        (b"x.webp", r"other formats.*a/x\.webp$"),
+        (b"x.TIF", r"other formats.*a/x\.TIF$"),
+        (b"x.mp3", r"other formats.*a/x\.mp3$"),
+        (b"caf\xe9.png", r"in UTF-8.*a/caf\\xe9\.png'$"),
+    ),
+)
+def test_files_that_cannot_be_read(name, message, tmp_path):
+    distill_data.write_folder(tmp_path, {"a": 3, "b": 3})
+    folder = os.fsencode(tmp_path / "a")
+    os.link(folder + b"/000.png", folder + b"/" + name)
+    with pytest.raises(ValueError, match=rf"^--data must have .*{message}"):
+        open_data(f"folder:{tmp_path}")
 
 
 def test_another_folder(tmp_path):
