@@ -253,10 +253,13 @@ def open_data(values, *, image_size=None, channels=None):
         )
         for name in ("train", "held_out", "test")
     }
+    for name, part in found.items():
+        _require_shape(made["train"], made[name], part.spec)
     for part in more:
         every = parts.split(
             part, np.arange(len(part.labels)), encoding=encoding
         )
+        _require_shape(made["train"], every, part.spec)
         made["train"] = parts.joined(made["train"], every)
     made |= {
         "kind": source.kind,
@@ -376,6 +379,16 @@ def _require_classes(names, values):
             f"--classes must be at most {len(names)}, the number of classes of "
             f"--data. Received: --classes={values.classes}, "
             f"--data={values.data}"
+        )
+
+
+def _require_shape(train, other, spec):
+    shapes = [s.dataset.element_spec[0].shape for s in (train, other)]
+    ours, theirs = (list(shape) for shape in shapes)
+    if ours != theirs:
+        raise ValueError(
+            f"--{spec.flag} must have cases of the shape of those of --data, "
+            f"{ours}. Received: {spec} with {theirs}"
         )
 
 

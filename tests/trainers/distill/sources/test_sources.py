@@ -127,6 +127,20 @@ def test_other_kinds_of_x(tmp_path):
         open_data(f"npz:{tmp_path / 'a.npz'}", test=f"npz:{tmp_path / 'b.npz'}")
 
 
+@pytest.mark.parametrize("flag", ("test", "held_out", "unlabelled_data"))
+def test_other_shapes_of_x(flag, tmp_path):
+    for name, shape in (("a", (20, 5)), ("b", (20, 7))):
+        np.savez(
+            tmp_path / f"{name}.npz", x=np.zeros(shape), y=np.arange(20) % 2
+        )
+    with pytest.raises(
+        ValueError, match=rf"^--{flag} must .*\[5\]\. .*b\.npz with \[7\]$"
+    ):
+        open_data(
+            f"npz:{tmp_path / 'a.npz'}", **{flag: f"npz:{tmp_path / 'b.npz'}"}
+        )
+
+
 @pytest.mark.slow
 def test_unlabelled_data_are_trained_on_as_well(tmp_path):
     """After those that have labels; splits are those of --data alone."""
