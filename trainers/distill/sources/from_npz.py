@@ -95,14 +95,20 @@ def _require_numbers(x, name, spec):
             f"--{spec.flag} must have numbers in `{name}`, [cases, ...]. "
             f"Received: {spec} with {x.dtype} {list(x.shape)}"
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        place = tuple(np.argwhere(~np.isfinite(x))[0].tolist())
+    if x.dtype.kind == "f" and not (finite := _are_finite(x)).all():
+        place = tuple(np.argwhere(~finite)[0].tolist())
         raise ValueError(
-            f"--{spec.flag} must have finite numbers in `{name}`: fill or "
-            f"remove the others. Received: {spec}, where "
+            f"--{spec.flag} must have finite numbers in `{name}`, as float32: "
+            f"fill or remove the others. Received: {spec}, where "
             f"{name}{list(place)} is {x[place]}"
         )
     return x
+
+
+def _are_finite(numbers):
+    """Whether each is finite as float32."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(numbers.astype(np.float32))
 
 
 def _require_alike(train, x, name, spec):
@@ -140,12 +146,12 @@ def _weights(arrays, split, x, spec):
     if (
         weights.ndim != 1
         or weights.dtype.kind not in "biuf"
-        or not (np.isfinite(weights) & (weights >= 0)).all()
+        or not (_are_finite(weights) & (weights >= 0)).all()
     ):
         raise ValueError(
-            f"--{spec.flag} must have numbers of at least 0 in `{name}`, "
-            f"[cases]. Received: {spec} with {weights.dtype} "
-            f"{list(weights.shape)} from {weights.min()}"
+            f"--{spec.flag} must have finite numbers of at least 0 in "
+            f"`{name}`, [cases]. Received: {spec} with {weights.dtype} "
+            f"{list(weights.shape)} from {weights.min()} to {weights.max()}"
         )
     return weights.astype(np.float32)
 

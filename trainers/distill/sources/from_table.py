@@ -8,6 +8,7 @@ are categories. `--label` names the column of labels; without it, that is
 
 import csv
 import pathlib
+import re
 
 import numpy as np
 from pyarrow import ArrowException, parquet, types
@@ -17,6 +18,7 @@ from trainers.distill.sources.parts import Part, Source
 
 _LABELS = ("label", "target", "class")
 _DELIMITERS = ",;\t"
+_INDEX = re.compile(r"__index_level_\d+__")  # pandas' row numbers
 
 
 def find(spec, options):
@@ -49,7 +51,7 @@ def find(spec, options):
     classes, names = np.full(cases, -1, np.int32), options.class_names
     if label and not spec.is_unlabelled:
         where = f"{spec}, column `{label}`,"
-        values = _cells_of_labels(table[label], names)
+        values = _cells_of_labels(table[label])
         classes, names = labels.of_values(values, names, where, spec.flag)
     kept = _kept(table, label, spec, options)
     tables.require_complete(kept, spec)
@@ -99,6 +101,7 @@ def _parquet(spec):
     return {
         name: _of_arrow(column)
         for name, column in zip(read.column_names, read.columns, strict=True)
+        if not _INDEX.fullmatch(name)
     }
 
 
@@ -147,13 +150,10 @@ def _label(table, spec, options):
     return None if options.unlabelled else list(table)[-1]
 
 
-def _cells_of_labels(values, names):
+def _cells_of_labels(values):
     """Labels with -1 or "" where there is none."""
     if values.dtype.kind != "f":
         return np.array([cell.strip() for cell in values], dtype=object)
-    if labels.are_names(names):
-        # No classes of these names, which is said as of any other text.
-        return np.array(["" if np.isnan(v) else f"{v:g}" for v in values])
     return np.where(np.isnan(values), -1, values)
 
 

@@ -71,9 +71,11 @@ def find(spec, options):
     values, weights = reader.scalars(label, weight, x)
     classes, names = np.full(len(values), -1, np.int32), options.class_names
     if label:
-        names = tuple(described[label].get("names", ())) or names
+        own = tuple(described[label].get("names", ()))
         where = f"{spec}, feature `{label}`,"
-        classes, names = labels.of_values(values, names, where, spec.flag)
+        classes, names = labels.of_values(
+            values, own or names, where, spec.flag, by_number=bool(own)
+        )
     options, decode = reader.decoder(x, options)
 
     def xs(rows):

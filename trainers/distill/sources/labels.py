@@ -5,7 +5,7 @@ import numpy as np
 _MANY = 12  # labels that a message shows
 
 
-def of_values(values, names, where, flag):
+def of_values(values, names, where, flag, by_number=False):
     """Classes of cases.
 
     Args:
@@ -15,6 +15,8 @@ def of_values(values, names, where, flag):
       names: tuple of strings, the classes that there are, or None to find them.
       where: str, what has the labels, for messages.
       flag: str, the flag that named them.
+      by_number: bool, whether numbers may stand for classes that have names,
+        0 for the first one.
 
     Returns:
       `(labels, names)`: `[cases]` int32 array, tuple of strings.
@@ -38,6 +40,10 @@ def of_values(values, names, where, flag):
         if numbers is None or are_names(names):
             return _of_names(texts, names, where, flag)
         values = numbers
+    elif are_names(names) and not by_number and values.dtype.kind in "biuf":
+        # No classes of these names, which is said as of any other text.
+        texts = ["" if v == -1 else f"{v:g}" for v in values.astype(float)]
+        return _of_names(texts, names, where, flag)
     return _of_numbers(values, names, where, flag)
 
 
@@ -58,6 +64,17 @@ def listed(found):
     return ", ".join(found[:_MANY]) + more
 
 
+def number(text):
+    """A number as float, without the underscores that Python allows.
+
+    Raises:
+      ValueError: if the text is none.
+    """
+    if "_" in text:
+        raise ValueError(f"no number: {text}")
+    return float(text)
+
+
 def _text(value):
     if isinstance(value, bytes):
         return value.decode()
@@ -67,7 +84,7 @@ def _text(value):
 def _integers(texts):
     """Labels of texts that are all whole numbers, or None."""
     try:
-        numbers = [float(text) if text else -1.0 for text in texts]
+        numbers = [number(text) if text else -1.0 for text in texts]
     except ValueError:
         return None
     if not any(text for text in texts):

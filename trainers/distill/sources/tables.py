@@ -8,6 +8,7 @@ the student.
 
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -22,6 +23,9 @@ _MOST_VALUES = 1000
 _ROWS_AT_ONCE = 4096
 # Texts of cells that hold no number.
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+_NUMBER = re.compile(r"[+-]?[\d.]+(?P<comma>,\d+)?(e[+-]?\d+)?", re.I)
+# So many of a column's cells are numbers if it was meant as one of numbers.
+_NEARLY_ALL = 0.9
 
 
 def column_of(cells):
@@ -40,7 +44,7 @@ def column_of(cells):
     try:
         return np.array(
             [
-                float(cell) if found else np.nan
+                labels.number(cell) if found else np.nan
                 for cell, found in zip(cells, there, strict=True)
             ]
         )
@@ -49,7 +53,7 @@ def column_of(cells):
 
 
 def require_complete(table, spec):
-    """Requires numbers that are finite.
+    """Requires numbers that are finite, and have no decimal comma.
 
     Args:
       table: dict from column to `[cases]` array.
@@ -60,6 +64,7 @@ def require_complete(table, spec):
     """
     for name, values in table.items():
         if values.dtype.kind != "f":
+            _require_points(name, values, spec)
             continue
         with np.errstate(over="ignore"):
             finite = np.isfinite(values.astype(np.float32))
@@ -72,6 +77,20 @@ def require_complete(table, spec):
             "of numbers: fill it, remove its rows, or leave it out by "
             f"--columns. Received: {spec}, whose column `{name}` has {what} in "
             f"row {row + 1}"
+        )
+
+
+def _require_points(name, cells, spec):
+    """Requires that texts are not numbers with a decimal comma."""
+    there = [c.strip() for c in cells if c.strip().lower() not in MISSING]
+    found = [one for cell in there if (one := _NUMBER.fullmatch(cell))]
+    commas = [one[0] for one in found if one["comma"]]
+    if commas and len(found) >= _NEARLY_ALL * len(there):
+        raise ValueError(
+            f"--{spec.flag} must have numbers with a decimal point and no "
+            "comma, such as 1234.5: write them so, or leave the column out by "
+            f"--columns. Received: {spec}, whose column `{name}` has "
+            f"{commas[0]}"
         )
 
 
@@ -96,27 +115,30 @@ class Encoding:
         self._inputs, features, columns = {}, [], []
         for name, values in part.raw.items():
             if values.dtype.kind == "f":
-                self._inputs[name] = keras.Input((1,), name=_key(name))
-                features.append(self._inputs[name])
+                features.append(self._input(name, "float32"))
                 columns.append(name)
                 continue
             found = sorted(set(values[rows]))
             _require_few(name, found, part.spec)
-            self._inputs[name] = keras.Input(
-                (1,), dtype="string", name=_key(name)
-            )
             lookup = keras.layers.StringLookup(
-                vocabulary=found, output_mode="one_hot"
+                vocabulary=found,
+                oov_token=_unlike("[UNK]", found),
+                output_mode="one_hot",
             )
-            one_hot = lookup(self._inputs[name])
+            one_hot = lookup(self._input(name, "string"))
             features.append(keras.ops.cast(one_hot, "float32"))
             columns += [f"{name}={value}" for value in ("?", *found)]
         self.columns = tuple(columns)
         # One vector, also where there is a single column.
         x = keras.layers.Concatenate()([features[0][:, :0], *features])
-        self._model = keras.Model(
-            {_key(name): i for name, i in self._inputs.items()}, x
-        )
+        self._model = keras.Model({i.name: i for i in self._inputs.values()}, x)
+
+    def _input(self, name, dtype):
+        """The input of a column. Keras allows no slash in its name."""
+        names = [other.name for other in self._inputs.values()]
+        key = _unlike(name.replace("/", "_"), names)
+        self._inputs[name] = keras.Input((1,), dtype=dtype, name=key)
+        return self._inputs[name]
 
     def xs(self, raw, rows):
         """A `tf.data.Dataset` of x.
@@ -143,7 +165,7 @@ class Encoding:
         directory = pathlib.Path(directory)
         self._model.save(directory / ENCODING)
         described = {
-            "inputs": {name: _key(name) for name in self._inputs},
+            "inputs": {name: i.name for name, i in self._inputs.items()},
             "features": list(self.columns),
         }
         text = json.dumps(described, indent=2, ensure_ascii=False)
@@ -151,10 +173,9 @@ class Encoding:
 
     def _encoded(self, raw, rows):
         given = {}
-        for name, values in raw.items():
-            cells = values[rows][:, None]
-            dtype = tf.float32 if values.dtype.kind == "f" else tf.string
-            given[_key(name)] = tf.constant(cells, dtype)
+        for name, wanted in self._inputs.items():
+            cells = raw[name][rows][:, None]
+            given[wanted.name] = tf.constant(cells, wanted.dtype)
         return self._model(given).numpy()
 
 
@@ -196,6 +217,8 @@ def _require_few(name, found, spec):
         )
 
 
-def _key(name):
-    """The name of an input: Keras allows no slash in it."""
-    return name.replace("/", "_")
+def _unlike(name, others):
+    """A name, with as many underscores behind it as none of others has."""
+    while name in others:
+        name += "_"
+    return name

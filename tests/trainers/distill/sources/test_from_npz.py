@@ -103,6 +103,7 @@ def test_few_labels_and_none(tmp_path):
         ({"x": X[:, 0], "y": Y}, "numbers in `x`"),
         ({"x": X, "y": Y, "sample_weight": Y[1:]}, "`sample_weight` as x"),
         ({"x": X, "y": Y, "sample_weight": -Y}, "at least 0 in `sample_we"),
+        ({"x": X, "y": Y, "sample_weight": Y * 1e39}, r"from 0\.0 to 1e\+39"),
         (
             {"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y},
             "`x_test` of the shape and dtype of `x`",
@@ -113,6 +114,12 @@ def test_few_labels_and_none(tmp_path):
         ),
         ({"x": X.astype(object), "y": Y}, "numbers and strings alone"),
         ({"x": np.where(X == 7, np.nan, X), "y": Y}, r"where x\[3, 1\] is nan"),
+        # Finite as float64 alone.
+        ({"x": np.where(X == 7, 1e39, X), "y": Y}, r"x\[3, 1\] is 1e\+39"),
+        (
+            {"x": X, "y": np.where(Y, "a", "b"), "x_test": X, "y_test": Y},
+            "classes that --data has: a, b.*`y_test` with 0, 1$",
+        ),
     ),
 )
 def test_mistakes(arrays, message, tmp_path):

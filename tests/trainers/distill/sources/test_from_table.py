@@ -132,6 +132,15 @@ def test_parquet_is_as_csv(tmp_path):
             np.testing.assert_array_equal(x, y)
 
 
+def test_row_numbers_of_pandas(tmp_path):
+    table = pyarrow.table(
+        {"a": range(20), "b": ["x", "y"] * 10, "__index_level_0__": range(20)}
+    )
+    parquet.write_table(table, tmp_path / "a.parquet")
+    data = open_data(f"parquet:{tmp_path / 'a.parquet'}")
+    assert data.columns == ("a",) and data.class_names == ("x", "y")
+
+
 def test_parquet_types(tmp_path):
     table = pyarrow.table(
         {
@@ -155,6 +164,65 @@ def test_a_file_that_is_no_parquet(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match="must be a Parquet file"):
         open_data(f"parquet:{tmp_path / 'a.parquet'}")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    (("1_1", "1_2", "1_3"), ("[UNK]", "[UNK]_", "x"), ("1,1", "1,2", "x")),
+)
+def test_values_of_a_category(cells, tmp_path):
+    """Whatever Python or Keras would take them for."""
+    rows = [(*row[:2], cells[k % 3], row[3]) for k, row in enumerate(ROWS)]
+    data = open_data(write(tmp_path, rows, sep=";"))
+    assert data.columns[-3:] == tuple(f"weight={cell}" for cell in cells)
+    x, _ = distill_data.all_of(data.test)
+    assert x.shape[1] == len(data.columns)
+    np.testing.assert_array_equal(x[:, -3:], np.eye(3)[x[:, 0].astype(int) % 3])
+
+
+@pytest.mark.parametrize(
+    "cell, other",
+    (("0,5", "2"), ("-1.234,5", ""), ("1,5e-07", "?"), ("5,1", "few")),
+)
+def test_decimal_commas(cell, other, tmp_path):
+    """Also where one cell is whole, missing or a text."""
+    cells = [other] + [cell] * 29
+    rows = [
+        (*row[:2], own, row[3]) for row, own in zip(ROWS, cells, strict=True)
+    ]
+    where = write(tmp_path, rows, sep=";")
+    with pytest.raises(
+        ValueError, match=rf"^--data must .* point .*`weight` has {cell}$"
+    ):
+        open_data(where)
+    assert open_data(where, columns=["age"]).columns == ("age",)
+
+
+def test_columns_of_like_names(tmp_path):
+    """Are inputs of names that differ."""
+    header = ("a/b", "colour", "a_b", "bought")
+    data = open_data(write(tmp_path, header=header))
+    x, _ = distill_data.all_of(data.test)
+    np.testing.assert_array_equal(x[:, 0] / 4, x[:, -1])
+    data.save(tmp_path)
+    described = json.loads((tmp_path / "columns.json").read_text())
+    inputs = [described["inputs"][name] for name in ("a/b", "a_b")]
+    assert inputs == ["a_b", "a_b_"]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_more_columns_in_another_file(tmp_path):
+    """Are not looked at."""
+    test = write(
+        tmp_path,
+        [(str(k), *row) for k, row in enumerate(ROWS)],
+        ("id", *HEADER),
+        name="b.csv",
+    )
+    data = open_data(write(tmp_path), test=test)
+    np.testing.assert_array_equal(
+        distill_data.all_of(data.test)[0][:, 0], np.arange(30)
+    )
 
 
 def changed(row, column, cell):

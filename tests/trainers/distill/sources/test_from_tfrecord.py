@@ -117,6 +117,19 @@ def test_images_with_names(kind, tmp_path):
     assert small.input_shape == (2, 2, 1)
 
 
+def test_numbers_are_no_names(tmp_path):
+    """Where --features does not say which name is whose."""
+    cases = vectors(range(20))
+    write(tmp_path / "b", cases)
+    write(tmp_path / "a", [{**c, "k": (b"x", b"y")[c["k"]]} for c in cases])
+    with pytest.raises(ValueError, match=r"^--test must have .*x, y.*0, 1$"):
+        open_data(
+            f"tfrecord:{tmp_path}/a",
+            test=f"tfrecord:{tmp_path}/b",
+            features=described(tmp_path, FLOATS),
+        )
+
+
 def test_names_of_numbers_and_another_place(tmp_path):
     write(tmp_path / "a", vectors(range(20)))
     write(tmp_path / "b", vectors(range(30, 33)))

@@ -6,8 +6,8 @@ import pytest
 from trainers.distill.sources import labels
 
 
-def of(values, names=None):
-    return labels.of_values(np.array(values), names, "here", "data")
+def of(values, names=None, **kwargs):
+    return labels.of_values(np.array(values), names, "here", "data", **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ def of(values, names=None):
         (["dog", "cat", "", "dog"], [1, 0, -1, 1], ("cat", "dog")),
         ([b"b", b"a"], [1, 0], ("a", "b")),
         (["1", "b"], [0, 1], ("1", "b")),
+        (["1_0", "0_1"], [1, 0], ("0_1", "1_0")),
         ([-1, -1], [-1, -1], ()),
     ),
 )
@@ -33,7 +34,9 @@ def test_classes_and_names(values, classes, names):
 
 def test_names_that_there_are():
     assert of(["dog"], ("cat", "dog"))[0] == [1]
-    assert of([1], ("cat", "dog")) == (np.array([1]), ("cat", "dog"))
+    names = ("cat", "dog")
+    assert of([1], names, by_number=True) == (np.array([1]), names)
+    assert of([-1], names)[0] == [-1]
     # Names that happen to be numbers, of other classes than their own.
     assert of(["7"], ("3", "7"))[0] == [1]
 
@@ -49,6 +52,9 @@ def test_names_that_there_are():
         ([0, 2], ("0", "1"), "0 to 1. Received: here with the labels 0, 2"),
         (["dog", "cow"], ("cat", "dog"), "cat, dog. Received: here with cow"),
         ([1j], None, "whole numbers"),
+        ([1j], ("cat", "dog"), "whole numbers"),
+        ([0, 1], ("cat", "dog"), "cat, dog. Received: here with 0, 1"),
+        ([True], ("cat", "dog"), "cat, dog. Received: here with 1"),
     ),
 )
 def test_labels_that_cannot_be(values, names, message):
