@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import stats
 
+_FEW = 20  # cases that differ, of which a t-test would be too sure
+
 
 def mean_and_interval(values):
     """Mean and 95 % t-interval over seeds.
@@ -102,15 +104,40 @@ def paired_errors(first, second):
 
     Returns:
       Dict: "difference", the mean errors of a net of the first group less those
-      of the second; and the two-sided "p_value" of a t-test over cases of the
-      paired differences, so that a case counts once, however many nets saw it.
+      of the second; and the two-sided "p_value" of a test over cases of the
+      paired differences, so that a case counts once, however many nets saw it:
+      of one net each McNemar's exact test, else a t-test or, of few cases that
+      differ, the exact test of their signs (exact for groups of one size).
     """
-    rates = [np.mean(np.stack(g), axis=(0, 1)) for g in (first, second)]
-    gaps = rates[0] - rates[1]
-    p_value = 1.0
-    if gaps.any():
-        p_value = float(stats.ttest_1samp(gaps, 0).pvalue)
-    return {"difference": float(gaps.sum()), "p_value": p_value}
+    first, second = np.concatenate(first), np.concatenate(second)
+    # In whole numbers, in which alike is equal.
+    gaps = len(second) * first.sum(0) - len(first) * second.sum(0)
+    difference = gaps.sum() / (len(first) * len(second))
+    return {"difference": float(difference), "p_value": _of_gaps(gaps)}
+
+
+def _of_gaps(gaps):
+    """Two-sided p-value of `[cases]` ints whose mean is 0 by hypothesis."""
+    moved = gaps[gaps != 0]
+    if not moved.size:
+        return 1.0
+    if np.ptp(np.abs(moved)) == 0:  # of one net each they all are +1 or -1
+        above = int((moved > 0).sum())
+        return float(stats.binomtest(above, moved.size).pvalue)
+    if moved.size > _FEW:
+        return float(stats.ttest_1samp(gaps, 0).pvalue)
+    return _of_signs(moved)
+
+
+def _of_signs(gaps):
+    """The share of all choices of signs whose sum is as far from 0."""
+    shares = np.ones(1)  # by the sum of those that are positive
+    for size in np.abs(gaps):
+        none = np.zeros(size)
+        shares = (np.append(shares, none) + np.append(none, shares)) / 2
+    total = np.abs(gaps).sum()
+    sums = 2 * np.arange(total + 1) - total
+    return float(shares[np.abs(sums) >= abs(gaps.sum())].sum())
 
 
 def gain_transferred(teacher_wrong, student_wrong, distilled_wrong):

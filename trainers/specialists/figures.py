@@ -91,8 +91,7 @@ def paired(seeds, first, second):
 
     Returns:
       Dict: "points", `statistics.over_seeds` of the gain in accuracy; "p_value"
-      of a t-test over cases of the paired differences; "mcnemar", of each
-      seed.
+      of `statistics.paired_errors`; "mcnemar", of each seed.
     """
     wrong = [
         [~seed[f"{name}/right"] for seed in seeds] for name in (first, second)

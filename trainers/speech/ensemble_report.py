@@ -97,7 +97,7 @@ def findings(metrics):
         )
         said.append(
             "Words misheard by the distilled net less those by the ensemble, "
-            f"paired t-tests over utterances: {each}."
+            f"paired tests over utterances: {each}."
         )
     if len(metrics["folds"]) > 1:
         each = "; ".join(

@@ -99,6 +99,44 @@ def test_paired_errors_counts_a_case_once():
     assert same == {"difference": 0.0, "p_value": 1.0}
 
 
+def test_paired_errors_of_one_net_each_are_mcnemars():
+    first, second = wrong(0, cases=60), wrong(0, cases=60)
+    first[0, :18] = second[0, 18:25] = True
+    found = statistics.paired_errors([first], [second])
+    expected = statistics.mcnemar(first[0], second[0])
+    assert found == {"difference": 11.0, "p_value": expected["p_value"]}
+
+
+@pytest.mark.parametrize("cases", [1, 2, 30])
+def test_gaps_that_are_all_alike(cases, recwarn):
+    every, none = wrong(cases, cases, cases=cases), wrong(0, 0, cases=cases)
+    found = statistics.paired_errors([none], [every])
+    # All heads, or all tails, of as many fair coins as there are cases.
+    assert found["p_value"] == pytest.approx(2 * 0.5**cases)
+    assert not recwarn
+
+
+def test_few_cases_are_tested_by_their_signs():
+    first, second = wrong(0, 0, 0), wrong(0, 0, 0)
+    first[:3, 0] = first[:2, 1] = second[:1, 2] = True
+    found = statistics.paired_errors([first], [second])
+    # Of the sums of 3, 2 and 1, each of either sign, +-6 and +-4 are as far
+    # from 0 as 3 + 2 - 1: four of eight.
+    assert found["difference"] == pytest.approx(4 / 3)
+    assert found["p_value"] == pytest.approx(4 / 8)
+    # The same nets twice are no new evidence.
+    again = statistics.paired_errors([first], [second, second])
+    assert again == pytest.approx(found)
+
+
+def test_few_cases_are_calibrated():
+    """Of groups that are equally good, at most one in twenty is below 0.05."""
+    rng = np.random.default_rng(6)
+    groups = rng.random((1000, 2, 3, 500)) < 0.002
+    found = [statistics.paired_errors([a], [b])["p_value"] for a, b in groups]
+    assert np.mean(np.array(found) < 0.05) < 0.05
+
+
 def test_share_of_a_gain_of_any_number_of_nets():
     # Errors of a net: (4 + 4 + 6 + 2) / 2 = 8, 2 + 2 = 4, 3 + 2 = 5.
     share, (low, high) = statistics.share_of_gain(
