@@ -196,19 +196,22 @@ def _of_pairs(figures):
     ours, theirs = (_in_words(figures, whose) for whose in ("student", TEACHER))
     if TEACHER not in figures["accuracy"]:
         return [f"The distilled student confuses: {ours}."]
-    said = [f"The distilled student confuses, and the teacher not: {ours}."]
+    often = "confuses at least twice as often as the"
+    said = [f"The distilled student {often} teacher: {ours}."]
     if figures["reference"] == "label":
-        said.append(f"The teacher confuses, and the student not: {theirs}.")
+        said.append(f"The teacher {often} student: {theirs}.")
     return said
 
 
 def _in_words(figures, whose):
     names = figures["class_names"]
     pairs = figures["pairs"][whose]
-    said = [
-        f"{names[pair['true']]} taken for {names[pair['chosen']]}"
-        for pair in pairs[:_NAMED]
-    ]
+    said = []
+    for pair in pairs[:_NAMED]:
+        said.append(f"{names[pair['true']]} taken for {names[pair['chosen']]}")
+        if TEACHER in figures["accuracy"]:
+            ours, theirs = (round(pair[key], 1) for key in ("ours", "theirs"))
+            said[-1] += f" ({ours:g} cases against {theirs:g})"
     if len(pairs) > _NAMED:
         said.append("and others, see below")
     return ", ".join(said) or "no two classes"
@@ -273,8 +276,9 @@ def _plot(figures):
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Greens", vmin=0, vmax=100)
     turned = 90 if max(map(len, names)) > 3 else 0
-    axes.set_xticks(range(len(names)), names, rotation=turned, fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    style = {"fontsize": 8, "parse_math": False}  # "$5-$10" is a name
+    axes.set_xticks(range(len(names)), names, rotation=turned, **style)
+    axes.set_yticks(range(len(names)), names, **style)
     axes.set_xlabel("the distilled student's choice")
     true = {"label": "true class", TEACHER: "the teacher's choice"}
     axes.set_ylabel(true[figures["reference"]])

@@ -260,7 +260,10 @@ def _pictures(figures, x, kind):
     ):
         _draw(axes, picture, kind)
         axes.set_title(
-            _caption(case, figures["class_names"]), fontsize=7, loc="left"
+            _caption(case, figures["class_names"]),
+            fontsize=7,
+            loc="left",
+            parse_math=False,  # "$5-$10" is a name
         )
     return figure
 

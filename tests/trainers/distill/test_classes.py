@@ -70,8 +70,12 @@ def test_accuracy_and_confusions(tmp_path):
         "100.0%",
     )
     said = EXPERIMENT.findings(figures)
-    assert said[-2].endswith("and the teacher not: class 0 taken for class 1.")
-    assert said[-1].endswith("and the student not: class 2 taken for class 1.")
+    assert said[-2:] == [
+        "The distilled student confuses at least twice as often as the "
+        "teacher: class 0 taken for class 1 (5 cases against 1).",
+        "The teacher confuses at least twice as often as the student: class 2 "
+        "taken for class 1 (3 cases against 0).",
+    ]
     _, pairs, plot = EXPERIMENT.details(figures, run.data)
     assert pairs.rows == (
         ("class 0 for class 1", "5", "1"),
@@ -150,8 +154,22 @@ def test_of_many_classes_those_that_differ_most():
     assert [row[0] for row in rows[:3]] == ["c30", "c5", "c7"]
     said = " ".join(EXPERIMENT.findings(figures))
     assert "20 of 40 classes" in said
-    assert "the teacher not: no two classes." in said
+    assert "often as the teacher: no two classes." in said
     assert EXPERIMENT.details(figures, None) == ()
+
+
+def test_dollars_of_names_are_no_maths():
+    figures = {
+        "reference": "label",
+        "class_names": ["$5%-$10%", "$a$"],  # the first is no maths at all
+        "confusions": [[1, 0], [0, 1]],
+    }
+    [plot] = classes._matrix(figures)
+    assert plot.png
+    [axes, _] = plot.figure.axes
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["$5%-$10%", "$a$"]
+        assert not any(label.get_parse_math() for label in labels)
 
 
 def test_a_sentence_names_three_pairs():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib import text as matplotlib_text
 
 from tests import distill_runs
 from trainers.core import pages, sections
@@ -239,3 +240,17 @@ def test_long_names_are_cut():
     assert differences._caption(case, names) == (
         "true: a class with ..\nstudent: a class with .."
     )
+
+
+def test_dollars_of_names_are_no_maths(tmp_path):
+    names = ("$5%-$10%", "$1$", "$2$")  # the first is no maths at all
+    figures, run = measured(tmp_path, class_names=names)
+    [plot] = EXPERIMENT.details(figures, run.data)
+    assert plot.png
+    titles = [
+        text
+        for text in plot.figure.findobj(matplotlib_text.Text)
+        if text.get_text().startswith("true: ")
+    ]
+    assert len(titles) == 5
+    assert not any(title.get_parse_math() for title in titles)
