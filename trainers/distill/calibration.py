@@ -88,9 +88,10 @@ def _held_out(run, nets):
     """The distilled student, of seed 0, at the temperature of held-out cases.
 
     Returns:
-      Dict: the "temperature" that the logits are divided by, and "nll" and
-      "ece" on test cases "before" and "after"; None if no held-out case has a
-      label.
+      Dict: of how many "cases" it is, the "temperature" that the logits are
+      divided by, and "nll" and "ece" on test cases "before" and "after"; a
+      temperature of None alone where they tell none. None if no held-out case
+      has a label.
     """
     split = run.data.held_out
     own = np.asarray(split.labels) >= 0
@@ -101,7 +102,9 @@ def _held_out(run, nets):
     temperature = best_temperature(logits, np.asarray(split.labels)[own])
     test = nets.on_labelled(DISTILLED)[0].astype(np.float64)
     labels = nets.labels[nets.labelled]
-    found = {"temperature": temperature}
+    found = {"cases": int(own.sum()), "temperature": temperature}
+    if temperature is None:
+        return found
     for when, scaled in (("before", test), ("after", test / temperature)):
         of_test = of_logits(scaled, labels)
         found[when] = {name: of_test[name] for name in ("nll", "ece")}
@@ -116,7 +119,8 @@ def best_temperature(logits, labels):
       labels: `[cases]` int array.
 
     Returns:
-      Float from 0.05 to 20.
+      Float from 0.05 to 20; None where a bound fits as well, as of labels that
+      a net gets right all of them.
     """
 
     def loss(log_temperature):
@@ -125,6 +129,8 @@ def best_temperature(logits, labels):
 
     bounds = tuple(np.log(_TEMPERATURES))
     found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded")
+    if min(map(loss, bounds)) <= found.fun:
+        return None
     return float(np.exp(found.x))
 
 
@@ -140,7 +146,7 @@ def table(figures):
         for name, net in figures["nets"].items()
     ]
     found = figures.get("held_out")
-    if found:
+    if found and found["temperature"]:
         rows.append(
             (
                 f"seed 0, divided by {found['temperature']:.2f}",
@@ -158,18 +164,30 @@ def findings(figures):
     if not figures["nets"]:
         return ["Calibration can be measured on labelled test cases only."]
     said = [_of_bias(name, net) for name, net in figures["nets"].items()]
-    found = figures.get("held_out")
-    if found:
-        before, after = found["before"], found["after"]
-        said.append(
-            "The distilled student of seed 0 fits held-out labels best if its "
-            f"logits are divided by {found['temperature']:.2f}: NLL on test "
-            f"cases {before['nll']:.3f} before and {after['nll']:.3f} after, "
-            f"calibration error {before['ece']:.1%} and {after['ece']:.1%}. "
-            "Class and order of the classes stay as they are; the exported "
-            "student is not changed."
-        )
+    if figures.get("held_out"):
+        said.append(_of_temperature(figures["held_out"]))
     return said
+
+
+def _of_temperature(found):
+    # Older figures lack the number of cases.
+    cases = f"{found['cases']:,} " if "cases" in found else ""
+    if found["temperature"] is None:
+        return (
+            f"The {cases}labelled held-out cases tell no temperature for the "
+            "distilled student of seed 0: they are fitted best at a bound of "
+            "the search (0.05 to 20), as cases are that a net gets right all "
+            "of them, or no more than by chance."
+        )
+    before, after = found["before"], found["after"]
+    return (
+        f"The distilled student of seed 0 fits the {cases}labelled held-out "
+        f"cases best if its logits are divided by {found['temperature']:.2f}: "
+        f"NLL on test cases {before['nll']:.3f} before and "
+        f"{after['nll']:.3f} after, calibration error {before['ece']:.1%} and "
+        f"{after['ece']:.1%}. Class and order of the classes stay as they are; "
+        "the exported student is not changed."
+    )
 
 
 def _of_bias(name, net):

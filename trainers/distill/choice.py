@@ -30,6 +30,9 @@ def measure(run):
     return {
         **run.about(),
         "compared_by": run.compared_by and run.compared_by.name,
+        "compared_cases": run.compared_by
+        and int((run.compared_by.classes >= 0).sum()),
+        "has_plain": run.labelled,
         "hard_weight": run.settings.hard_weight if run.labelled else 0.0,
         "candidates": found,
         "chosen": run.candidates.index(run.chosen),
@@ -70,14 +73,30 @@ def findings(metrics):
             f"{chosen['soft_weight']:g} were given, and nothing else was "
             "tried: --temperatures=1,2,4,8 compares several."
         ]
-    worst = min(each["held_out"]["mean"] for each in tried)
-    return [
+    means = [each["held_out"]["mean"] for each in tried]
+    best = means.count(max(means))
+    said = [
         f"Of {len(tried)} candidates T = {chosen['temperature']:g} with a soft "
-        f"weight of {chosen['soft_weight']:g} is best on the "
-        f"{metrics['data']['held_out_cases']:,} held-out cases "
-        f"({chosen['held_out']['mean']:.1%}; the worst {worst:.1%}), and was "
-        "taken. No test case had a part in it."
+        f"weight of {chosen['soft_weight']:g} is "
+        f"{'best' if best == 1 else 'as good as any other'} on the "
+        f"{_cases(metrics)} ({max(means):.1%}; the worst {min(means):.1%}), "
+        f"and was taken{f', the first of {best} such' * (best > 1)}. No test "
+        "case had a part in it."
     ]
+    if metrics.get("has_plain"):
+        said.append(
+            "The plain student has nothing of this to choose: one try of it is "
+            f"compared with the best of {len(tried)}."
+        )
+    return said
+
+
+def _cases(metrics):
+    cases = metrics["data"]["held_out_cases"]
+    known = metrics.get("compared_cases", cases)  # older figures lack it
+    if known < cases:
+        return f"{known:,} of {cases:,} held-out cases that have a label"
+    return f"{cases:,} held-out cases"
 
 
 def details(metrics, data):

@@ -63,6 +63,27 @@ def test_best_temperature():
     assert found == pytest.approx(6.0 / np.log(3.0), rel=1e-3)
 
 
+@pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_a_bound_is_no_temperature(labels, scale):
+    """The likelihood of labels that are all right, or wrong, has no maximum."""
+    logits = scale * np.array([[6.0, 0.0], [3.0, 0.0]])
+    assert calibration.best_temperature(logits, np.array(labels)) is None
+
+
+def test_few_cases_that_tell_no_temperature(tmp_path):
+    run = distill_runs.make_run(tmp_path, "table")
+    split = run.data.held_out
+    x = np.stack([x for x, _ in split.dataset.as_numpy_iterator()])
+    own = run.nets["distilled"][0](x).numpy().argmax(-1) == split.labels
+    split.labels[np.flatnonzero(~own)] = -1  # those that are right are left
+    figures = EXPERIMENT.measure(run)
+    assert figures["held_out"] == {"cases": own.sum(), "temperature": None}
+    assert len(EXPERIMENT.table(figures).rows) == 3
+    said = EXPERIMENT.findings(figures)[-1]
+    assert f"The {own.sum()} labelled held-out cases tell no temp" in said
+
+
 def measured(tmp_path, **options):
     """Figures that went through JSON, and the run."""
     run = distill_runs.make_run(tmp_path, "table", **options)
@@ -85,6 +106,8 @@ def test_page(tmp_path):
     held_out = figures["held_out"]
     assert rows[3][0] == f"seed 0, divided by {held_out['temperature']:.2f}"
     assert held_out["before"]["nll"] == pytest.approx(each[0]["nll"])
+    said = EXPERIMENT.findings(figures)[-1]
+    assert f"the {run.data.held_out.cases} labelled held-out cases best" in said
     [plot] = EXPERIMENT.details(figures, run.data)
     left, right = plot.figure.axes
     assert len(left.lines) == 1 + 3
