@@ -249,9 +249,10 @@ def _of_gain(figures):
     ]
     share = gain["transferred"]
     if share["mean"] is not None:
+        over = "seeds and cases" if figures["seeds"] > 1 else "cases"
         said.append(
             f"It keeps {pages.share(share)} of the teacher's advantage over "
-            "the plain student (95 % bootstrap over seeds and cases)."
+            f"the plain student (95 % bootstrap over {over})."
         )
     counts = "; ".join(
         f"seed {seed}: {each['only_first_wrong']} and "

@@ -42,7 +42,8 @@ def situation(figures):
 
     Returns:
       "unknown" (nothing to compare with), "alone" (no plain student), "better",
-      "worse" (the distilled student, beyond chance), "unsure" (beyond chance
+      "worse" (the distilled student, beyond chance), "misled" (worse, by a
+      teacher that is worse than the plain student), "unsure" (beyond chance
       over cases, but not over seeds), or, within noise: "poor_teacher" (worse
       than the plain student), "nothing_to_give" (no better), "noise".
     """
@@ -54,13 +55,15 @@ def situation(figures):
     if gain["p_value"] < _LEVEL:
         if not _is_of_all_seeds(gain):
             return "unsure"
-        return "better" if gain["mean"] > 0 else "worse"
+        if gain["mean"] > 0:
+            return "better"
+        return "misled" if _teacher_lags(figures) else "worse"
     lead = figures["teacher_lead"]
     if lead is None:
         return "noise"
     if lead["p_value"] >= _LEVEL:
         return "nothing_to_give"
-    return "poor_teacher" if lead["mean"] < 0 else "noise"
+    return "poor_teacher" if _teacher_lags(figures) else "noise"
 
 
 def _is_of_all_seeds(gain):
@@ -135,6 +138,11 @@ def _teacher_leads(figures):
     return lead is not None and lead["mean"] > 0 and lead["p_value"] < _LEVEL
 
 
+def _teacher_lags(figures):
+    lead = figures["teacher_lead"]
+    return lead is not None and lead["mean"] < 0 and lead["p_value"] < _LEVEL
+
+
 def _savings(figures):
     """How much smaller and faster than its teacher the student is."""
     nets, speed = figures["nets"], figures["speed"]
@@ -165,7 +173,7 @@ def _difference(figures):
         return _ALONE.get(found, "")
     points = f"{100 * gain['mean']:+.1f} points"
     test = f"paired over cases, {pages.p_value(gain)}"
-    if found in ("better", "worse"):
+    if found in ("better", "worse", "misled"):
         said = f"The difference of {points} is beyond chance ({test})"
         return f"{said}{_seeds_agree(figures)}: {_MEANING[found]}."
     if found == "unsure":
@@ -194,6 +202,10 @@ _ALONE = {
 _MEANING = {
     "better": "the distillation is worth it",
     "worse": "distillation does harm here, take the plain student",
+    "misled": (
+        "the teacher is worse than the plain student, and does harm here, take "
+        "the plain student"
+    ),
     "poor_teacher": (
         ", and the teacher is worse than the plain student: it has nothing to "
         "teach it"
@@ -214,6 +226,7 @@ def advice(figures):
         "alone": _for_one_alone,
         "better": _for_better,
         "worse": lambda figures: [_OTHER_TARGETS, _TEACHERS_INPUT],
+        "misled": lambda figures: [_TEACHERS_INPUT, _BETTER_TEACHER],
         "unsure": lambda figures: [_more_seeds(figures)],
         "poor_teacher": lambda figures: [_BETTER_TEACHER, _TEACHERS_INPUT],
         "nothing_to_give": _for_nothing_to_give,
@@ -228,7 +241,8 @@ _OTHER_TARGETS = (
 )
 _TEACHERS_INPUT = (
     "see that the teacher gets the input that it was trained on (its "
-    "preprocessing)"
+    "preprocessing) and has its classes in the order of --data (of folders "
+    "alphabetical)"
 )
 _BETTER_TEACHER = (
     "a better teacher, or an ensemble of several (--teacher=a.keras,b.keras)"

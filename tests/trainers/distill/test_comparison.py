@@ -109,6 +109,7 @@ def test_table_and_findings(tmp_path):
     assert "clips" not in said and "have a label" not in said
     assert "by +10.0 points" in said
     assert "keeps 53%" in said
+    assert "(95 % bootstrap over seeds and cases)" in said
     assert "seed 0: 12 and 0, p = 0.00049; seed 1: 9 and 1, p = 0.021" in said
     assert "300 cases a second in batches of 32, the teacher 100" in said
     assert EXPERIMENT.introduction(figures).startswith(
@@ -189,7 +190,9 @@ def test_one_seed_has_intervals_over_cases(tmp_path):
     wilson = stats.binomtest(88, 100).proportion_ci(method="wilson")
     assert accuracy["ci95"] == [None, None]
     assert accuracy["ci95_cases"] == pytest.approx([wilson.low, wilson.high])
-    assert "one seed says nothing" in " ".join(EXPERIMENT.findings(figures))
+    said = " ".join(EXPERIMENT.findings(figures))
+    assert "one seed says nothing" in said
+    assert "(95 % bootstrap over cases)" in said
     assert EXPERIMENT.blocks(figures, run.data)
 
 

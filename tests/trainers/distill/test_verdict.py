@@ -139,6 +139,22 @@ def test_harm():
     assert "--soft_weights" in said
 
 
+def test_harm_by_a_teacher_that_is_worse():
+    """As of one whose classes are in another order."""
+    found = figures(teacher=0.08, distilled=0.3)
+    assert verdict.situation(found) == "misled"
+    said = verdict.paragraph(found)
+    assert "the teacher is worse than the plain student, and does harm" in said
+    assert "its classes in the order of --data (of folders alphab" in said
+    assert "--temperatures" not in said
+    # A teacher that may be as good is not to blame, nor one that is not known.
+    for same in (
+        figures(teacher=0.89, distilled=0.8, lead_p=0.2),
+        figures(teacher=None, distilled=0.8),
+    ):
+        assert verdict.situation(same) == "worse"
+
+
 def test_noise_near_the_teacher():
     found = figures(distilled=0.905, plain=0.9, p=0.4, teacher=0.93)
     assert verdict.situation(found) == "noise"
