@@ -188,7 +188,11 @@ def _open_run(values):
     )
     checks.check(run, larger=values.larger_student)
     run_directory.open_run_directory(
-        run.directory, _flags_of(values, settings, source, student)
+        run.directory,
+        {
+            **_flags_of(values, settings, source, student),
+            "data_digest": data.digest,
+        },
     )
     return run
 

@@ -1,10 +1,16 @@
 """The cases of a run, whichever source they come from."""
 
 import dataclasses
+import hashlib
 import pathlib
 
 import numpy as np
 import tensorflow as tf
+
+# Training cases whose x is looked at for a digest; a store of soft targets has
+# a checksum of each.
+_LOOKED_AT = 1024
+_BATCH = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +67,22 @@ class Data:
     def input_shape(self) -> tuple[int, ...]:
         """The shape of x."""
         return tuple(self.train.dataset.element_spec[0].shape)
+
+    @property
+    def digest(self) -> str:
+        """Twelve characters of a checksum, to tell other cases from these.
+
+        Of all labels, and of x of all held-out and test cases and of the first
+        training cases.
+        """
+        found = hashlib.sha256(repr(self.class_names).encode())
+        for split in (self.train, self.held_out, self.test):
+            found.update(split.labels.tobytes())
+            most = _LOOKED_AT if split is self.train else split.cases
+            for batch in split.dataset.take(most).batch(_BATCH):
+                for part in batch:
+                    found.update(part.numpy().tobytes())
+        return found.hexdigest()[:12]
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes what makes x of a case as it comes, where that is needed.

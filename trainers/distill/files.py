@@ -11,6 +11,11 @@ import keras
 # Looked at for its input first, and used later.
 @functools.cache
 def load_model(flag, path):
+    """As `open_model`, of a model that nobody changes."""
+    return open_model(flag, path)
+
+
+def open_model(flag, path):
     """A model of a `.keras` file, which runs no code that the file brings.
 
     Args:

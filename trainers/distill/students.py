@@ -4,6 +4,7 @@ import inspect
 import pathlib
 
 import keras
+import numpy as np
 
 import kdtf
 from trainers.distill import files, preprocessing
@@ -19,9 +20,7 @@ _SMALLEST_IMAGE = 2  # of the last convolution
 
 def is_file(spec):
     """Whether a net is given by a file, and not by name."""
-    return ":" not in spec and (
-        spec.endswith((".keras", ".h5")) or pathlib.Path(spec).exists()
-    )
+    return spec.endswith((".keras", ".h5")) or pathlib.Path(spec).exists()
 
 
 def check(flag, spec, data):
@@ -111,15 +110,15 @@ def build(
       A built `keras.Model` from x to logits `[batch, outputs]`.
 
     Raises:
-      ValueError: if it cannot take these data; names the flag.
+      ValueError: if it cannot take these data, or has frozen weights and is not
+        to keep them; names the flag.
     """
     keras.utils.set_random_seed(seed)
     if is_file(spec):
-        given = as_logits(files.load_model(flag, spec))
-        files.check_fits(flag, spec, given, data)
-        net = _fresh(given)  # which is trained, while others begin again
-        if keep_weights:
-            net.set_weights(given.get_weights())
+        net = as_logits(files.open_model(flag, spec))
+        files.check_fits(flag, spec, net, data)
+        if not keep_weights:
+            net = _fresh(flag, spec, net)
         preprocess = preprocess or preprocessing.NONE
         return preprocessing.before(flag, net, preprocess, data.input_shape)
     kind, _, widths = spec.partition(":")
@@ -145,12 +144,38 @@ def as_logits(model):
         return model
 
 
-def _fresh(model):
-    """The same architecture with new weights."""
+def _fresh(flag, spec, model):
+    """The same architecture with new weights, and the statistics of its input.
+
+    What `adapt` has found out of data, such as a mean, is not trained.
+    """
     fresh = type(model).from_config(model.get_config())
     if not fresh.built:
         fresh.build(model.input_shape)
+    for ours, theirs in zip(_layers(fresh), _layers(model), strict=True):
+        if isinstance(ours, keras.layers.Normalization):
+            ours.load_own_variables(_variables(theirs))
+        elif theirs.weights and not theirs.trainable:
+            raise ValueError(
+                f"--{flag} must have no layer that is frozen, whose weights "
+                "would be random and stay so: give --keep_weights, or set "
+                f"`trainable` of the model. Received: --{flag}={spec} with the "
+                f"frozen layer {theirs.name!r}"
+            )
     return fresh
+
+
+def _layers(model):
+    """The layers of a model, and of the models in it, in a fixed order."""
+    for layer in model.layers:
+        yield from _layers(layer) if hasattr(layer, "layers") else [layer]
+
+
+def _variables(layer):
+    """Dict of a layer's variables, as its file has them."""
+    found = {}
+    layer.save_own_variables(found)
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
 def _scaled(inputs, data):

@@ -199,7 +199,8 @@ def _of_saved_model(source, spec, data):
 
 def _from_probabilities(source, spec, model, data):
     """The model, behind which probabilities become logits."""
-    batch = data.held_out.dataset.map(lambda x, *_: x).batch(_LOOKED_AT)
+    some = [split.dataset.map(_x) for split in (data.held_out, data.train)]
+    batch = some[0].concatenate(some[1]).batch(_LOOKED_AT)
     found = np.asarray(model(next(iter(batch)), training=False))
     if not np.isfinite(found).all():
         raise FlagsError(
@@ -212,11 +213,11 @@ def _from_probabilities(source, spec, model, data):
             raise ValueError(
                 "--teacher must give logits, or --teacher_gives=probabilities "
                 f"say that it does not. Received: --teacher={spec}, whose "
-                "outputs are from 0 to 1 and sum to 1"
+                f"outputs are from 0 to 1{_sum(found)} in {len(found)} cases"
             )
         return model
     head = head_of(model)
-    if not shown and not (head == "sigmoid" and _in_unit(found)):
+    if not shown:
         raise ValueError(
             "--teacher_gives must be logits for a model that gives no "
             "probabilities, as one whose last softmax is cut off. "
@@ -227,17 +228,20 @@ def _from_probabilities(source, spec, model, data):
     return keras.Model(inputs, logits, name="teacher")
 
 
-def _in_unit(found):
-    return bool((found >= 0).all() and (found <= 1).all())
+def _x(x, *_):
+    return x
 
 
 def _are_probabilities(found):
-    sums = found.sum(-1)
-    return (
-        found.shape[-1] > 1
-        and _in_unit(found)
-        and bool(np.allclose(sums, 1, atol=1e-3))
+    """Whether outputs are from 0 to 1, and those of several sum to 1."""
+    in_unit = bool((found >= 0).all() and (found <= 1).all())
+    return in_unit and (
+        found.shape[-1] == 1 or np.allclose(found.sum(-1), 1, atol=1e-3)
     )
+
+
+def _sum(found):
+    return " and sum to 1" if found.shape[-1] > 1 else ""
 
 
 @keras.saving.register_keras_serializable("kdtf_trainers")

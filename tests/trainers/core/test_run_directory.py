@@ -29,6 +29,17 @@ def test_other_flags_are_named(tmp_path):
     assert (tmp_path / "flags.txt").read_text() == "--jitter=2\n--units=8\n"
 
 
+def test_other_contents_are_told_without_their_checksums(tmp_path):
+    run_directory.open_run_directory(tmp_path, {"data_digest": "abc"})
+    with pytest.raises(ValueError, match="other contents of --data than be"):
+        run_directory.open_run_directory(tmp_path, {"data_digest": "abd"})
+    # Of a directory whose run took no checksum nothing is known.
+    with pytest.raises(ValueError, match="--teacher_digests=None before and"):
+        run_directory.open_run_directory(
+            tmp_path, {"data_digest": "abc", "teacher_digests": "x"}
+        )
+
+
 def test_a_directory_that_is_left_takes_other_flags(tmp_path):
     run_directory.leave_run_directory(
         run_directory.open_run_directory(tmp_path, SETTINGS)

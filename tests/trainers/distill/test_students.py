@@ -99,6 +99,50 @@ def test_a_file_gives_its_architecture_and_no_softmax(tmp_path):
         np.testing.assert_array_equal(one, two)
 
 
+def net_of_scaled_inputs(x):
+    scale = keras.layers.Normalization()
+    scale.adapt(x)
+    inputs = keras.Input(x.shape[1:])
+    body = keras.Sequential([scale, keras.layers.Dense(4, "relu")])
+    return keras.Model(inputs, keras.layers.Dense(3)(body(inputs)))
+
+
+def test_what_a_file_has_adapted_to_is_kept(tmp_path):
+    """Where new weights begin, too: a mean of the data is no weight."""
+    data = data_of("table")
+    x, _ = arrays(data.train)
+    x = 1000 + 50 * x
+    model = net_of_scaled_inputs(x)
+    path = str(tmp_path / "student.keras")
+    model.save(path)
+    kept = students.build("student", path, data, 3, seed=0, keep_weights=True)
+    np.testing.assert_allclose(kept(x), model(x), atol=1e-5)
+    fresh = students.build("student", path, data, 3, seed=0)
+    scaled = np.asarray(fresh.layers[1].layers[0](x))
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(scaled.std(0), 1, atol=1e-3)
+    assert not np.allclose(fresh.get_weights()[-2], model.get_weights()[-2])
+
+
+def test_frozen_layers_are_not_given_random_weights(tmp_path):
+    path = str(tmp_path / "student.keras")
+    model = softmax_net()
+    model.layers[0].trainable = False
+    model.save(path)
+    data = data_of("table")
+    with pytest.raises(ValueError, match="no layer that is frozen"):
+        students.build("student", path, data, 3, seed=0)
+    kept = students.build("student", path, data, 3, seed=0, keep_weights=True)
+    assert len(kept.trainable_weights) == 2
+
+
+def test_a_file_in_a_folder_with_a_colon(tmp_path):
+    folder = tmp_path / "10:30"
+    folder.mkdir()
+    assert students.is_file(str(folder)) and students.is_file("10:30/s.keras")
+    assert not students.is_file("mlp:8,4")
+
+
 def test_an_architecture_of_keras_scales_its_pixels_itself(monkeypatch):
     """0 to 255 come in, and what the family wants reaches its first layer."""
     seen = {}

@@ -115,6 +115,21 @@ def test_a_saved_model(tmp_path, x):
     )
 
 
+def test_a_saved_model_that_ends_in_a_sigmoid(tmp_path):
+    data = data_of("table", classes=("no", "yes"))
+    inputs = keras.Input(data.input_shape)
+    logit = keras.layers.Dense(1)(inputs)
+    path = str(tmp_path / "export")
+    model = keras.Model(inputs, keras.layers.Activation("sigmoid")(logit))
+    model.export(path, verbose=False)
+    with pytest.raises(ValueError, match="from 0 to 1 in 64 cases"):
+        load([path], data)
+    teacher = load([path], data, teacher_gives="probabilities")
+    x, _ = arrays(data.test)
+    expected = keras.Model(inputs, logit)(x)
+    np.testing.assert_allclose(teacher(x), expected, atol=1e-4)
+
+
 def test_a_teacher_scales_its_own_pixels(tmp_path):
     data = data_of("images")
     model = net(shape=data.input_shape)
