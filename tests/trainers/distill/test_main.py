@@ -54,6 +54,8 @@ def test_what_a_run_leaves(tmp_path):
         "student.tflite",
         "student_int8.tflite",
     }
+    # By which a run is told from one on other cases.
+    assert "\n--data_digest=" in (run_dir / "flags.txt").read_text()
     found = metrics_of(run_dir)
     assert list(found) == [
         "comparison",
