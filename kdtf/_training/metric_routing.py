@@ -196,8 +196,11 @@ def update(metrics, output, batch, logits, weights):
             metric.update_state(batch.labels, logits, metric_weights)
         else:
             labelled = head.labelled(batch.labels, logits)
+            labels = batch.labels
+            if head.name == "softmax":
+                labels = _in_form(metric, labels, predictions)
             _update_on_labelled(
-                metric, batch.labels, predictions, metric_weights, labelled
+                metric, labels, predictions, metric_weights, labelled
             )
     return without_data
 
@@ -206,6 +209,34 @@ def _is_fed(metric, batch):
     if isinstance(metric, TeacherMetric):
         return batch.teacher_logits is not None
     return batch.labels is not None
+
+
+def _in_form(metric, labels, logits):
+    """Labels as a metric of Keras takes them: classes or distributions.
+
+    Keras makes one of a name for the first batch, and later ones may have
+    labels of the other form. Metrics of others get labels as they are.
+
+    Raises:
+      ValueError: if it is a cross-entropy of classes, and labels are none.
+    """
+    function = keras_private.metric_function(metric) or metric.update_state
+    if not (_is_of_keras(metric.update_state) and _is_of_keras(function)):
+        return labels
+    name = getattr(function, "__name__", "")
+    of_classes = getattr(metric, "sparse_y_true", name.startswith("sparse_"))
+    if of_classes != entries.is_dense(labels, logits):
+        return labels
+    if not of_classes:
+        return entries.dense_labels(labels, logits)
+    if function is keras.losses.sparse_categorical_crossentropy:
+        raise ValueError(
+            "`metrics` must take labels that are distributions: build "
+            "keras.metrics.CategoricalCrossentropy(from_logits=True), which "
+            f"is fed classes, too. Received: {metric.name!r}, which takes "
+            "classes"
+        )
+    return tf.argmax(labels, axis=-1)
 
 
 def _update_on_labelled(metric, labels, predictions, weights, labelled):

@@ -144,3 +144,84 @@ def test_a_metric_without_weights_does_not_see_unlabelled_rows(jit_compile):
     y = nets.labels(unlabelled=(0, 4, 9))
     logs, _, _ = evaluate([Unweighted()], y, jit_compile=jit_compile)
     assert logs["unweighted"] == pytest.approx(y[y >= 0].mean())
+
+
+def dense(y):
+    return np.where(y[:, None] < 0, -1.0, np.eye(nets.CLASSES)[y])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ({"run_eagerly": True}, {"jit_compile": True}))
+@pytest.mark.parametrize("first", (np.array, dense, lambda y: None))
+def test_accuracy_of_both_forms_of_labels_whichever_came_first(first, how):
+    x, y, weights = nets.inputs(), nets.labels(unlabelled=(3,)), np.arange(12.0)
+    student = nets.linear(0)
+    distiller = kdtf.Distiller(student, nets.linear(7), temperature=3.0)
+    distiller.compile("sgd", weighted_metrics=["accuracy"], **how)
+    right = np.argmax(student(x), -1) == y
+    expected = np.average(right[y >= 0], weights=weights[y >= 0])
+    # As many rows a batch as classes: either axis may be taken for the other.
+    batch = nets.CLASSES
+    distiller.evaluate(x, first(y), batch, verbose=0)
+    for form in (np.array, dense):
+        logs = distiller.evaluate(
+            x,
+            form(y),
+            batch,
+            sample_weight=weights,
+            verbose=0,
+            return_dict=True,
+        )
+        assert logs["accuracy"] == pytest.approx(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", (np.array, dense))
+def test_metrics_of_keras_take_both_forms_of_labels(form):
+    y = nets.labels(unlabelled=(3,))
+    logs, z, _ = evaluate(
+        [
+            keras.metrics.CategoricalAccuracy(name="first"),
+            keras.metrics.SparseTopKCategoricalAccuracy(2, name="two"),
+            keras.metrics.CategoricalCrossentropy(from_logits=True, name="nll"),
+            keras.metrics.F1Score("micro"),
+            keras.metrics.sparse_categorical_accuracy,
+        ],
+        form(y),
+    )
+    z, y = z[y >= 0], y[y >= 0]
+    right = (z.argmax(-1) == y).mean()
+    two = (np.argsort(-z, -1)[:, :2] == y[:, None]).any(-1).mean()
+    expected = {
+        "first": right,
+        "two": two,
+        "nll": reference.hard_loss(z, y).mean(),
+        "f1_score": right,  # of one class a row, averaged over all
+        "sparse_categorical_accuracy": right,
+    }
+    for name, value in expected.items():
+        assert logs[name] == pytest.approx(value, rel=1e-5)
+
+
+def test_a_cross_entropy_of_classes_has_none_of_distributions():
+    metric = keras.metrics.SparseCategoricalCrossentropy(from_logits=True)
+    with pytest.raises(ValueError, match=r"`metrics` must take .*distrib.*Rec"):
+        evaluate([metric], dense(nets.labels()))
+
+
+@pytest.mark.slow
+def test_metrics_of_others_get_labels_as_they_are():
+    def mean_label(labels, logits):
+        del logits
+        return tf.reduce_mean(tf.cast(labels, tf.float32), axis=-1)
+
+    class Own(keras.metrics.CategoricalAccuracy):
+        def update_state(self, labels, logits, sample_weight=None):
+            labels = tf.one_hot(labels, nets.CLASSES)
+            super().update_state(labels, logits, sample_weight)
+
+    y = nets.labels()
+    logs, z, _ = evaluate([Own(name="own")], y)
+    assert logs["own"] == pytest.approx((z.argmax(-1) == y).mean())
+    logs, _, _ = evaluate([mean_label], dense(y))
+    assert logs["mean_label"] == pytest.approx(1 / nets.CLASSES)
