@@ -34,6 +34,11 @@ _ON_PROBABILITIES = (
     _METRICS.TrueNegatives,
     _METRICS.TruePositives,
 )
+_FUNCTIONS_ON_PROBABILITIES = (
+    _METRICS.binary_accuracy,
+    _METRICS.kl_divergence,
+    _METRICS.poisson,
+)
 _ON_RANKS = (_METRICS.Precision, _METRICS.Recall)  # if they have a `top_k`
 _OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
 
@@ -103,8 +108,13 @@ def _takes_probabilities(metric):
         return False
     if isinstance(metric, keras.metrics.Metric):
         config = _config(metric)
-        on_probabilities = config.get("from_logits") is False
-        return on_probabilities or type(metric) in _ON_PROBABILITIES
+        return (
+            type(metric) in _ON_PROBABILITIES
+            or config.get("from_logits") is False
+            or config.get("threshold") is not None
+        )
+    if metric in _FUNCTIONS_ON_PROBABILITIES:
+        return True
     if not (callable(metric) and _is_of_keras(metric)):
         return False
     parameter = inspect.signature(metric).parameters.get("from_logits")

@@ -153,6 +153,12 @@ def test_metrics(labels):
                 keras.metrics.TruePositives(),
                 keras.metrics.SensitivityAtSpecificity(0.5),
                 keras.metrics.KLDivergence(),
+                keras.metrics.F1Score(threshold=0.5),
+                keras.metrics.FBetaScore(threshold=0.5),
+                keras.metrics.BinaryIoU(),
+                keras.metrics.binary_accuracy,
+                keras.losses.kl_divergence,
+                keras.losses.poisson,
             )
         ),
         (
