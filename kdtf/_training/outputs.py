@@ -138,7 +138,7 @@ class OneOutput(Outputs):
 
     def weights_beside(self, y, sample_weight):
         """Sample weights in the structure of y; see `targets`."""
-        return targets.weights_beside(y, sample_weight)
+        return targets.weights_beside(y, as_one_tensor(sample_weight))
 
     def of_weights(self, sample_weight):
         """What each output has of the sample weights."""
@@ -207,5 +207,6 @@ class OneOutput(Outputs):
 def as_one_tensor(sample_weight):
     """What `weights_beside` spread over the keys of y, as one tensor again."""
     while isinstance(sample_weight, dict):
-        sample_weight = next(iter(sample_weight.values()))
+        given = (w for w in sample_weight.values() if w is not None)
+        sample_weight = next(given, None)
     return sample_weight

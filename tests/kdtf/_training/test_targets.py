@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._training import targets
-from tests import nets
+from tests import nets, reference
 
 
 def test_labels_alone_and_beside_teacher_logits():
@@ -66,6 +66,25 @@ def test_weights_by_output_get_the_structure_of_y():
         (np.zeros(2),) * 2, [np.zeros(2), np.ones(2)]
     )
     assert [each.tolist() for each in beside] == [[0.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("run_eagerly", (False, True))
+@pytest.mark.parametrize("absent", ({}, {"labels": None}))
+def test_weights_of_one_part_weigh_the_entries(absent, run_eagerly):
+    student, x, weights = nets.linear(), nets.inputs(), np.arange(12.0)
+    v = np.random.default_rng(5).normal(size=(12, nets.CLASSES))
+    distiller = kdtf.Distiller(student, temperature=2.0, hard_weight=0.0)
+    distiller.compile("sgd", run_eagerly=run_eagerly)
+    logs = distiller.evaluate(
+        x,
+        {"labels": nets.labels(), "teacher_logits": v.astype(np.float32)},
+        sample_weight={**absent, "teacher_logits": weights},
+        return_dict=True,
+        verbose=0,
+    )
+    soft = reference.soft_loss(np.asarray(student(x), np.float64), v, 2.0)
+    expected = np.average(soft, weights=weights)
+    assert logs["soft_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_temperature_is_told_by_a_key():
