@@ -138,6 +138,13 @@ class SoftmaxHead:
         labels that are no class any.
         """
         count = logits.shape[-1]
+        if count is None:
+            raise ValueError(
+                "`class_weight` must be None where the logits do not tell "
+                "their number of classes: weigh entries by `sample_weight`, or "
+                "let the student's last layer tell it. "
+                f"Received: class_weight for logits of shape {logits.shape}"
+            )
         if entries.is_dense(labels, logits):
             return tf.argmax(labels, axis=-1), count
         return tf.clip_by_value(tf.cast(labels, tf.int32), 0, count - 1), count

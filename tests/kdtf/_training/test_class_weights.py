@@ -129,6 +129,19 @@ def test_a_class_that_is_none_is_refused():
         applied({4: 1.0}, [0, 1, 2])
 
 
+def test_classes_must_be_known():
+    class_weights = ClassWeights()
+    class_weights.assign({1: 2.0})
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None))])
+    def apply(logits):
+        labels = tf.argmax(logits, -1)
+        return class_weights.apply(None, labels, logits, heads.of("softmax"))
+
+    with pytest.raises(ValueError, match=r"`class_weight` must be.*Received: "):
+        apply(tf.zeros([3, 4]))
+
+
 @pytest.mark.slow
 def test_other_weights_are_not_traced_anew():
     traced = []
