@@ -244,17 +244,24 @@ def entry_weights(logits, sample_weight):
       `[...]` float32 weights, or None if every entry weighs 1.
 
     Raises:
-      ValueError: if the sample weights are no numbers, or have not the shape
-        of the entries.
+      ValueError: if the sample weights are no numbers, or they or the mask
+        have not the shape of the entries.
     """
     mask = keras_private.mask_of(logits)
     if sample_weight is None and mask is None:
         return None
+    shape = logits.shape[:-1]
     weights = tf.ones(dynamic_shape(logits)[:-1])
     if sample_weight is not None:
-        shape = logits.shape[:-1]
         weights *= fit_weights(sample_weight, shape, "sample_weight")
     if mask is not None:
+        if not shape.is_compatible_with(mask.shape):
+            raise ValueError(
+                "`logits` must have a Keras mask of their shape without the "
+                "last axis: a layer that pools masked entries must return None "
+                f"from `compute_mask`. Received: a mask of shape {mask.shape} "
+                f"on logits of shape {logits.shape}"
+            )
         weights *= tf.cast(mask, tf.float32)
     return weights
 

@@ -123,6 +123,26 @@ def test_mean_over_entries_counts_all_but_the_masked():
     assert float(entries.mean_over_entries(values, weights, masked)) == 2.0
 
 
+class Pooling(keras.layers.GlobalAveragePooling1D):
+    """Leaves the mask of what it pools, as layers of one's own may."""
+
+    def compute_mask(self, inputs, mask=None):
+        return mask
+
+
+@pytest.mark.parametrize("weights", (None, np.ones(2)))
+@pytest.mark.parametrize("known", (2, None))
+def test_a_mask_of_other_entries(weights, known):
+    @tf.function(input_signature=[tf.TensorSpec((known, 5, 3))])
+    def weigh(x):
+        logits = Pooling()(keras.layers.Masking()(x))
+        return entries.entry_weights(logits, weights)
+
+    message = r"`logits` must.*mask of shape \(.*, 5\) on logits of .*, 3\)"
+    with pytest.raises(ValueError, match=message):
+        weigh(tf.ones([2, 5, 3]))
+
+
 def test_mean_over_no_entries_is_0():
     empty = tf.zeros((0,)), None, tf.zeros((0, 4))
     assert float(entries.mean_over_entries(*empty)) == 0.0
