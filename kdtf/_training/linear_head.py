@@ -92,6 +92,7 @@ class SplitModel:
         Raises:
           ValueError: if its last layer is not linear, or cannot be seen.
         """
+        self._argument = argument
         output = _models.output(model)
         if output is None or not keras_private.runs_as_graph(model):
             raise _refusal(argument, f"{model!r}, which shows no layers")
@@ -120,7 +121,16 @@ class SplitModel:
         return found
 
     def logits(self, hidden):
-        """The `LinearLogits` of hidden states."""
+        """The `LinearLogits` of hidden states.
+
+        Raises:
+          ValueError: if the last layer has been quantized in the meantime.
+        """
+        if getattr(self.layer, "quantization_mode", None):
+            raise _refusal(
+                self._argument,
+                f"one whose {self.layer!r} was quantized after it was given",
+            )
         bias = getattr(self.layer, "bias", None)
         kernel, transposed = _kernel(self.layer)
         return LinearLogits(

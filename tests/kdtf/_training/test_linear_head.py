@@ -278,6 +278,18 @@ def test_students_that_are_refused(student, message):
         kdtf.Distiller(student(), temperature=1.0, rows_at_a_time=3)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("run_eagerly", (False, True))
+@pytest.mark.parametrize("role", ("student", "teacher"))
+def test_models_that_are_quantized_later_are_refused(role, run_eagerly):
+    models = {"student": net(), "teacher": net(7)}
+    distiller = kdtf.Distiller(**models, temperature=1.0, rows_at_a_time=3)
+    models[role].quantize("int8")
+    distiller.compile("sgd", run_eagerly=run_eagerly)
+    with pytest.raises(ValueError, match=f"`{role}` must.*was quantized after"):
+        distiller.evaluate(X, LABELS, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     (
