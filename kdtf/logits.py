@@ -86,11 +86,13 @@ def _cut(layer: Any, copies: list) -> Any:
                     "the other uses a layer of their own. "
                     f"Received: {layer.name!r}, which calls {each.name!r} again"
                 )
+        is_sequential = isinstance(layer, keras.Sequential)
         return keras.models.clone_model(
             layer,
             clone_function=lambda each: (
                 _cut(each, copies) if each in last else each
             ),
+            call_function=None if is_sequential else _call,
         )
     if isinstance(layer, keras.layers.TimeDistributed):
         inner = _cut(layer.layer, copies)
@@ -105,6 +107,18 @@ def _cut(layer: Any, copies: list) -> Any:
     )
     copies.append((layer, copy))
     return copy
+
+
+def _call(layer: Any, *arguments: Any, **keywords: Any) -> Any:
+    """Calls a layer; in place of a softmax without its mask, which is None."""
+    is_cut = isinstance(layer, keras.layers.Identity)
+    if is_cut and keywords.pop("mask", None) is not None:
+        raise ValueError(
+            "`model` must call its last softmax without a mask, which logits "
+            "have none of: apply it to the logits before. "
+            f"Received: {layer.name!r}, which is called with one"
+        )
+    return layer(*arguments, **keywords)
 
 
 def _probability_operations(model: keras.Model) -> list:

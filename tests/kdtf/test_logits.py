@@ -35,6 +35,12 @@ SHOWN = {
     "activation": lambda: sequential(dense("softmax")),
     "sigmoid activation": lambda: sequential(dense("sigmoid")),
     "layer": lambda: sequential(dense(), LAYERS.Softmax()),
+    "layer of a functional model": lambda: functional(
+        lambda x: LAYERS.Softmax()(dense()(x))
+    ),
+    "layer of a functional model in a Sequential": lambda: sequential(
+        functional(lambda x: LAYERS.Softmax()(dense()(x)))
+    ),
     "activation layer": lambda: sequential(
         dense(), LAYERS.Activation("softmax", dtype="float32")
     ),
@@ -146,6 +152,14 @@ def test_a_softmax_that_is_called_elsewhere_too():
     gated = LAYERS.Multiply()([last(dense()(x)), dense()(x)])
     model = keras.Model(x, last(dense()(gated)))
     with pytest.raises(ValueError, match=r"softmax or sigmoid once.*again"):
+        kdtf.logits_of(model)
+
+
+def test_a_softmax_that_is_called_with_a_mask():
+    """Without it the model would be another one."""
+    x, mask = keras.Input((5,)), keras.Input((4,), dtype="bool")
+    model = keras.Model([x, mask], LAYERS.Softmax()(dense()(x), mask=mask))
+    with pytest.raises(ValueError, match=r"`model` must.*without a mask"):
         kdtf.logits_of(model)
 
 
