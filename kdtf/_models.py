@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from kdtf import _keras_private as keras_private
 
-_PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid")
+_PROBABILITIES = ("softmax", "sparsemax", "sigmoid", "hard_sigmoid")
 _PASSING = (
     keras.layers.Dropout,
     keras.layers.Flatten,
@@ -242,8 +242,8 @@ def last_activation(model, output=None):
       output: the `keras.KerasTensor` of one of several outputs, or None.
 
     Returns:
-      "softmax", "sigmoid" or "hard_sigmoid"; None if the model ends in none of
-      them or does not tell, as subclasses of `keras.Model` do not.
+      One of `_PROBABILITIES`; None if the model ends in none of them or does
+      not tell, as subclasses of `keras.Model` do not.
     """
     last = probability_operation(model, output)
     return None if last is None else _activation(last)
@@ -288,4 +288,5 @@ def _activation(operation):
         name = type(of).__name__ if is_layer else getattr(of, "__name__", "")
     else:  # `keras.ops.softmax` in a functional model
         name = type(operation).__name__
-    return name.lower() if name.lower() in _PROBABILITIES else None
+    name = name.lower().removesuffix("_v2")  # of `tf.nn.softmax`
+    return name if name in _PROBABILITIES else None

@@ -1,5 +1,7 @@
 """Numbers that look like probabilities where logits belong."""
 
+import warnings
+
 import numpy as np
 
 # So many numbers from 0 to 1 are no logits of a sigmoid by chance.
@@ -29,3 +31,16 @@ def check_no_probabilities(logits, argument, head_name):
             "sigmoid, kdtf.logits_from_probabilities for what gives nothing "
             f"else. Received: {values.reshape(-1, values.shape[-1])[0]}, ..."
         )
+
+
+def check_teacher(logits, head_name):
+    """As `check_no_probabilities`, of what a teacher said of some rows.
+
+    Raises, or warns where logits might be such numbers by chance.
+    """
+    try:
+        check_no_probabilities(logits, "teacher", head_name)
+    except ValueError as error:
+        if head_name == "softmax":
+            raise
+        warnings.warn(str(error), stacklevel=2)

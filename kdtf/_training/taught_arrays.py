@@ -11,6 +11,7 @@ import time
 import keras
 import tensorflow as tf
 
+from kdtf._math import probabilities
 from kdtf._training import array_epochs, step_counts, targets
 
 _BATCHES_A_CALL = 64  # between two looks at the progress bar
@@ -78,10 +79,13 @@ class _Taught:
         """The data, whose y is a `targets.Taught`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         state = self._state().numpy().tobytes()
-        if state != self._known:
+        asks = state != self._known
+        if asks:
             self._found, self._known = self._ask(x), state
         leaves = [self._found[place] for place in self._places]
         found = tf.nest.pack_sequence_as(self._structure, leaves)
+        if asks and self._distiller._linear_head is None:  # found are logits
+            self._distiller._student_outputs.each(_check_answers, found)
         return x, targets.Taught(y, found), sample_weight
 
     def _ask(self, x):
@@ -138,6 +142,13 @@ class _Taught:
             *self._distiller._student_outputs.setting_variables(),
         ]
         return tf.concat([_fingerprint(value) for value in known], 0)
+
+
+def _check_answers(output, found):
+    """Raises if a teacher says probabilities, also where it shows none."""
+    if found is not None:  # it is of an output that is taught
+        logits, _ = found
+        probabilities.check_teacher(logits[:256].numpy(), output.head.name)
 
 
 def _fingerprint(value):

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import warnings
 
 import keras
 import numpy as np
@@ -93,7 +92,7 @@ def output_shape(teacher, x, head):
     logits = _as_logits(output, examples.size(x))
     kind = heads.of(head)
     kind.check_logits(logits, "teacher")
-    _require_no_probabilities(logits.numpy(), kind)
+    probabilities.check_teacher(logits.numpy(), head)
     return logits.shape[-1], logits.shape.rank - 2
 
 
@@ -177,16 +176,6 @@ def _targets(fields, temperature, top_k, head):
         return {**values, "finite": finite}
 
     return targets
-
-
-def _require_no_probabilities(logits, head):
-    """Raises, or where logits might be such numbers, warns."""
-    try:
-        probabilities.check_no_probabilities(logits, "teacher", head.name)
-    except ValueError as error:
-        if head.name == "softmax":
-            raise
-        warnings.warn(str(error), stacklevel=2)
 
 
 def _layers(teacher):

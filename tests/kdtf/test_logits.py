@@ -33,6 +33,7 @@ def dense(activation=None):
 
 SHOWN = {
     "activation": lambda: sequential(dense("softmax")),
+    "function of TensorFlow": lambda: sequential(dense(tf.nn.softmax)),
     "sigmoid activation": lambda: sequential(dense("sigmoid")),
     "layer": lambda: sequential(dense(), LAYERS.Softmax()),
     "layer of a functional model": lambda: functional(
@@ -102,6 +103,11 @@ def test_probabilities_are_refused_where_a_model_shows_them(kind, head):
     with pytest.raises(ValueError, match=rf"`members\[1\]` {refused}"):
         kdtf.Ensemble([logits, model], head=head)
     kdtf.Distiller(logits, kdtf.logits_of(model), temperature=2.0, head=head)
+
+
+def test_a_sparsemax_is_refused_too():
+    with pytest.raises(ValueError, match=r"`student` must.*a sparsemax"):
+        kdtf.Distiller(sequential(dense("sparsemax")), temperature=2.0)
 
 
 class Subclassed(keras.Model):

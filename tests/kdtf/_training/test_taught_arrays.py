@@ -113,6 +113,42 @@ def test_several_outputs():
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+def test_answers_are_no_probabilities():
+    """A mean of two softmaxes does not show them: its numbers do."""
+    x = keras.Input((nets.FEATURES,))
+    members = [keras.layers.Softmax()(nets.linear(s)(x)) for s in (7, 8)]
+    mean = keras.Model(x, keras.layers.Average()(members))
+    with pytest.raises(ValueError, match=r"`teacher` must give logits, not"):
+        fitted(distiller_of(mean))
+    logits = keras.Model(x, keras.ops.log(mean(x)))
+    fitted(distiller_of(logits))
+    of_two = kdtf.Distiller(
+        nets.kind_and_tags(),
+        {"kind": mean},
+        temperature=2.0,
+        soft_weight={"kind": 1.0, "tags": 0.0},
+        head={"kind": "softmax", "tags": "sigmoid"},
+    )
+    of_two.compile("sgd", jit_compile=False)
+    y = {"kind": Y, "tags": np.ones((22, nets.TAGS), "float32")}
+    with pytest.raises(ValueError, match=r"`teacher` must give logits, not"):
+        of_two.fit(X, y, epochs=2, verbose=0)
+
+
+@pytest.mark.slow
+def test_hidden_states_may_be_a_softmax():
+    """They are what a teacher says where the loss has its last layer."""
+    hidden = keras.layers.Dense(3, activation="softmax")
+    teacher = keras.Sequential(
+        [keras.Input((nets.FEATURES,)), hidden, keras.layers.Dense(4)]
+    )
+    distiller = kdtf.Distiller(
+        nets.linear(), teacher, temperature=3.0, rows_at_a_time=4
+    )
+    distiller.compile("sgd", jit_compile=False)
+    fitted(distiller)
+
+
 class Drift(keras.callbacks.Callback):
     """Moves the teacher between epochs, as a mean teacher is moved."""
 
