@@ -60,6 +60,8 @@ def logits_of(model: keras.Model) -> keras.Model:
     for original, copy in copies:
         if original.built:
             copy.set_weights(original.get_weights())
+        if getattr(original, "lora_enabled", False):  # Keras leaves it out
+            copy.lora_alpha = original.lora_alpha
     return cut
 
 

@@ -151,6 +151,19 @@ def test_logits_of_keeps_what_a_model_was():
         kdtf.logits_of(dense())
 
 
+def test_weights_of_low_rank_count_as_much_as_they_did():
+    model, x = sequential(dense("softmax")), nets.inputs()
+    last = model.layers[-1]
+    last.enable_lora(2, lora_alpha=8)
+    last.lora_kernel_b.assign(np.random.default_rng(0).normal(size=(2, 4)))
+    a, b, kernel = map(
+        np.array, (last.lora_kernel_a, last.lora_kernel_b, last._kernel)
+    )
+    np.testing.assert_allclose(
+        kdtf.logits_of(model)(x), x @ (kernel + 8 / 2 * a @ b), atol=1e-5
+    )
+
+
 def test_a_softmax_that_is_called_elsewhere_too():
     """Cut there as well, the model would be another one."""
     x = keras.Input((5,))
