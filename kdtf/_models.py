@@ -261,12 +261,12 @@ def probability_operation(model, output=None):
       operation; None as in `last_activation`.
     """
     for operation in keras_private.operations_from_the_end(model, output):
-        if not _passes(operation):
+        if not passes(operation):
             return operation if _activation(operation) else None
     return None
 
 
-def _passes(operation):
+def passes(operation):
     """Whether probabilities are probabilities still after an operation."""
     linear = isinstance(operation, keras.layers.Activation) and (
         operation.activation is keras.activations.linear

@@ -100,6 +100,7 @@ def _cut(layer: Any, copies: list) -> Any:
         inner = _cut(layer.layer, copies)
         return keras.layers.TimeDistributed(inner, name=layer.name)
     function = getattr(layer, "activation", None)
+    _check_axis(layer, getattr(function or layer, "axis", -1))
     if isinstance(layer, keras.layers.Activation) or function is None:
         policy = getattr(layer, "dtype_policy", None)
         dtype = None if policy is None else policy.name
@@ -128,8 +129,39 @@ def _probability_operations(model: keras.Model) -> list:
     outputs = [None]
     if _models.output_names(model) is not None:
         outputs = keras.tree.flatten(_models.output(model))
+    for each in outputs:
+        if _models.last_activation(model, each) in ("softmax", "sparsemax"):
+            _check_classes_stay(model, each)
     found = (_models.probability_operation(model, each) for each in outputs)
     return [operation for operation in found if operation is not None]
+
+
+def _check_axis(layer: Any, axis: Any) -> None:
+    """Raises unless the axis of a softmax is the last one."""
+    output = getattr(layer, "output", None)  # None within a wrapper
+    last = -1 if output is None else output.ndim - 1
+    if keras.tree.flatten(axis) not in ([-1], [last]):
+        raise ValueError(
+            "`model` must end in a softmax over its last axis, as that of its "
+            "logits is. "
+            f"Received: {layer.name!r}, whose softmax is over axis {axis}"
+        )
+
+
+def _check_classes_stay(model: keras.Model, output: Any) -> None:
+    """Raises if what follows a softmax moves or merges the axis of classes."""
+    for each in keras_private.operations_from_the_end(model, output):
+        if not _models.passes(each):
+            return
+        is_last = not isinstance(each, keras.layers.Permute) or (
+            each.dims[-1] == len(each.dims)
+        )
+        if not is_last or each.input.shape[-1] != each.output.shape[-1]:
+            raise ValueError(
+                "`model` must keep the classes of its last softmax in the last "
+                "axis, where those of logits are: end it before. "
+                f"Received: {model.name!r}, in which {each.name!r} moves them"
+            )
 
 
 def logits_from_probabilities(

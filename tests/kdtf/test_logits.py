@@ -60,6 +60,18 @@ SHOWN = {
     "before a cast": lambda: sequential(
         dense("softmax"), LAYERS.Activation("linear", dtype="float32")
     ),
+    "last axis by number": lambda: functional(
+        lambda x: LAYERS.Softmax(axis=2)(dense()(x)), shape=(3, 5)
+    ),
+    "before a permutation": lambda: functional(
+        lambda x: LAYERS.Permute((2, 1, 3))(dense("softmax")(x)),
+        shape=(2, 3, 5),
+    ),
+    "before a flatten": lambda: sequential(
+        dense("softmax"),
+        LAYERS.Reshape((-1, 4)),
+        LAYERS.Flatten(),
+    ),
     "nested": lambda: sequential(
         dense("relu"), sequential(dense("softmax"), shape=(4,))
     ),
@@ -149,6 +161,28 @@ def test_logits_of_keeps_what_a_model_was():
     assert logits.layers[1] is not model.layers[1]
     with pytest.raises(ValueError, match=r"`model` must be a keras.Model"):
         kdtf.logits_of(dense())
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    (
+        (lambda x: LAYERS.Softmax(axis=1)(dense()(x)), "over axis 1"),
+        (lambda x: keras.ops.softmax(dense()(x), axis=1), "over axis 1"),
+        (lambda x: dense(LAYERS.Softmax(axis=(1, 2)))(x), r"axis \(1, 2\)"),
+        (
+            lambda x: LAYERS.TimeDistributed(LAYERS.Softmax(axis=0))(x),
+            "over axis 0",
+        ),
+        (lambda x: LAYERS.Permute((2, 1))(dense("softmax")(x)), "'permute"),
+        (lambda x: LAYERS.Flatten()(dense("softmax")(x)), "'flatten"),
+        (lambda x: LAYERS.Reshape((6, 2))(dense("softmax")(x)), "'reshape"),
+    ),
+)
+def test_classes_that_are_not_in_the_last_axis(build, message):
+    with pytest.raises(
+        ValueError, match=rf"`model` must.*last axis.*{message}"
+    ):
+        kdtf.logits_of(functional(build, shape=(3, 5)))
 
 
 def test_weights_of_low_rank_count_as_much_as_they_did():
