@@ -130,6 +130,21 @@ def output_names(model):
     return None
 
 
+def check_output_names(names, argument):
+    """Raises ValueError if outputs of a list have the same name.
+
+    Args:
+      names: what `output_names` returned.
+      argument: str, what the error calls the model.
+    """
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(
+            f"`{argument}` must have outputs whose names differ: return a "
+            "dict, or give each a keras.layers.Identity(name=...) of its own. "
+            f"Received: a model with the outputs {list(names)}"
+        )
+
+
 def outputs(model):
     """The symbolic outputs of a functional model with several, by name.
 

@@ -19,9 +19,11 @@ def of(student, *, check_inputs, **settings):
       `OneOutput` or `SeveralOutputs`.
 
     Raises:
-      ValueError: if settings name outputs that are none, or leave some out.
+      ValueError: if settings name outputs that are none, or leave some out, or
+        two outputs have the same name.
     """
     names = _models.output_names(student)
+    _models.check_output_names(names, "student")
     named = {key: v for key, v in settings.items() if isinstance(v, dict)}
     if names is None and named:  # a student that does not tell
         names = tuple(next(iter(named.values())))

@@ -37,8 +37,9 @@ def key_of(name: str, what: str) -> str:
 
 
 def check_ends(student: keras.Model, given: Heads) -> None:
-    """Raises ValueError if an output tells that it cannot be logits."""
+    """Raises ValueError if outputs cannot be logits, or be told apart."""
     names = _models.output_names(student)
+    _models.check_output_names(names, "distiller_or_student")
     if names is None:  # one, or a model that does not tell
         if not isinstance(given, Mapping):
             head = heads.of(given or "softmax")

@@ -58,3 +58,14 @@ def test_probabilities_at_one_of_several_outputs():
         kdtf.Distiller(
             nets.kind_and_tags(0), model, temperature=2.0, head=HEADS
         )
+
+
+def test_outputs_of_one_layer_need_names():
+    """A teacher's are known by their order."""
+    x = keras.Input((nets.FEATURES,))
+    head = keras.layers.Dense(nets.CLASSES, name="head")
+    model = keras.Model(x, [head(keras.layers.Dense(3)(x)) for _ in range(2)])
+    with pytest.raises(ValueError, match=r"`student` must.*names differ"):
+        kdtf.Distiller(model, temperature=2.0)
+    named = [keras.layers.Dense(nets.CLASSES, name=name)(x) for name in "ab"]
+    kdtf.Distiller(keras.Model(x, named), model, temperature=2.0)

@@ -194,6 +194,23 @@ def test_names_that_collide(tmp_path):
         )
 
 
+def test_outputs_of_one_layer_need_names(tmp_path):
+    x = keras.Input((5,), name="x")
+    head = keras.layers.Dense(4, name="head")
+    parts = [head(keras.layers.Dense(3)(x)) for _ in range(2)]
+    with pytest.raises(ValueError, match=r"_student` must.*names differ.*Id"):
+        kdtf.export_student(keras.Model(x, parts), tmp_path / "export")
+    named = [
+        keras.layers.Identity(name=name)(part)
+        for name, part in zip("ab", parts, strict=True)
+    ]
+    student, given = keras.Model(x, named), nets.inputs()
+    kdtf.export_student(student, tmp_path / "export")
+    served = serve(tmp_path / "export", x=given)
+    for name, expected in zip("ab", student(given), strict=True):
+        np.testing.assert_allclose(served[f"{name}_logits"], expected, 1e-5)
+
+
 def test_an_output_of_outputs(tmp_path):
     class Nested(keras.Model):
         def call(self, x):
