@@ -29,7 +29,7 @@ def signature(dataset):
     Raises:
       ValueError: if x holds anything but dense tensors with a batch axis.
     """
-    return [_describe(s, s.shape[1:]) for s in _specs(dataset)]
+    return [_describe(s, s.shape[1:]) for s in _specs(dataset, axes=1)]
 
 
 def is_batched(dataset, examples):
@@ -43,7 +43,8 @@ def is_batched(dataset, examples):
       ValueError: if it holds neither.
     """
     specs = _specs(dataset)
-    if [_describe(s, s.shape[1:]) for s in specs] == examples:
+    may_be = all(s.shape.rank > 0 for s in specs)
+    if may_be and [_describe(s, s.shape[1:]) for s in specs] == examples:
         return True
     received = [_describe(s, s.shape) for s in specs]
     if received == examples:
@@ -227,9 +228,15 @@ def augmented(augment, x, seeds):
     )
 
 
-def _specs(dataset):
+def _specs(dataset, axes=0):
+    """The specs of x, each with so many axes at least."""
     specs = tf.nest.flatten(inputs(dataset.element_spec))
-    if not all(isinstance(s, tf.TensorSpec) and s.shape.rank for s in specs):
+    if not all(
+        isinstance(s, tf.TensorSpec)
+        and s.shape.rank is not None
+        and s.shape.rank >= axes
+        for s in specs
+    ):
         raise ValueError(
             "`dataset` must hold dense tensors of known rank as x. "
             f"Received: a data set of {dataset.element_spec}"

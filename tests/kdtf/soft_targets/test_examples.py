@@ -24,6 +24,22 @@ def test_signature_and_whether_batched():
         examples.is_batched(doubles, signature)
 
 
+@pytest.mark.parametrize("x", (np.arange(6.0), np.array(list("abcabc"))))
+def test_an_example_may_be_one_number_or_string(tmp_path, x):
+    def teacher(x):
+        code = tf.strings.to_hash_bucket_fast(tf.strings.as_string(x), 3)
+        return tf.one_hot(code, 3) * 5.0
+
+    store = stores.write(tmp_path, teacher, x, fingerprint="a")
+    logits = np.array(teacher(x))
+    for data in (x, tf.data.Dataset.from_tensor_slices(x).batch(4)):
+        joined = list(store.join(data))
+        found = [np.reshape(y["teacher_logits"], (-1, 3)) for _, y in joined]
+        np.testing.assert_array_equal(np.concatenate(found), logits - 5.0)
+    with pytest.raises(ValueError, match="dense tensors"):
+        examples.signature(tf.data.Dataset.from_tensor_slices(x))
+
+
 def test_ragged_inputs_are_refused():
     ragged = tf.data.Dataset.from_tensors(tf.ragged.constant([[1], [1, 2]]))
     with pytest.raises(ValueError, match="dense tensors"):
