@@ -206,6 +206,12 @@ def decode_one(record, fields, identity):
     return arrays
 
 
+def logits(record, dtype):
+    """The logits of one record, scalar string tensor: a flat numpy array."""
+    content = _strings(record[None], ["logits"])["logits"][0]
+    return tf.io.decode_raw(content, dtype).numpy()
+
+
 def origins(records, identity):
     """Where records of a store belong.
 

@@ -113,6 +113,20 @@ def look_at(path, identity, view, index):
     return summary(path, rows, entries)
 
 
+def first_logits(path, identity):
+    """The logits of a store's first batch, flat, in a shard that has them.
+
+    None for any other: what is wrong with a shard, `look_at` tells.
+    """
+    records = tf.data.TFRecordDataset(str(path)).take(1)
+    with contextlib.suppress(tf.errors.OpError):
+        for record in examples.prompt(records):
+            [(place, _)] = store_format.origins(record[None], identity)
+            if place and place[:2] == [0, 0]:
+                return store_format.logits(record, identity.dtype)
+    return None
+
+
 def summary(path, rows, entries):
     """`Summary` of a shard that is there.
 

@@ -156,7 +156,8 @@ class SoftTargets:
         the shards that are missing, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
         it returns at once; it then recognises the data set by its structure,
-        length and first examples, while `join` checks every one.
+        length and first examples, while `join` checks every one, and a Keras
+        teacher by its weights and by what it says of the first batch.
 
         With `shard_index` and `shard_count` several processes that share a
         disk write one store: each calls `write` with the same arguments and an

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from kdtf import _atomic, _disk
 from kdtf.soft_targets import batches, checks, inference, sources
@@ -115,19 +116,24 @@ def plan(
         head=head,
     )
     _require_place(directory, identity)
-    if (directory / store_format.MANIFEST).exists():
-        return Plan(directory, identity, source, None, None, None)
-    classes, axes = inference.output_shape(teacher, x, head)
+    finished = Plan(directory, identity, source, None, None, None)
+    is_finished = (directory / store_format.MANIFEST).exists()
+    is_known_by_name = not isinstance(teacher, keras.Layer)
+    if is_finished and is_known_by_name:
+        return finished
+    logits = inference.answer(teacher, x, head)
+    classes = logits.shape[-1]
     checks.require_top_k(top_k, classes)
-    fields = store_format.fields(identity, classes, [None] * axes)
-    infer = inference.function(
-        teacher,
-        fields,
-        classes,
-        temperature=temperature,
-        top_k=top_k,
-        head=head,
-    )
+    axes = [None] * (logits.shape.rank - 2)
+    fields = store_format.fields(identity, classes, axes)
+    how = {"temperature": temperature, "top_k": top_k, "head": head}
+    if not is_known_by_name:
+        record = inference.stored(x, logits, fields, **how)
+        first = directory / identity.shard(0, 0)
+        _require_same_answer(first, identity, record["logits"])
+    if is_finished:
+        return finished
+    infer = inference.function(teacher, fields, classes, **how)
     return Plan(directory, identity, source, classes, fields, infer)
 
 
@@ -235,6 +241,27 @@ def _require_place(directory, identity):
         checks.require_store_or_empty(directory)
     else:
         checks.require_same(directory, found, identity)
+
+
+def _require_same_answer(path, identity, logits):
+    """Raises if the first shard, where it is there, begins with other logits.
+
+    A teacher may change while its weights do not. What another machine may
+    make of the same teacher is no change.
+    """
+    before = shard_files.first_logits(path, identity)
+    if before is None:
+        return
+    now = np.ravel(logits).astype(np.float32)[: len(before)]
+    before = before[: len(now)].astype(np.float32)
+    off, size = (np.abs(v).sum() for v in (now - before, before))
+    if not off <= 0.05 * size + 1e-3 * len(before):
+        raise ValueError(
+            "`directory` must be another one for soft targets of another "
+            "teacher: they are never overwritten. Delete it if they are not "
+            f"needed any more. Received: {path}, to whose first batch a "
+            "teacher of the same weights gave other answers"
+        )
 
 
 def _write_until_the_end(plan, tick):

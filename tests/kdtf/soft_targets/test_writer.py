@@ -9,6 +9,7 @@ import resource
 import shutil
 import time
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -130,6 +131,29 @@ def test_ensembles_of_the_same_members_are_told_apart(tmp_path):
     ):
         with pytest.raises(ValueError, match="teacher"):
             stores.write(tmp_path, other, temperature=2.0)
+
+
+def rescaled(scale):
+    """Of the same weights whatever the scale."""
+    return keras.Sequential([nets.linear(3), keras.layers.Rescaling(scale)])
+
+
+@pytest.mark.parametrize("options", ({}, {"top_k": 2, "temperature": 2.0}))
+@pytest.mark.parametrize("finished", (True, False))
+def test_a_teacher_of_the_same_weights_may_say_something_else(
+    tmp_path, finished, options
+):
+    store, share = tmp_path / "store", {}
+    if not finished:
+        share = {"shard_index": 0, "shard_count": 2}
+    stores.write(store, rescaled(1.0), **options, **share)
+    before = stores.contents(store)
+    for scale in (3.0, np.nan):
+        with pytest.raises(ValueError, match=r"`directory` must.*first batch"):
+            stores.write(store, rescaled(scale), **options)
+    assert stores.contents(store) == before
+    # As another machine computes it.
+    assert len(stores.write(store, rescaled(1.001), **options)) == 22
 
 
 def test_a_directory_that_holds_something_else_stays_as_it_is(tmp_path):
