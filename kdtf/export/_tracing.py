@@ -59,8 +59,40 @@ def in_float32(student: keras.Model) -> Iterator[list[keras.Layer]]:
         for layer in keras_private.all_layers(student)
         if layer.compute_dtype in _HALVES
     ]
-    with keras_private.computing_in_float32(halves):
+    with (
+        keras_private.computing_in_float32(halves),
+        _constants_in_float32(halves),
+    ):
         yield halves
+
+
+@contextlib.contextmanager
+def _constants_in_float32(layers: list[keras.layers.Layer]) -> Iterator[None]:
+    """Has layers that normalise keep what they were given in float32.
+
+    Keras casts it when they are built or adapted.
+    """
+    own = [
+        (layer, layer.mean, layer.variance)
+        for layer in layers
+        if isinstance(layer, keras.layers.Normalization) and layer.built
+    ]
+    try:
+        for layer, *_ in own:
+            exact = keras.layers.Normalization(
+                axis=layer.axis,
+                mean=layer.input_mean,
+                variance=layer.input_variance,
+                dtype="float32",
+            )
+            exact.build(layer.get_build_config()["input_shape"])
+            exact.set_weights(layer.get_weights())
+            exact.finalize_state()
+            layer.mean, layer.variance = exact.mean, exact.variance
+        yield
+    finally:
+        for layer, mean, variance in own:
+            layer.mean, layer.variance = mean, variance
 
 
 def module_of(student: keras.Model, program: Any) -> tf.Module:

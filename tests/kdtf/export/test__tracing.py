@@ -37,6 +37,20 @@ def recurrent(dtype):
     )
 
 
+def normalised(dtype):
+    """By constants, and by what was seen of data."""
+    seen = keras.layers.Normalization(dtype=dtype)
+    seen.adapt(nets.inputs()[:, :4] + 0.1)
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Normalization(mean=0.3, variance=0.7, dtype=dtype),
+            seen,
+            keras.layers.Dense(4, dtype=dtype),
+        ]
+    )
+
+
 class Subclass(keras.Model):
     """Whose `call` is code, and which has no `get_config`."""
 
@@ -60,6 +74,7 @@ def inputs(make):
         (convolutional, "mixed_bfloat16"),
         (convolutional, "float16"),
         (recurrent, "mixed_bfloat16"),
+        (normalised, "mixed_bfloat16"),
         (Subclass, "mixed_float16"),
         (Subclass, "bfloat16"),
     ),
