@@ -104,7 +104,7 @@ def module_of(student: keras.Model, program: Any) -> tf.Module:
     module.tables = [
         value
         for layer in keras_private.all_layers(student)
-        for value in vars(layer).values()
+        for value in keras.tree.flatten(list(vars(layer).values()))
         if isinstance(value, _TABLES)
     ]
     return module

@@ -189,6 +189,33 @@ def test_weights_of_low_rank_are_added(tmp_path):
     )
 
 
+class Lookups(keras.layers.Layer):
+    """Columns of ids, each with a table of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = [
+            tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer([1, 2], values), -1.0
+            )
+            for values in ([10.0, 20.0], [30.0, 40.0])
+        ]
+
+    def call(self, x):
+        columns = tf.unstack(x, axis=1)
+        found = [t.lookup(c) for t, c in zip(self.tables, columns, strict=True)]
+        return tf.stack(found, axis=1)
+
+
+def test_tables_in_a_list(tmp_path):
+    student = keras.Sequential(
+        [keras.Input((2,), dtype="int32", name="x"), Lookups()]
+    )
+    kdtf.export_student(student, tmp_path / "export")
+    served = serve(tmp_path / "export", x=np.int32([[1, 2], [2, 3]]))["logits"]
+    np.testing.assert_array_equal(served, [[10.0, 40.0], [20.0, -1.0]])
+
+
 def test_recurrent_layers_are_as_they_were_afterwards():
     layers = keras.layers
     loop, chain, own = (
