@@ -40,7 +40,8 @@ def logits_of(model: keras.Model) -> keras.Model:
 
     Raises:
       ValueError: if the model does not end in a softmax or sigmoid, calls it
-        more than once, or does not tell, as subclasses of `keras.Model` do not.
+        more than once, or does not tell, as subclasses of `keras.Model` do not;
+        or if the softmax has a mask, or its classes are not in the last axis.
 
     Example:
       >>> classifier = keras.Sequential([
