@@ -191,7 +191,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         linear_head.require_own_steps(self, rows_at_a_time)
         terms = hint_terms.HintTerms(hints, student, teacher, policy)
         # Without autocast, so that the student gets the input as it came.
-        super().__init__(dtype=policy, autocast=False, **kwargs)
+        kwargs.setdefault("autocast", False)
+        super().__init__(dtype=policy, **kwargs)
         self.student = student
         self._hint_terms = terms
         self._hint_projections = list(terms.projections)

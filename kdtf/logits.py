@@ -22,7 +22,8 @@ from kdtf._types import Tensor, TensorLike
 def logits_of(model: keras.Model) -> keras.Model:
     """The same model, cut before its last softmax or sigmoid.
 
-    Of a model with several outputs each is cut that ends in one.
+    Of a model with several outputs each is cut that ends in one. A sparsemax or
+    hard sigmoid is cut, too; what it got is taken for logits.
 
     All layers are the model's own, with their weights, except for a last layer
     that has the activation built in, of which a copy without it is made. So
@@ -154,15 +155,24 @@ def _check_classes_stay(model: keras.Model, output: Any) -> None:
     for each in keras_private.operations_from_the_end(model, output):
         if not _models.passes(each):
             return
-        is_last = not isinstance(each, keras.layers.Permute) or (
-            each.dims[-1] == len(each.dims)
-        )
-        if not is_last or each.input.shape[-1] != each.output.shape[-1]:
+        if _moves_classes(each):
             raise ValueError(
                 "`model` must keep the classes of its last softmax in the last "
-                "axis, where those of logits are: end it before. "
+                "axis, where those of logits are: cut it before that layer. "
                 f"Received: {model.name!r}, in which {each.name!r} moves them"
             )
+
+
+def _moves_classes(layer: Any) -> bool:
+    """Whether a layer moves the last axis, or merges it with others."""
+    if isinstance(layer, keras.layers.Permute):
+        return layer.dims[-1] != len(layer.dims)
+    if not isinstance(layer, keras.layers.Flatten | keras.layers.Reshape):
+        return False
+    try:
+        return layer.input.shape[-1] != layer.output.shape[-1]
+    except AttributeError:  # it was never called, and nobody knows its shapes
+        return False
 
 
 def logits_from_probabilities(

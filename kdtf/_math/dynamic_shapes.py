@@ -25,7 +25,7 @@ def require(values, static, dynamic, argument):
     same = tf.reduce_all(tf.equal(tf.shape(values), shape))
     said = (
         f"`{argument}` must have the shape {static} of what the student gives "
-        "in each batch: others would be repeated. Received: "
+        "in each batch: others would be broadcast. Received: "
         f"{argument} of another shape"
     )
     checked = tf.debugging.Assert(same, [said], name=f"shape_of_{argument}")

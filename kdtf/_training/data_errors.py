@@ -63,7 +63,7 @@ def _words(error, argument):
         return (
             f"`{argument}` must have, in each batch, labels and teacher logits "
             "of the shape that the student's output asks for: others would be "
-            "repeated. Received: another shape"
+            "broadcast. Received: another shape"
         )
     length = _LENGTH.search(error.message)
     if length:

@@ -67,7 +67,7 @@ def in_float32(student: keras.Model) -> Iterator[list[keras.Layer]]:
 
 
 @contextlib.contextmanager
-def _constants_in_float32(layers: list[keras.layers.Layer]) -> Iterator[None]:
+def _constants_in_float32(layers: list[keras.Layer]) -> Iterator[None]:
     """Has layers that normalise keep what they were given in float32.
 
     Keras casts it when they are built or adapted.
@@ -104,10 +104,20 @@ def module_of(student: keras.Model, program: Any) -> tf.Module:
     module.tables = [
         value
         for layer in keras_private.all_layers(student)
-        for value in keras.tree.flatten(list(vars(layer).values()))
-        if isinstance(value, _TABLES)
+        for value in _tables(list(vars(layer).values()))
     ]
     return module
+
+
+def _tables(value: Any) -> Iterator[Any]:
+    """The lookup tables of a layer's attribute, in lists and dicts, too."""
+    if isinstance(value, _TABLES):
+        yield value
+    # Not Keras's flatten, which sorts the keys of a dict.
+    inner = value.values() if isinstance(value, dict) else value
+    if isinstance(value, list | tuple | dict):
+        for each in inner:
+            yield from _tables(each)
 
 
 @contextlib.contextmanager

@@ -72,8 +72,8 @@ def identify(teacher, fingerprint):
     return digest.hexdigest()
 
 
-def answer(teacher, x, head):
-    """A teacher's logits for x, the first batch: `[batch, ..., classes]`.
+def output_shape(teacher, x, head):
+    """The number of classes, and of the axes between batch and classes.
 
     Raises:
       ValueError: if the teacher does not return logits for x, a batch, or
@@ -93,13 +93,7 @@ def answer(teacher, x, head):
     kind = heads.of(head)
     kind.check_logits(logits, "teacher")
     probabilities.check_teacher(logits.numpy(), head)
-    return logits
-
-
-def stored(x, logits, fields, *, temperature, top_k, head):
-    """The arrays of a record of a batch; arguments as of `function`."""
-    temperature = 1.0 if temperature is None else temperature
-    return _targets(fields, temperature, top_k, heads.of(head))(x, logits)
+    return logits.shape[-1], logits.shape.rank - 2
 
 
 def function(teacher, fields, classes, *, temperature, top_k, head):

@@ -155,7 +155,7 @@ class SoftTargets:
         Killed at any moment and run again with the same arguments, it writes
         the shards that are missing, and ends with the same bytes. If the
         targets of this teacher, data set and these options are there already,
-        it returns at once; it then recognises the data set by its structure,
+        it writes nothing; it then recognises the data set by its structure,
         length and first examples, while `join` checks every one, and a Keras
         teacher by its weights and by what it says of the first batch.
 

@@ -211,6 +211,6 @@ def test_what_is_of_one_frame_is_not_repeated_over_all(y, spec, jit_compile):
     )
     distiller.compile("sgd", jit_compile=jit_compile)
     with pytest.raises(
-        ValueError, match=r"^`\w+` must have.*would be repeated"
+        ValueError, match=r"^`\w+` must have.*would be broadcast"
     ):
         distiller.fit(data, verbose=0)

@@ -152,6 +152,17 @@ def test_what_shows_no_probabilities(build):
         kdtf.logits_of(model)
 
 
+@pytest.mark.parametrize(
+    "last", (keras.layers.Activation("linear"), keras.layers.Identity())
+)
+def test_a_model_that_was_never_called(last):
+    dense = keras.layers.Dense(3)
+    model = keras.Sequential([dense, keras.layers.Softmax(), last])
+    cut = kdtf.logits_of(model)
+    x = nets.inputs(4)
+    np.testing.assert_allclose(cut(x), dense(x), atol=1e-6)
+
+
 def test_logits_of_keeps_what_a_model_was():
     model = sequential(dense("relu"), dense("softmax"))
     model.compile("sgd", "sparse_categorical_crossentropy")

@@ -153,7 +153,7 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
     changes = [
         _change(name, before.get(name), now.get(name))
         for name in sorted(names)
-        if before.get(name) != now.get(name)
+        if before.get(name) != now.get(name) and not _is_untold(name, before)
     ]
     if changes:
         raise ValueError(
@@ -163,10 +163,15 @@ def require_same_flags(flag, run_dir, settings, *, all_of_them=False):
         )
 
 
+def _is_untold(name, before):
+    """Whether it is a checksum that runs of older versions did not take."""
+    return name.endswith("_digest") and name not in before
+
+
 def _change(name, before, now):
     """How a flag differs; NAME_digest is a checksum of what a flag names."""
     named, _, what = name.rpartition("_")
-    if what in ("digest", "digests") and None not in (before, now):
+    if what in ("digest", "digests"):
         return f"other contents of --{named} than before"
     return f"--{name}={before} before and --{name}={now} now"
 

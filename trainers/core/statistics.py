@@ -107,11 +107,13 @@ def paired_errors(first, second):
       of the second; and the two-sided "p_value" of a test over cases of the
       paired differences, so that a case counts once, however many nets saw it:
       of one net each McNemar's exact test, else a t-test or, of few cases that
-      differ, the exact test of their signs (exact for groups of one size).
+      differ, the test of all flips of their signs (exact for groups of one
+      size).
     """
     first, second = np.concatenate(first), np.concatenate(second)
     # In whole numbers, in which alike is equal.
-    gaps = len(second) * first.sum(0) - len(first) * second.sum(0)
+    counts = [group.sum(0, dtype=np.int64) for group in (first, second)]
+    gaps = len(second) * counts[0] - len(first) * counts[1]
     difference = gaps.sum() / (len(first) * len(second))
     return {"difference": float(difference), "p_value": _of_gaps(gaps)}
 

@@ -15,10 +15,10 @@ again, it resumes and ends with the same figures.
 The teacher: a .keras file, a SavedModel (--teacher_signature,
 --teacher_output), several of them between commas (an ensemble, --combine), none
 beside --soft_targets=FOLDER, or a net by name, which is trained first. The
-student: a .keras file, whose architecture is taken (with --keep_weights its
-weights, too), or a net by name: mlp:256,256 for tables, cnn:32,64,128 for small
-images and sound, mobilenet_v3_small and all others of keras.applications for
-images.
+student: a .keras file, whose architecture and frozen weights are taken (with
+--keep_weights all weights), or a net by name: mlp:256,256 for tables,
+cnn:32,64,128 for small images and sound, mobilenet_v3_small and all others of
+keras.applications for images.
 
 The data, see --data:
 

@@ -119,8 +119,8 @@ def best_temperature(logits, labels):
       labels: `[cases]` int array.
 
     Returns:
-      Float from 0.05 to 20; None where a bound fits as well, as of labels that
-      a net gets right all of them.
+      Float from 0.05 to 20; None where a bound fits as well, as happens where a
+      net gets all cases right.
     """
 
     def loss(log_temperature):
@@ -176,8 +176,8 @@ def _of_temperature(found):
         return (
             f"The {cases}labelled held-out cases tell no temperature for the "
             "distilled student of seed 0: they are fitted best at a bound of "
-            "the search (0.05 to 20), as cases are that a net gets right all "
-            "of them, or no more than by chance."
+            "the search (0.05 to 20), as happens where a net gets all of them "
+            "right, or does no better than chance."
         )
     before, after = found["before"], found["after"]
     return (

@@ -80,8 +80,8 @@ def findings(metrics):
         f"weight of {chosen['soft_weight']:g} is "
         f"{'best' if best == 1 else 'as good as any other'} on the "
         f"{_cases(metrics)} ({max(means):.1%}; the worst {min(means):.1%}), "
-        f"and was taken{f', the first of {best} such' * (best > 1)}. No test "
-        "case had a part in it."
+        f"and was taken{'' if best == 1 else f', the first of {best} such'}. "
+        "No test case had a part in it."
     ]
     if metrics.get("has_plain"):
         said.append(

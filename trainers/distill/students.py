@@ -4,7 +4,6 @@ import inspect
 import pathlib
 
 import keras
-import numpy as np
 
 import kdtf
 from trainers.distill import files, preprocessing
@@ -110,15 +109,14 @@ def build(
       A built `keras.Model` from x to logits `[batch, outputs]`.
 
     Raises:
-      ValueError: if it cannot take these data, or has frozen weights and is not
-        to keep them; names the flag.
+      ValueError: if it cannot take these data; names the flag.
     """
     keras.utils.set_random_seed(seed)
     if is_file(spec):
         net = as_logits(files.open_model(flag, spec))
         files.check_fits(flag, spec, net, data)
         if not keep_weights:
-            net = _fresh(flag, spec, net)
+            net = _fresh(net)
         preprocess = preprocess or preprocessing.NONE
         return preprocessing.before(flag, net, preprocess, data.input_shape)
     kind, _, widths = spec.partition(":")
@@ -144,38 +142,33 @@ def as_logits(model):
         return model
 
 
-def _fresh(flag, spec, model):
-    """The same architecture with new weights, and the statistics of its input.
+def _fresh(model):
+    """The same architecture with new weights, but for what is not trained.
 
-    What `adapt` has found out of data, such as a mean, is not trained.
+    That is what layers are frozen with, and what `Normalization` has found out
+    of data.
     """
     fresh = type(model).from_config(model.get_config())
     if not fresh.built:
         fresh.build(model.input_shape)
     for ours, theirs in zip(_layers(fresh), _layers(model), strict=True):
-        if isinstance(ours, keras.layers.Normalization):
-            ours.load_own_variables(_variables(theirs))
-        elif theirs.weights and not theirs.trainable:
-            raise ValueError(
-                f"--{flag} must have no layer that is frozen, whose weights "
-                "would be random and stay so: give --keep_weights, or set "
-                f"`trainable` of the model. Received: --{flag}={spec} with the "
-                f"frozen layer {theirs.name!r}"
-            )
+        normalizes = isinstance(ours, keras.layers.Normalization)
+        if normalizes or not theirs.trainable:
+            ours.set_weights(theirs.get_weights())
+        if normalizes:
+            ours.finalize_state()
     return fresh
 
 
-def _layers(model):
-    """The layers of a model, and of the models in it, in a fixed order."""
-    for layer in model.layers:
-        yield from _layers(layer) if hasattr(layer, "layers") else [layer]
-
-
-def _variables(layer):
-    """Dict of a layer's variables, as its file has them."""
-    found = {}
-    layer.save_own_variables(found)
-    return {name: np.asarray(value) for name, value in found.items()}
+def _layers(layer):
+    """The layers of which a model, or a layer around others, is made."""
+    inner = list(getattr(layer, "layers", ()))
+    if isinstance(layer, keras.layers.Wrapper):
+        inner.append(layer.layer)
+    if not inner:
+        yield layer
+    for each in inner:
+        yield from _layers(each)
 
 
 def _scaled(inputs, data):

@@ -203,7 +203,7 @@ _MEANING = {
     "better": "the distillation is worth it",
     "worse": "distillation does harm here, take the plain student",
     "misled": (
-        "the teacher is worse than the plain student, and does harm here, take "
+        "the teacher is worse than the plain student and does harm here; take "
         "the plain student"
     ),
     "poor_teacher": (

@@ -200,6 +200,7 @@ class Lookups(keras.layers.Layer):
             )
             for values in ([10.0, 20.0], [30.0, 40.0])
         ]
+        self.names = {0: "first", "rest": None}  # keys that do not sort
 
     def call(self, x):
         columns = tf.unstack(x, axis=1)

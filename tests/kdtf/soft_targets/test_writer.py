@@ -148,12 +148,40 @@ def test_a_teacher_of_the_same_weights_may_say_something_else(
         share = {"shard_index": 0, "shard_count": 2}
     stores.write(store, rescaled(1.0), **options, **share)
     before = stores.contents(store)
-    for scale in (3.0, np.nan):
-        with pytest.raises(ValueError, match=r"`directory` must.*first batch"):
-            stores.write(store, rescaled(scale), **options)
+    with pytest.raises(ValueError, match=r"`directory` must.*first batch"):
+        stores.write(store, rescaled(3.0), **options)
     assert stores.contents(store) == before
     # As another machine computes it.
     assert len(stores.write(store, rescaled(1.001), **options)) == 22
+
+
+class Guessing(keras.layers.Layer):
+    """Logits of its own weights, and of chance."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nets.linear(3)
+        self.drop = keras.layers.Dropout(0.5)
+
+    def call(self, x):
+        return self.net(self.drop(x, training=True))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "options"),
+    (
+        (kdtf.Ensemble([nets.linear(3), nets.linear(4)]), {}),
+        (kdtf.Ensemble([nets.linear(3), nets.linear(4)]), {"top_k": 2}),
+        (Guessing(), {}),
+    ),
+)
+def test_a_teacher_is_known_again(tmp_path, teacher, options):
+    options = {"temperature": 4.0, **options}
+    teacher(np.ones((1, nets.FEATURES)))
+    for index in (0, 1, 0):
+        share = {"shard_index": index, "shard_count": 2}
+        stores.write(tmp_path, teacher, **options, **share)
+    assert len(stores.write(tmp_path, teacher, **options)) == 22
 
 
 def test_a_directory_that_holds_something_else_stays_as_it_is(tmp_path):

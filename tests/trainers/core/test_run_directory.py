@@ -33,11 +33,12 @@ def test_other_contents_are_told_without_their_checksums(tmp_path):
     run_directory.open_run_directory(tmp_path, {"data_digest": "abc"})
     with pytest.raises(ValueError, match="other contents of --data than be"):
         run_directory.open_run_directory(tmp_path, {"data_digest": "abd"})
-    # Of a directory whose run took no checksum nothing is known.
-    with pytest.raises(ValueError, match="--teacher_digests=None before and"):
-        run_directory.open_run_directory(
-            tmp_path, {"data_digest": "abc", "teacher_digests": "x"}
-        )
+
+
+def test_of_a_run_that_took_no_checksum_nothing_is_known(tmp_path):
+    run_directory.open_run_directory(tmp_path, SETTINGS)
+    run_directory.open_run_directory(tmp_path, {**SETTINGS, "data_digest": "a"})
+    assert "digest" not in (tmp_path / "flags.txt").read_text()
 
 
 def test_a_directory_that_is_left_takes_other_flags(tmp_path):

@@ -144,7 +144,7 @@ def test_harm_by_a_teacher_that_is_worse():
     found = figures(teacher=0.08, distilled=0.3)
     assert verdict.situation(found) == "misled"
     said = verdict.paragraph(found)
-    assert "the teacher is worse than the plain student, and does harm" in said
+    assert "the teacher is worse than the plain student and does harm" in said
     assert "its classes in the order of --data (of folders alphab" in said
     assert "--temperatures" not in said
     # A teacher that may be as good is not to blame, nor one that is not known.

@@ -109,7 +109,8 @@ def _require_files_alone(named, folders, spec):
         raise ValueError(
             f"--{spec.flag} must have folders of splits alone (train, held_out "
             "and test), train among them, or of classes alone: move the others "
-            "away, or give the splits to --data, --held_out and --test. "
+            "away, give the splits to --data, --held_out and --test, or rename "
+            "classes that are called so. "
             f"Received: {spec} with {labels.listed(f.name for f in folders)}"
         )
 

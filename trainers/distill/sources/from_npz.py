@@ -108,7 +108,7 @@ def _require_numbers(x, name, spec):
 def _are_finite(numbers):
     """Whether each is finite as float32."""
     with np.errstate(over="ignore"):
-        return np.isfinite(numbers.astype(np.float32))
+        return np.isfinite(numbers.astype(np.float32, copy=False))
 
 
 def _require_alike(train, x, name, spec):

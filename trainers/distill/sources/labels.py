@@ -42,7 +42,7 @@ def of_values(values, names, where, flag, by_number=False):
         values = numbers
     elif are_names(names) and not by_number and values.dtype.kind in "biuf":
         # No classes of these names, which is said as of any other text.
-        texts = ["" if v == -1 else f"{v:g}" for v in values.astype(float)]
+        texts = ["" if v == -1 else _written(v) for v in values]
         return _of_names(texts, names, where, flag)
     return _of_numbers(values, names, where, flag)
 
@@ -73,6 +73,11 @@ def number(text):
     if "_" in text:
         raise ValueError(f"no number: {text}")
     return float(text)
+
+
+def _written(number):
+    """A number as a table would have it."""
+    return str(int(number)) if float(number).is_integer() else str(number)
 
 
 def _text(value):

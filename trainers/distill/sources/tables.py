@@ -85,12 +85,12 @@ def _require_points(name, cells, spec):
     there = [c.strip() for c in cells if c.strip().lower() not in MISSING]
     found = [one for cell in there if (one := _NUMBER.fullmatch(cell))]
     commas = [one[0] for one in found if one["comma"]]
-    if commas and len(found) >= _NEARLY_ALL * len(there):
+    if len(found) >= _NEARLY_ALL * len(there) and 2 * len(commas) > len(there):
         raise ValueError(
             f"--{spec.flag} must have numbers with a decimal point and no "
-            "comma, such as 1234.5: write them so, or leave the column out by "
-            f"--columns. Received: {spec}, whose column `{name}` has "
-            f"{commas[0]}"
+            "comma, such as 1234.5: write them so; or, if they are categories, "
+            f"with something else between digits. Received: {spec}, whose "
+            f"column `{name}` has {commas[0]}"
         )
 
 
@@ -218,7 +218,7 @@ def _require_few(name, found, spec):
 
 
 def _unlike(name, others):
-    """A name, with as many underscores behind it as none of others has."""
+    """A name, with underscores appended until none of the others has it."""
     while name in others:
         name += "_"
     return name

@@ -168,7 +168,12 @@ def test_a_file_that_is_no_parquet(tmp_path):
 
 @pytest.mark.parametrize(
     "cells",
-    (("1_1", "1_2", "1_3"), ("[UNK]", "[UNK]_", "x"), ("1,1", "1,2", "x")),
+    (
+        ("1_1", "1_2", "1_3"),
+        ("[UNK]", "[UNK]_", "x"),
+        ("1,1", "1,2", "x"),
+        ("1", "1,2", "2"),  # several choices, and no decimals
+    ),
 )
 def test_values_of_a_category(cells, tmp_path):
     """Whatever Python or Keras would take them for."""
