@@ -252,8 +252,10 @@ def main(argv):
     work_dir = pathlib.Path(values.work_dir)
     output = pathlib.Path(values.output)
     results = json.loads(output.read_text()) if output.exists() else {}
-    results |= {"benchmark": "soft_targets", "commit": run_directory.commit()}
-    results |= {"versions": run_directory.versions()}
+    results["benchmark"] = "soft_targets"
+    made = {"commit": run_directory.commit(), **run_directory.versions()}
+    for part in values.only:  # the others are as they were made before
+        results.setdefault("made_by", {})[part] = made
     makers = {
         "omniglot": lambda: omniglot_task(
             values.omniglot_dir, work_dir / "omniglot"
