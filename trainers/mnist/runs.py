@@ -133,9 +133,9 @@ class Run:
                 path, is_there = self._stored_at(arm, seed)
                 if not is_there:
                     wanted[path] = arm, seed
-        for arm, _ in wanted.values():  # processes train each once
-            if arm.ensemble:
-                self.members(arm.ensemble)
+        for ensemble in {arm.ensemble for arm, _ in wanted.values()}:
+            if ensemble:
+                self.members(ensemble)
             else:
                 self.teachers()
         self._train_at_once(_store_targets, list(wanted.values()))
