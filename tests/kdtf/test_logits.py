@@ -153,7 +153,12 @@ def test_what_shows_no_probabilities(build):
 
 
 @pytest.mark.parametrize(
-    "last", (keras.layers.Activation("linear"), keras.layers.Identity())
+    "last",
+    (
+        keras.layers.Activation("linear"),
+        keras.layers.Identity(),
+        keras.layers.Reshape((3,)),
+    ),
 )
 def test_a_model_that_was_never_called(last):
     dense = keras.layers.Dense(3)

@@ -384,6 +384,24 @@ def test_features_that_differ_in_a_batch_are_not_broadcast():
         losses_of(terms, [ours], [theirs[:, :1]], logits)
 
 
+def test_nor_where_their_lengths_are_not_known():
+    terms = terms_of(Hint("hidden", "hidden"))
+    of_any_length = [tf.TensorSpec([None, None, WIDE])] * 2
+    run = tf.function(
+        lambda ours, theirs: terms.row_losses([ours], [theirs])[0][0],
+        input_signature=of_any_length,
+        autograph=False,
+    )
+    ours, theirs = (
+        normal(BATCH, STEPS, WIDE),
+        normal(BATCH, STEPS, WIDE, seed=1),
+    )
+    expected = mse(ours, theirs)
+    np.testing.assert_allclose(run(ours, theirs), expected, rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`teacher` must"):
+        run(tf.constant(ours), tf.constant(theirs[:, :1]))
+
+
 @pytest.mark.parametrize(
     "loss",
     (

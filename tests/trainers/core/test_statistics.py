@@ -99,6 +99,14 @@ def test_paired_errors_counts_a_case_once():
     assert same == {"difference": 0.0, "p_value": 1.0}
 
 
+@pytest.mark.parametrize("dtype", (bool, np.uint8, np.int32))
+def test_paired_errors_in_any_dtype(dtype):
+    fewer, more = (wrong(n).astype(dtype) for n in (3, 40))
+    found = statistics.paired_errors([fewer], [more])
+    assert found["difference"] == -37
+    assert found["p_value"] == pytest.approx(2 * 0.5**37)
+
+
 def test_paired_errors_of_one_net_each_are_mcnemars():
     first, second = wrong(0, cases=60), wrong(0, cases=60)
     first[0, :18] = second[0, 18:25] = True

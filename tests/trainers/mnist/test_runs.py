@@ -100,6 +100,30 @@ def test_several_processes_train_the_same_nets(tmp_path, trained):
 
 
 @pytest.mark.slow
+def test_several_processes_write_each_store_once(tmp_path, monkeypatch):
+    asked = []
+
+    def run_here(function, context, jobs, processes):
+        asked.append((function.__name__, len(jobs)))
+        for job in jobs:
+            function(context, *job)
+
+    monkeypatch.setattr(workers, "run", run_here)
+    arm = recipes.distilled(SETTINGS)
+    hotter = dataclasses.replace(arm, temperature=2 * arm.temperature)
+    run = runs.Run(SETTINGS, data(), tmp_path, seeds=2, processes=2)
+    for _ in range(2):  # the second time all is there
+        run.students([recipes.student(SETTINGS), arm, hotter])
+        asked = [each for each in asked if each[1]]
+        # The teacher's word is that of all temperatures.
+        assert asked == [
+            ("_train_teacher", 2),
+            ("_store_targets", 2),
+            ("_train_student", 6),
+        ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("combine", ("arithmetic", "geometric"))
 def test_soft_targets_of_an_ensemble(tmp_path, combine):
     run = run_in(tmp_path)

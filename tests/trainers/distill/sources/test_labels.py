@@ -55,6 +55,8 @@ def test_names_that_there_are():
         ([1j], ("cat", "dog"), "whole numbers"),
         ([0, 1], ("cat", "dog"), "cat, dog. Received: here with 0, 1"),
         ([True], ("cat", "dog"), "cat, dog. Received: here with 1"),
+        ([1234567], ("cat", "dog"), "Received: here with 1234567"),
+        ([0.5, np.nan], ("cat", "dog"), "Received: here with 0.5, nan"),
     ),
 )
 def test_labels_that_cannot_be(values, names, message):
