@@ -18,6 +18,7 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
+from kdtf._training import compile_policy
 from trainers.core import run_directory
 
 SHAPES = {"4,096 x 14,000": (4096, 14_000), "256 x 10": (256, 10)}
@@ -127,6 +128,8 @@ def runner(name, compiled, inputs, calls):
 
 def peak_megabytes(*arguments):
     """Memory of a call beyond its inputs, in a process of its own (Linux)."""
+    if compile_policy.on_gpu():  # whose memory TensorFlow counts itself
+        return _peak_megabytes(*arguments)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_megabytes, arguments)
 
@@ -139,11 +142,24 @@ def _peak_megabytes(name, compiled, shape):
 
 
 def peak_of(run):
-    """Megabytes that this process grows by while a function runs (Linux)."""
+    """Megabytes that this process grows by while a function runs (Linux).
+
+    On a GPU, those of its memory that are allocated meanwhile.
+    """
+    if compile_policy.on_gpu():
+        return _peak_of_gpu(run)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     run()
     return (_status("VmHWM") - before) / 1e3
+
+
+def _peak_of_gpu(run, device="GPU:0"):
+    memory = tf.config.experimental
+    memory.reset_memory_stats(device)
+    before = memory.get_memory_info(device)["current"]
+    run()
+    return (memory.get_memory_info(device)["peak"] - before) / 1e6
 
 
 def _status(field):

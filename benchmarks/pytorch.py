@@ -14,6 +14,8 @@ except ImportError:
 def loop(layers, batches, steps, temperature, soft_weight, hard_weight):
     """Distillation from given logits, one eager step after another.
 
+    On a GPU, if PyTorch sees one, from tensors that are there already.
+
     Args:
       layers: sizes of the student, input and classes included.
       batches: list of (x, labels, teacher_logits), numpy arrays.
@@ -27,10 +29,11 @@ def loop(layers, batches, steps, temperature, soft_weight, hard_weight):
     parts = []
     for inputs, units in itertools.pairwise(layers):
         parts += [torch.nn.Linear(inputs, units), torch.nn.ReLU()]
-    student = torch.nn.Sequential(*parts[:-1])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    student = torch.nn.Sequential(*parts[:-1]).to(device)
     optimizer = torch.optim.Adam(student.parameters(), 1e-3, fused=True)
     tensors = [
-        (torch.tensor(x), torch.tensor(y).long(), torch.tensor(v))
+        [torch.tensor(each, device=device) for each in (x, y.astype(int), v)]
         for x, y, v in batches
     ]
     functional = torch.nn.functional

@@ -7,12 +7,12 @@ import keras
 import tensorflow as tf
 
 import kdtf
+from benchmarks.gpu.inputs import HYPERPARAMETERS
 
 SIZE = (4096, 14_000)
 SMALL = (128, 1400)
 DTYPES = ("float32", "bfloat16")
 TOP, TAIL = 32, -1.0  # classes kept of a row, log-mass of the others
-HYPERPARAMETERS = {"temperature": 4.0, "soft_weight": 0.9, "hard_weight": 0.1}
 
 BATCH, LAYERS = 256, (784, 800, 800, 10)
 

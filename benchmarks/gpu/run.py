@@ -67,9 +67,9 @@ def measure(folder, manifest, steps, rounds):
     Returns:
       Dict.
     """
-    platform = _platform()
-    loaded = program.Program(folder, manifest, platform)
-    precise = program.Program(folder, manifest, platform, precise=True)
+    device = platform()
+    loaded = program.Program(folder, manifest, device)
+    precise = program.Program(folder, manifest, device, precise=True)
     values = loaded.values()
     errors = check(loaded, jax.jit(precise.call)(*values), values)
     compiled = loaded.trace().lower().compile()
@@ -79,13 +79,13 @@ def measure(folder, manifest, steps, rounds):
         "right": max(errors.values()) <= manifest["tolerance"],
         "megabytes_temporary": program.temporary(compiled),
     }
-    if platform == "cuda":  # the instructions of XLA:CPU are no kernels
+    if device == "cuda":  # the instructions of XLA:CPU are no kernels
         row |= program.counts(compiled, loaded.logits_bytes)
     ways = {"milliseconds": one_by_one(loaded, compiled, values, steps)}
     if loaded.written:
         ways["milliseconds_in_one_loop"] = in_one_loop(loaded, values, steps)
     for name, run in ways.items():
-        row[name] = 1e3 * _median_seconds(run, rounds) / steps
+        row |= milliseconds(run, steps, rounds, name)
     if "megabytes_moved" in row:
         row["gigabytes_a_second"] = row["megabytes_moved"] / row["milliseconds"]
     return row
@@ -164,7 +164,7 @@ def copy_speed(rounds, copies=20):
       float.
     """
     # Far beyond any cache: 1 GiB, and on a CPU what it does not wait for.
-    items = 2**28 if _platform() == "cuda" else 2**24
+    items = 2**28 if platform() == "cuda" else 2**24
     array = jnp.zeros(items, jnp.float32)
     negate = jax.jit(jnp.negative)
 
@@ -173,22 +173,46 @@ def copy_speed(rounds, copies=20):
             result = negate(array)
         result.block_until_ready()
 
-    return 2 * array.nbytes * copies / _median_seconds(run, rounds) / 1e9
+    return (
+        2
+        * array.nbytes
+        * copies
+        / statistics.median(_seconds(run, rounds))
+        / 1e9
+    )
 
 
-def _platform():
-    platform = jax.devices()[0].platform
-    return "cuda" if platform == "gpu" else platform
+def milliseconds(run, steps, rounds, name="milliseconds"):
+    """The time of a step, in a dict.
+
+    Args:
+      run: function of that many steps.
+      steps: int.
+      rounds: int, timings.
+      name: str, of the median; that of the quartiles ends in "_quartiles".
+
+    Returns:
+      Dict.
+    """
+    each = [1e3 * seconds / steps for seconds in _seconds(run, rounds)]
+    lower, median, upper = statistics.quantiles(each, n=4, method="inclusive")
+    return {name: median, f"{name}_quartiles": [lower, upper]}
 
 
-def _median_seconds(run, rounds):
+def platform():
+    """The platform of jax's default device: "cuda" or "cpu"."""
+    name = jax.devices()[0].platform
+    return "cuda" if name == "gpu" else name
+
+
+def _seconds(run, rounds):
     run()
     seconds = []
     for _ in range(rounds):
         began = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return seconds
 
 
 def _print_row(row):
@@ -220,7 +244,7 @@ def main():
     if options.small:
         manifests = [each for each in manifests if each["saved"]]
     device, copy = jax.devices()[0].device_kind, copy_speed(options.rounds)
-    what = record.what(_platform())
+    what = record.what(platform())
     print(f"{what}, on {device}; a copy moves {copy:.0f} GB/s")
     rows = []
     for manifest in manifests:
@@ -231,7 +255,7 @@ def main():
     record.write_json(
         options.output,
         {
-            **record.conditions("gpu.run", _platform(), manifests),
+            **record.conditions("gpu.run", platform(), manifests),
             "device": device,
             "steps_a_timing": options.steps,
             "copy_gigabytes_a_second": copy,

@@ -5,12 +5,19 @@ import pathlib
 import platform
 import time
 
+import tensorflow as tf
+
 _FEWEST = 3  # timings of what is slow
 
 
 def description():
-    """The number of cores and the name of the processor."""
-    return f"{os.cpu_count()} cores of {_processor()}"
+    """The number of cores and the name of the processor; GPUs, if any."""
+    details = tf.config.experimental.get_device_details
+    gpus = [
+        details(gpu).get("device_name", gpu.name)
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
+    return ", ".join([f"{os.cpu_count()} cores of {_processor()}", *gpus])
 
 
 def interleaved(contenders, seconds, rounds=10):
