@@ -18,7 +18,6 @@ from absl import app, flags
 
 import kdtf
 from benchmarks import timing
-from kdtf._training import compile_policy
 from trainers.core import run_directory
 
 SHAPES = {"4,096 x 14,000": (4096, 14_000), "256 x 10": (256, 10)}
@@ -128,7 +127,7 @@ def runner(name, compiled, inputs, calls):
 
 def peak_megabytes(*arguments):
     """Memory of a call beyond its inputs, in a process of its own (Linux)."""
-    if compile_policy.on_gpu():  # whose memory TensorFlow counts itself
+    if _has_gpu():  # whose memory TensorFlow counts itself
         return _peak_megabytes(*arguments)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_megabytes, arguments)
@@ -146,12 +145,16 @@ def peak_of(run):
 
     On a GPU, those of its memory that are allocated meanwhile.
     """
-    if compile_policy.on_gpu():
+    if _has_gpu():
         return _peak_of_gpu(run)
     pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _status("VmRSS")
     run()
     return (_status("VmHWM") - before) / 1e3
+
+
+def _has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _peak_of_gpu(run, device="GPU:0"):
