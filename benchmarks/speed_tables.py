@@ -3,12 +3,12 @@
 import json
 
 
-def train_step(results):
+def train_step(results, name="train_step.json"):
     """Every contender in its best setting, and the ratios."""
-    figures = _load(results, "train_step.json")
+    figures = _load(results, name)
     lines = [
         f"Machine: {figures['machine']}; a large float32 matrix product runs "
-        f"at {figures['gigaflops_of_a_matrix_product']:.0f} Gflop/s.",
+        f"at {figures['gigaflops_of_a_matrix_product']:,.0f} Gflop/s.",
         "",
         *header(
             "student", "trained by", "microseconds a step", "of that speed"
@@ -39,9 +39,9 @@ def _setting(which):
     return f"both with `{which}`" if alike else f"at its {which}"
 
 
-def train_step_settings(results):
+def train_step_settings(results, name="train_step.json"):
     """Every contender in every setting."""
-    figures = _load(results, "train_step.json")
+    figures = _load(results, name)
     lines = header("student", "trained by", "setting", "microseconds a step")
     for size, runs in figures["sizes"].items():
         lines += [
@@ -81,12 +81,12 @@ def arrays(results):
     return lines
 
 
-def loss(results):
+def loss(results, name="loss.json"):
     """Time and memory of value and gradient, compared with the formula's."""
     lines = header(
         "logits", "loss", "run by", "ms", "kdtf under XLA / this", "peak MB"
     )
-    for shape, runs in _load(results, "loss.json")["shapes"].items():
+    for shape, runs in _load(results, name)["shapes"].items():
         lines += [
             row(
                 shape,
@@ -178,29 +178,56 @@ def memory(results):
 
 
 def gpu_fused(results):
-    """Temporary memory of a last layer and its loss, compiled for an H200."""
+    """Time and memory of a last layer and its loss on a GPU."""
     figures = _load(results, "gpu_fused.json")
     found = {
-        (each["teacher"], each["kernel"], each["rows_at_a_time"]): (
-            f"{each['megabytes_temporary']:,.0f}"
-        )
+        (each["teacher"], each["kernel"], each["rows_at_a_time"]): each
         for each in figures["rows"]
     }
     lines = [
-        f"{_compiled_by(figures)}; {figures['device']}.",
+        f"{_compiled_by(figures)}; run on an {figures['device']}.",
         "",
-        *header("kernel", "rows at a time", "hidden teacher", "top 64"),
+        *header(
+            "teacher",
+            "kernel",
+            "rows at a time",
+            "ms",
+            "of apart",
+            "temporary MB",
+            "of apart",
+            "error",
+        ),
     ]
-    ways = dict.fromkeys((kernel, rows) for _, kernel, rows in found)
-    for way in sorted(ways, key=_most_rows_first):
-        figures_of_way = (found[teacher, *way] for teacher in ("hidden", "top"))
-        lines.append(row(*way, *figures_of_way))
+    for teacher, kernel, rows in sorted(found, key=_most_rows_first):
+        each = found[teacher, kernel, rows]
+        apart = found[teacher, kernel, "all"]
+        time, memory = "milliseconds", "megabytes_temporary"
+        lines.append(
+            row(
+                {"hidden": "hidden states and kernel", "top": "top 64 logits"}[
+                    teacher
+                ],
+                kernel,
+                "all: apart" if rows == "all" else rows,
+                _milliseconds(each, digits=1),
+                f"{each[time] / apart[time]:.2f}",
+                f"{each[memory]:,.0f}",
+                f"{each[memory] / apart[memory]:.2f}",
+                f"{each['error']:.1e}",
+            )
+        )
     return lines
 
 
 def _most_rows_first(way):
-    kernel, rows = way
-    return kernel, -float("inf") if rows == "all" else -int(rows)
+    *which, rows = way
+    return *which, -float("inf") if rows == "all" else -int(rows)
+
+
+def _milliseconds(measured, digits=3):
+    lower, upper = measured["milliseconds_quartiles"]
+    each = measured["milliseconds"], lower, upper
+    return "{} ({} to {})".format(*(f"{one:.{digits}f}" for one in each))
 
 
 def gpu_aot(results):
@@ -253,14 +280,16 @@ def gpu_run(results):
 def _gpu_run_row(figures, measured):
     copy, steps = figures["copy_gigabytes_a_second"], figures["steps_a_timing"]
     speed, over = measured["gigabytes_a_second"], measured["moved_over_logits"]
-    time, loop = measured["milliseconds"], ""
+    loop = ""
     if (in_loop := measured.get("milliseconds_in_one_loop")) is not None:
-        loop = f" ({in_loop:.3f}, {steps} in a loop)"
+        loop = f"; {in_loop:.3f}, {steps} in a loop"
     ours = _of_kdtf(figures["rows"], measured["program"])
     return row(
         f"`{measured['program']}`",
-        f"{time:.3f}{loop}",
-        f"{ours['milliseconds'] / time:.2f}" if ours else "",
+        _milliseconds(measured) + loop,
+        f"{ours['milliseconds'] / measured['milliseconds']:.2f}"
+        if ours
+        else "",
         str(measured["kernels"]),
         f"{over:.1f} x" if over else "",
         f"{speed:,.0f} ({speed / copy:.0%})",

@@ -8,6 +8,7 @@ The figures are those under results/. A table stands between
 """
 
 import collections
+import functools
 import json
 import pathlib
 import re
@@ -287,6 +288,14 @@ TABLES = {
     "gpu_aot": speed_tables.gpu_aot,
     "gpu_fused": speed_tables.gpu_fused,
     "gpu_run": speed_tables.gpu_run,
+    **{
+        f"gpu_{each.__name__}": functools.partial(each, name=f"gpu_{file}.json")
+        for each, file in (
+            (speed_tables.train_step, "train_step"),
+            (speed_tables.train_step_settings, "train_step"),
+            (speed_tables.loss, "loss"),
+        )
+    },
     "faults": _faults,
     "soft_targets_size": _soft_targets_size,
     "soft_targets_accuracy": _soft_targets_accuracy,

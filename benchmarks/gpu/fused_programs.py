@@ -102,8 +102,9 @@ def last_layer(
             argument("labels", [rows], "int32", "integers", classes),
             *parts[teacher],
         ],
-        # Whole logits are rounded to bfloat16, those of a pass are not.
-        tolerance=2**-6 if rows_at_a_time else 0.1,
+        # Logits, made in bfloat16, are off by up to 2^-9 of 25, and what is
+        # computed of them by as much.
+        tolerance=0.05,
         saved=False,
     )
 

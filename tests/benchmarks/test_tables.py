@@ -56,6 +56,7 @@ def test_a_gpu_run_is_compared_with_kdtf_a_copy_and_its_tolerance(tmp_path):
             **shared,
             "program": f"loss_{form}_float32_{size}",
             "milliseconds": milliseconds,
+            "milliseconds_quartiles": [0.1, milliseconds + 0.5],
             "moved_over_logits": 7.04,
             "gigabytes_a_second": 1500.0,
             "megabytes_temporary": 0.25,
@@ -85,16 +86,51 @@ def test_a_gpu_run_is_compared_with_kdtf_a_copy_and_its_tolerance(tmp_path):
     )
     rest = "1,500 (50%) | 0.2 | 5.0e-03 |"
     assert theirs == (
-        "| `loss_with_logits_float32_2x3` | 0.800 | 0.25 | 4 | 7.0 x "
-        f"| {rest} **no** |"
+        "| `loss_with_logits_float32_2x3` | 0.800 (0.100 to 1.300) | 0.25 | 4 "
+        f"| 7.0 x | {rest} **no** |"
     )
     assert ours == (
-        f"| `loss_kdtf_float32_2x3` | 0.200 | 1.00 | 4 | 7.0 x | {rest} yes |"
+        "| `loss_kdtf_float32_2x3` | 0.200 (0.100 to 0.700) | 1.00 | 4 "
+        f"| 7.0 x | {rest} yes |"
     )
-    assert "| 9.000 | 1.00 |" in other
+    assert "| 9.000 (0.100 to 9.500) | 1.00 |" in other
     assert last == (
-        f"| `step` | 0.200 (0.125, 50 in a loop) |  | 4 |  | {rest} yes |"
+        "| `step` | 0.200 (0.100 to 0.700); 0.125, 50 in a loop |  | 4 |  "
+        f"| {rest} yes |"
     )
+
+
+def test_a_last_layer_on_a_gpu_is_compared_with_one_apart(tmp_path):
+    rows = [
+        {
+            "teacher": "top",
+            "kernel": "float32",
+            "rows_at_a_time": rows,
+            "milliseconds": time,
+            "milliseconds_quartiles": [time - 1.0, time + 1.0],
+            "megabytes_temporary": memory,
+            "error": 2e-3,
+        }
+        for rows, time, memory in (
+            ("256", 60.0, 500.0),
+            ("1024", 30.0, 1000.0),
+            ("all", 20.0, 4000.0),
+        )
+    ]
+    head = {
+        "what": "the HLO, compiled by XLA",
+        "compiler_versions": {"jaxlib": "1.2"},
+        "device": "NVIDIA GPU",
+    }
+    (tmp_path / "gpu_fused.json").write_text(json.dumps({**head, "rows": rows}))
+    lines = tables.TABLES["gpu_fused"](tmp_path)[-3:]
+    of = "| top 64 logits | float32 |"
+    assert lines == [
+        f"{of} all: apart | 20.0 (19.0 to 21.0) | 1.00 | 4,000 | 1.00 "
+        "| 2.0e-03 |",
+        f"{of} 1024 | 30.0 (29.0 to 31.0) | 1.50 | 1,000 | 0.25 | 2.0e-03 |",
+        f"{of} 256 | 60.0 (59.0 to 61.0) | 3.00 | 500 | 0.12 | 2.0e-03 |",
+    ]
 
 
 def test_an_unknown_table_is_named():

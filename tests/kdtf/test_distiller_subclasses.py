@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from tests import nets
+from tests import devices, nets
 
 WAYS = {
     "eager": {"run_eagerly": True},
@@ -125,6 +125,7 @@ def test_a_train_step_of_its_own_runs_as_keras_would_run_it(way):
     assert history == {"halved": [1.0, 1.0]}
 
 
+@devices.on_a_cpu
 def test_auto_leaves_a_subclass_to_keras():
     """Its methods may do what XLA cannot."""
     distiller = Penalised(nets.linear(0), nets.linear(7), temperature=2.0)

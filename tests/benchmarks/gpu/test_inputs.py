@@ -25,3 +25,12 @@ def test_inputs_are_what_their_recipes_say():
     assert set(labels) == {0, 1, 2} and constant == 4.0
     with pytest.raises(ValueError, match="uniform"):
         inputs.draw([{"shape": [], "dtype": "int32", "draw": ["uniform", 1]}])
+
+
+def test_large_inputs_repeat_what_was_drawn(monkeypatch):
+    monkeypatch.setattr(inputs, "_MOST_DRAWN", 5)
+    recipe = {"shape": [4, 3], "dtype": "float32", "draw": ["normal", 2.0]}
+    [drawn] = inputs.draw([recipe])
+    first = drawn.ravel()[:5]
+    assert len(set(first)) == 5
+    np.testing.assert_array_equal(drawn.ravel(), [*first, *first, *first[:2]])

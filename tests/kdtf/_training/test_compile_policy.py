@@ -7,7 +7,9 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._training import compile_policy, multi_step, objective
-from tests import nets
+from tests import devices, nets
+
+pytestmark = devices.on_a_cpu
 
 LAYERS = keras.layers
 IMAGES = (3, 8, 8, 2)

@@ -8,6 +8,7 @@ import tensorflow as tf
 import kdtf
 from kdtf._training import features
 from kdtf._training.features import captured, find
+from tests import devices
 
 
 class Block(keras.layers.Layer):
@@ -220,6 +221,7 @@ def test_layers_that_are_called_more_than_once():
     refused(again, "block_0/map", "which is called 2 times")
 
 
+@devices.on_a_cpu
 def test_layers_that_do_not_run_or_run_elsewhere():
     model = net()
     refused(model, "unused", r"runs at every step.*did not run")

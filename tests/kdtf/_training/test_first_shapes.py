@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._training import first_shapes, multi_step
-from tests import nets
+from tests import devices, nets
 
 LAYERS = keras.layers
 NORMAL = keras.initializers.RandomNormal
@@ -49,6 +49,7 @@ WAYS = {
 }
 
 
+@devices.on_a_cpu
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_it_trains_as_one_whose_shape_was_given(way):
@@ -81,6 +82,7 @@ def test_what_compile_was_told_stays():
     assert not distiller.jit_compile
 
 
+@devices.on_a_cpu
 def test_a_net_that_xla_does_not_make_faster():
     distiller = distiller_of(student(LAYERS.GaussianNoise(0.1)))
     WAYS["arrays"](distiller)
@@ -110,6 +112,7 @@ def test_layers_that_must_know_the_size_of_a_batch(first, x):
     assert distiller.student.built and not distiller.jit_compile
 
 
+@devices.on_a_cpu
 def test_where_the_data_do_not_tell_it_all_calls_of_fit_are_alike():
     def batches():
         while True:
