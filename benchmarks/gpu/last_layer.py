@@ -3,7 +3,7 @@
     python -m benchmarks.gpu.export --fused --output=FOLDER
     python -m benchmarks.gpu.last_layer --programs=FOLDER
 
-Three minutes; see `benchmarks.gpu.run` for what it needs. The loss and its
+A minute or two; see `benchmarks.gpu.run` for what it needs. The loss and its
 gradients by hidden states and kernel are compared with float64, on the GPU.
 Kernels are not counted: how often a loop launches them is not in its text.
 """
@@ -129,8 +129,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--programs", type=pathlib.Path, required=True)
     parser.add_argument("--output", default="results/gpu_fused.json")
-    parser.add_argument("--steps", type=int, default=10, help="in a timing")
-    parser.add_argument("--rounds", type=int, default=7, help="timings of each")
+    parser.add_argument("--steps", type=int, default=5, help="in a timing")
+    parser.add_argument("--rounds", type=int, default=5, help="timings of each")
     options = parser.parse_args()
     manifests, rows = program.manifests(options.programs), []
     for manifest in manifests:

@@ -173,13 +173,8 @@ def copy_speed(rounds, copies=20):
             result = negate(array)
         result.block_until_ready()
 
-    return (
-        2
-        * array.nbytes
-        * copies
-        / statistics.median(_seconds(run, rounds))
-        / 1e9
-    )
+    seconds = statistics.median(_seconds(run, rounds))
+    return 2 * array.nbytes * copies / seconds / 1e9
 
 
 def milliseconds(run, steps, rounds, name="milliseconds"):
