@@ -5,7 +5,8 @@ float32 (float64 for float64 logits). Gradients are analytic
 (`tf.custom_gradient`): the backward pass keeps a few numbers per row, never a
 tensor of the size of the logits, and rounds to half precision once, also where
 a loss has a soft and a hard term. No gradient flows to teachers, labels,
-temperatures or weights.
+temperatures or weights. Compile what calls them by XLA (`tf.function` with
+`jit_compile=True`): as single operations they take several times as long.
 
 With `head="sigmoid"` the logits are `[..., labels]`, for labels that do not
 exclude each other, such as tags, or one label for yes or no: each is a
