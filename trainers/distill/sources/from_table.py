@@ -66,8 +66,8 @@ def _csv(spec):
             first = file.readline()
             delimiter = max(_DELIMITERS, key=first.count)
             file.seek(0)
-            header, *rows = csv.reader(file, delimiter=delimiter)
-    except (ValueError, csv.Error) as error:
+            header, *rows = _lines(file, delimiter)
+    except ValueError as error:
         raise ValueError(
             f"--{spec.flag} must be a CSV file in UTF-8 with a line of names. "
             f"Received: {spec}: {error}"
@@ -87,6 +87,24 @@ def _csv(spec):
         name: tables.column_of(cells)
         for name, cells in zip(header, columns, strict=True)
     }
+
+
+def _lines(file, delimiter):
+    """Yields the cells of each row, the names first.
+
+    A quote without an end is refused: without `strict` all that comes behind it
+    is taken for one cell, and its rows are gone.
+    """
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    first = 1
+    try:
+        for row in reader:
+            yield row
+            first = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"{error} (in the row that begins in line {first})"
+        ) from error
 
 
 def _parquet(spec):

@@ -203,6 +203,28 @@ def test_decimal_commas(cell, other, tmp_path):
     assert open_data(where, columns=["age"]).columns == ("age",)
 
 
+@pytest.mark.parametrize("ends", ((), (25,)))
+def test_quotes_without_an_end(ends, tmp_path):
+    """Would take the rows behind them for one cell, up to the next quote."""
+    rows = [(row[3], *row[:3]) for row in ROWS]
+    for place in (20, *ends):
+        rows[place] = (*rows[place][:3], '"' + rows[place][3])
+    where = write(tmp_path, rows, ("label", *HEADER[:3]))
+    # The line of names comes first, and lines are counted from 1.
+    with pytest.raises(ValueError, match=r"^--data must be a CSV.* line 22\)$"):
+        open_data(where)
+
+
+def test_quotes_around_cells(tmp_path):
+    rows = [(*row[:1], f'"{row[1]},\n""x"""', *row[2:]) for row in ROWS]
+    data = open_data(write(tmp_path, rows))
+    found = {row[1] for row in ROWS}
+    wanted = [f'colour={colour},\n"x"' for colour in sorted(found)]
+    assert list(data.columns[2:5]) == wanted
+    cases = (data.train.cases, data.held_out.cases, data.test.cases)
+    assert sum(cases) == len(ROWS)
+
+
 def test_columns_of_like_names(tmp_path):
     """Are inputs of names that differ."""
     header = ("a/b", "colour", "a_b", "bought")
