@@ -130,10 +130,12 @@ def _listing(folder, names, spec, options):
         files = _files(folder, spec)
         return files, np.full(len(files), -1, np.int32), names
     own = [path.name for path in classes]
-    if names is None and len(own) < 2:
+    least = 2 if names is None else 1  # a split may lack classes
+    if len(own) < least:
         raise ValueError(
-            f"--{spec.flag} must have one folder for each class, two or more "
-            f"(or --unlabelled). Received: {spec}, where {folder} has "
+            f"--{spec.flag} must have one folder for each class"
+            f"{', two or more (or --unlabelled)' if names is None else ''}. "
+            f"Received: {spec}, where {folder} has "
             f"{len(own)}: {labels.listed(own) or 'none'}"
         )
     if names is None:

@@ -233,6 +233,13 @@ def test_mistakes(tmp_path):
         ValueError, match=r"^--test must .*without test cases of z"
     ):
         open_data(f"folder:{three}", test=f"folder:{two}")
+    # Files alone, whose classes nobody knows; also in a split's folder.
+    with pytest.raises(ValueError, match=r"^--test .*class\. .*has 0: none"):
+        open_data(f"folder:{two}", test=f"folder:{three / 'a'}")
+    distill_data.write_folder(tmp_path / "splits" / "train", {"a": 4, "b": 4})
+    distill_data.write_folder(tmp_path / "splits", {"test": 4})
+    with pytest.raises(ValueError, match=r"^--data .*splits/test has 0: none"):
+        open_data(f"folder:{tmp_path / 'splits'}")
     single = distill_data.write_folder(tmp_path / "s", {"a": 1, "b": 1})
     with pytest.raises(ValueError, match=r"^--test must leave .*no test case"):
         open_data(f"folder:{single}")
