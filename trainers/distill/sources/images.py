@@ -3,6 +3,7 @@
 import concurrent.futures
 import pathlib
 
+import numpy as np
 import tensorflow as tf
 
 from trainers.distill.sources import parts
@@ -12,7 +13,8 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # So much is decoded before a run begins, to find what cannot be. Of more only
 # beginning and end are looked at.
 DECODED_BYTES = 256 * 2**20
-_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
+# No BMP, whose palette is in its middle.
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")
 _ENDS = {b"\x89PNG": b"IEND\xaeB`\x82", b"\xff\xd8": b"\xff\xd9"}
 
 
@@ -131,4 +133,22 @@ def reason_against(encoded):
         decode(encoded)
     except tf.errors.OpError as error:
         return parts.reason_of(error)
+    if _has_palette(encoded):
+        return (
+            "a BMP whose colours are in a palette, of which TensorFlow reads "
+            "the numbers: store it as PNG"
+        )
     return None
+
+
+def _has_palette(encoded):
+    """Whether bytes are a BMP of 8 bits whose colours are not its numbers."""
+    if not encoded.startswith(b"BM"):
+        return False
+    start, header = (
+        int.from_bytes(encoded[at : at + 4], "little") for at in (10, 14)
+    )
+    bits = int.from_bytes(encoded[28:30], "little")
+    palette = np.frombuffer(encoded[14 + header : start], np.uint8)
+    colours = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, :3]
+    return bits == 8 and bool((np.arange(len(colours)) != colours.T).any())

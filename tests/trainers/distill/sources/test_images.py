@@ -1,5 +1,7 @@
 """trainers.distill.sources.images: pixels, sizes, colours and broken files."""
 
+import struct
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -94,3 +96,33 @@ def test_whole_files_pass(most, tmp_path, monkeypatch):
     (tmp_path / "more.jpg").write_bytes(jpeg + b"after its end")
     distill_data.write_image(tmp_path / "b.png", image)
     images.require_readable([str(p) for p in tmp_path.iterdir()], SPEC)
+
+
+def bmp_of_palette(numbers, palette):
+    """A BMP of 8 bits: `[4, 4]` numbers of colours, `[256, 3]` colours."""
+    rows = np.asarray(numbers, np.uint8)[::-1].tobytes()  # the lowest first
+    # Blue, green, red and an unused byte.
+    colours = np.pad(np.asarray(palette, np.uint8)[:, ::-1], [(0, 0), (0, 1)])
+    start = 14 + 40 + colours.size
+    return (
+        struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)
+        + struct.pack("<IiiHHIIiiII", 40, 4, 4, 1, 8, 0, len(rows), *[0] * 4)
+        + colours.tobytes()
+        + rows
+    )
+
+
+@pytest.mark.parametrize("most", (0, 2**20))
+def test_palettes_of_bmp(most, tmp_path, monkeypatch):
+    """One of greys is no palette to speak of; of colours they would be lost."""
+    monkeypatch.setattr(images, "DECODED_BYTES", most)
+    numbers, path = np.arange(16).reshape(4, 4), tmp_path / "a.bmp"
+    greys = np.tile(np.arange(256)[:, None], 3)
+    path.write_bytes(bmp_of_palette(numbers, greys))
+    images.require_readable([path], SPEC)
+    pixels = images.decode(path.read_bytes())
+    np.testing.assert_array_equal(pixels, numbers[..., None])
+    for other in (greys[::-1], greys * [1, 0, 1]):
+        path.write_bytes(bmp_of_palette(numbers, other))
+        with pytest.raises(ValueError, match=r"a\.bmp is none: .* palette"):
+            images.require_readable([path], SPEC)
