@@ -23,7 +23,11 @@ _MOST_VALUES = 1000
 _ROWS_AT_ONCE = 4096
 # Texts of cells that hold no number.
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
-_NUMBER = re.compile(r"[+-]?[\d.]+(?P<comma>,\d+)?(e[+-]?\d+)?", re.I)
+_NUMBER = re.compile(
+    r"[+-]?[\d.]+(?P<comma>,\d+|(,\d{3})+(\.\d*)?)?(e[+-]?\d+)?", re.I
+)
+# All numbers of a column whose commas are between thousands.
+_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d*)?")
 # So many of a column's cells are numbers if it was meant as one of numbers.
 _NEARLY_ALL = 0.9
 
@@ -81,11 +85,14 @@ def require_complete(table, spec):
 
 
 def _require_points(name, cells, spec):
-    """Requires that texts are not numbers with a decimal comma."""
+    """Requires that texts are not numbers with commas in them."""
     there = [c.strip() for c in cells if c.strip().lower() not in MISSING]
     found = [one for cell in there if (one := _NUMBER.fullmatch(cell))]
     commas = [one[0] for one in found if one["comma"]]
-    if len(found) >= _NEARLY_ALL * len(there) and 2 * len(commas) > len(there):
+    if len(found) < _NEARLY_ALL * len(there) or not commas:
+        return
+    grouped = all(_GROUPED.fullmatch(one[0]) for one in found)
+    if grouped or 2 * len(commas) > len(there):
         raise ValueError(
             f"--{spec.flag} must have numbers with a decimal point and no "
             "comma, such as 1234.5: write them so; or, if they are categories, "

@@ -173,6 +173,8 @@ def test_a_file_that_is_no_parquet(tmp_path):
         ("[UNK]", "[UNK]_", "x"),
         ("1,1", "1,2", "x"),
         ("1", "1,2", "2"),  # several choices, and no decimals
+        ("1", "1,2,3", "2,3,1"),
+        ("1200", "1200,115", "3"),  # too large for a number of thousands
     ),
 )
 def test_values_of_a_category(cells, tmp_path):
@@ -201,6 +203,25 @@ def test_decimal_commas(cell, other, tmp_path):
     ):
         open_data(where)
     assert open_data(where, columns=["age"]).columns == ("age",)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    (
+        [f"{1234.5 + 100 * k:,.2f}" for k in range(30)],
+        [f"{1234567 + k:,}" for k in range(30)],
+        [f"{40 * k:,}" for k in range(30)],  # of which few are large
+    ),
+)
+def test_commas_between_thousands(cells, tmp_path):
+    rows = [
+        (*row[:2], own, row[3]) for row, own in zip(ROWS, cells, strict=True)
+    ]
+    first = next(cell for cell in cells if "," in cell)
+    with pytest.raises(
+        ValueError, match=rf"^--data must .*no comma.*`weight` has {first}$"
+    ):
+        open_data(write(tmp_path, rows, sep=";"))
 
 
 @pytest.mark.parametrize("ends", ((), (25,)))
