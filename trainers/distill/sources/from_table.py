@@ -42,7 +42,8 @@ def find(spec, options):
         )
     read = _csv if spec.kind == "csv" else _parquet
     table = read(spec)
-    cases = max((len(c) for c in table.values() if len(c)), default=0)
+    known = [cells for cells in table.values() if not isinstance(cells, str)]
+    cases = max(map(len, known), default=0)
     if not cases:
         raise ValueError(
             f"--{spec.flag} must have rows of cases. Received: {spec} with none"

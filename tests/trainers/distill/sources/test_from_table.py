@@ -160,6 +160,26 @@ def test_parquet_types(tmp_path):
         open_data(where, columns=["size"])
 
 
+def test_cases_are_rows(tmp_path):
+    """However long the name of a type is that x cannot have."""
+    rows, more = 8, 3
+    columns = {"size": [1.0] * rows, "label": [0, 1] * (rows // 2)}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    others = {
+        "size": [2.0] * more,
+        "at": [datetime.datetime(2020, 1, 1)] * more,
+    }
+    parquet.write_table(pyarrow.table(others), tmp_path / "b.parquet")
+    data = open_data(
+        f"parquet:{tmp_path / 'a.parquet'}",
+        columns=["size"],
+        unlabelled_data=f"parquet:{tmp_path / 'b.parquet'}",
+    )
+    cases = (data.train.cases, data.held_out.cases, data.test.cases)
+    assert sum(cases) == rows + more
+    assert (data.train.labels < 0).sum() == more
+
+
 def test_a_file_that_is_no_parquet(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match="must be a Parquet file"):
