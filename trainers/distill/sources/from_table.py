@@ -52,7 +52,7 @@ def find(spec, options):
     classes, names = np.full(cases, -1, np.int32), options.class_names
     if label and not spec.is_unlabelled:
         where = f"{spec}, column `{label}`,"
-        values = _cells_of_labels(table[label])
+        values = _cells_of_labels(table[label], label, spec)
         classes, names = labels.of_values(values, names, where, spec.flag)
     kept = _kept(table, label, spec, options)
     tables.require_complete(kept, spec)
@@ -169,8 +169,13 @@ def _label(table, spec, options):
     return None if options.unlabelled else list(table)[-1]
 
 
-def _cells_of_labels(values):
+def _cells_of_labels(values, label, spec):
     """Labels with -1 or "" where there is none."""
+    if isinstance(values, str):
+        raise ValueError(
+            "--label must be a column of whole numbers or of texts. "
+            f"Received: {spec}, whose column `{label}` is of {values}"
+        )
     if values.dtype.kind != "f":
         return np.array([cell.strip() for cell in values], dtype=object)
     return np.where(np.isnan(values), -1, values)

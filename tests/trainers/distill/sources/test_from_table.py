@@ -158,6 +158,8 @@ def test_parquet_types(tmp_path):
         open_data(where)
     with pytest.raises(ValueError, match="`size` has no number in row 2"):
         open_data(where, columns=["size"])
+    with pytest.raises(ValueError, match=r"^--label .*`day` is of date32"):
+        open_data(where, columns=["is"], label="day")
 
 
 def test_cases_are_rows(tmp_path):
