@@ -10,6 +10,7 @@ import tensorflow as tf
 from kdtf import speech
 
 _BITS = 16
+_HEAD = 44  # bytes before the samples, in a file that holds nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +79,8 @@ def measured(files, flag):
       `[files]` int array of samples.
 
     Raises:
-      ValueError: if one is no WAV file of 16 bits, or has another rate than
-        the first; the message has its path.
+      ValueError: if one is no WAV file of 16 bits that TensorFlow reads, or has
+        another rate than the first; the message has its path.
     """
     found = [_measured(file, flag) for file in files]
     rates = [rate for rate, _ in found]
@@ -102,8 +103,11 @@ def _measured(file, flag):
             stored = opened.getnchannels() * frames * bits // 8
             reason = f"{bits} bits" if bits != _BITS else None
             reason = reason or (None if frames else "no samples")
-            if pathlib.Path(file).stat().st_size < stored:
+            size = pathlib.Path(file).stat().st_size
+            if size < stored:
                 reason = "it ends early"
+            elif size != _HEAD + stored:
+                reason = reason or _reason_against(file)
     except (wave.Error, EOFError) as error:
         reason = str(error) or "it ends early"
     if reason:
@@ -113,3 +117,15 @@ def _measured(file, flag):
             f"{reason}"
         )
     return rate, frames
+
+
+def _reason_against(file):
+    """Why TensorFlow does not decode a file, a string, or None.
+
+    Python pads chunks of an odd length, and ignores what follows the last one.
+    """
+    try:
+        decode(pathlib.Path(file).read_bytes())
+    except (tf.errors.OpError, UnicodeDecodeError):  # its words are bytes
+        return "it holds more than samples, and what TensorFlow cannot read"
+    return None

@@ -1,5 +1,7 @@
 """trainers.distill.sources.sound: clips of one length, as log energies."""
 
+import struct
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -73,3 +75,23 @@ def test_files_that_cannot_be(tmp_path):
     distill_data.write_clip(bad, range(1000), rate=16000)
     with pytest.raises(ValueError, match=r"one sampling rate.*b\.wav at 16000"):
         sound.measured([good, bad], SPEC)
+
+
+@pytest.mark.parametrize("text", (b"", b"even", b"odd"))
+@pytest.mark.parametrize("is_last", (False, True))
+def test_files_with_more_than_samples(text, is_last, tmp_path):
+    """As TensorFlow reads them, which knows no padding of odd chunks."""
+    good, path = tmp_path / "g.wav", tmp_path / "m.wav"
+    distill_data.write_clip(good, range(1000))
+    whole = good.read_bytes()
+    padding = b"\0" * (len(text) % 2)
+    chunk = b"LIST" + struct.pack("<I", len(text)) + text + padding
+    place = len(whole) if is_last else 36  # where "data" begins
+    content = whole[:place] + chunk + whole[place:]
+    path.write_bytes(content)
+    if padding:
+        with pytest.raises(ValueError, match=r"m\.wav is none: it holds"):
+            sound.measured([good, path], SPEC)
+        return
+    assert sound.measured([good, path], SPEC)[1].tolist() == [1000, 1000]
+    np.testing.assert_array_equal(sound.decode(content), sound.decode(whole))
