@@ -265,6 +265,14 @@ def _require_described(name, said, options):
         _refuse(options, f"`{name}` must have a type, {_or(_TYPES)}")
     if strange := set(said) - {"type", "shape", "names"}:
         _refuse(options, f"`{name}` has {labels.listed(sorted(strange))}")
+    names = said.get("names", [])
+    # Of a string the letters would be classes.
+    if not (
+        isinstance(names, list)
+        and all(isinstance(each, str) for each in names)
+        and len(set(names)) == len(names)
+    ):
+        _refuse(options, f"`{name}` must have a list of names that differ")
     shape = said.get("shape")
     if kind in ("pixels", "floats", "ints") and not (
         isinstance(shape, list)

@@ -166,6 +166,10 @@ def test_without_labels(tmp_path):
         ({"k": {"type": "label"}}, "one feature must be x"),
         ({"v": FLOATS["v"]}, "no feature is a label"),
         ({**FLOATS, "j": FLOATS["k"]}, "which of k, j"),
+        *(
+            ({**FLOATS, "k": {"type": "label", "names": names}}, "names that")
+            for names in ("no,yes", ["no", "no"], [0, 1], 2, {"no": 0})
+        ),
     ),
 )
 def test_features_that_cannot_be(features, message, tmp_path):
