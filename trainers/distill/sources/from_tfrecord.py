@@ -19,6 +19,7 @@ may be a `weight`, a float. Files are read in the order of their names; those
 that end in `.gz` are compressed.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -224,7 +225,9 @@ class _Reader:
     def _dtype_of_label(self, name):
         """Of integers, or of names; the first example tells."""
         example = tf.train.Example()
-        example.ParseFromString(next(iter(self.examples())).numpy())
+        # What is no example at all is named where it is read.
+        with contextlib.suppress(Exception):  # of protobuf
+            example.ParseFromString(next(iter(self.examples())).numpy())
         stored = example.features.feature[name]
         return tf.string if stored.HasField("bytes_list") else tf.int64
 

@@ -202,6 +202,12 @@ def test_mistakes(tmp_path):
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"^--data must be whole files"):
         open_data(where, features=features)
+    with tf.io.TFRecordWriter(str(tmp_path / "a")) as writer:
+        writer.write(b"no example")
+    with pytest.raises(
+        ValueError, match=r"^--data must be whole files.*a is none"
+    ):
+        open_data(where, features=features)
     write(tmp_path / "a", [])
     with pytest.raises(ValueError, match=r"^--data must have examples"):
         open_data(where, features=described(tmp_path, FLOATS))
