@@ -3,7 +3,7 @@
 PATH has a folder for each class, as `keras.utils.image_dataset_from_directory`
 reads it: classes in the order of their names, files in any depth below. Or it
 has such folders in PATH/train, and in PATH/test and PATH/held_out where it
-brings splits of its own; `_SPLITS` has other names of these, in any case.
+brings splits of its own; `splits.NAMES` has other names of these, in any case.
 Without labels (`--unlabelled`) files may lie in PATH itself. What is hidden,
 its name beginning with a dot, is left out.
 """
@@ -17,19 +17,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from trainers.distill.sources import images, labels, sound
+from trainers.distill.sources import images, labels, sound, splits
 from trainers.distill.sources.parts import Part, Source
 
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "held_out": "held_out",
-    "validation": "held_out",
-    "valid": "held_out",
-    "val": "held_out",
-}
 _SOUND = (".wav",)
 # Images and sound that would be missed if they were passed over.
 _IMAGES = (".avif", ".heic", ".heif", ".jfif", ".tif", ".tiff", ".webp")
@@ -87,10 +77,12 @@ def find(spec, options):
 def _splits(root, spec):
     """Dict from split to its folder, "train" first."""
     folders = [] if spec.is_unlabelled else _folders(root)
-    named = [folder for folder in folders if folder.name.lower() in _SPLITS]
+    named = [
+        folder for folder in folders if folder.name.lower() in splits.NAMES
+    ]
     found = {}
     for folder in named:
-        found.setdefault(_SPLITS[folder.name.lower()], []).append(folder)
+        found.setdefault(splits.NAMES[folder.name.lower()], []).append(folder)
     if "train" not in found or len(named) < len(folders):
         # Classes that happen to have these names.
         _require_files_alone(named, folders, spec)

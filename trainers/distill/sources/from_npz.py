@@ -3,9 +3,10 @@
 `x` `[cases, ...]`, numbers, and `y` `[cases]`, labels; `--label` names another
 array than `y`. `sample_weight` `[cases]` may be there, and so may splits of
 their own, `x_test` and `y_test`, `x_held_out` and `y_held_out`. Names that end
-in `_train` are understood too. x of `uint8` and `[cases, height, width, 1 or
-3]` are images; `[cases, height, width]` are where `--channels` is given. All
-other x are taken as they are, as float32.
+in `_train` are understood too, and the others of `splits.NAMES`, as `x_val`.
+x of `uint8` and `[cases, height, width, 1 or 3]` are images; `[cases, height,
+width]` are where `--channels` is given. All other x are taken as they are, as
+float32.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from trainers.distill.sources import images, labels
+from trainers.distill.sources import images, labels, splits
 from trainers.distill.sources.parts import Part, Source
 
 _SPLITS = ("train", "held_out", "test")
@@ -37,6 +38,7 @@ def find(spec, options):
         and array.
     """
     arrays = _load(spec)
+    _require_once(arrays, spec)
     parts, names = {}, options.class_names
     for split in _SPLITS:
         x = _name(arrays, "x", split)
@@ -85,8 +87,27 @@ def _load(spec):
 
 def _name(arrays, name, split):
     """What an array of a split is called."""
-    long = f"{name}_{split}"
-    return name if split == "train" and long not in arrays else long
+    found = _long_names(arrays, name, split)
+    if found:
+        return found[0]
+    return name if split == "train" else f"{name}_{split}"
+
+
+def _long_names(arrays, name, split):
+    """Names of arrays of a split that say which it is."""
+    every = [f"{name}_{k}" for k, of in splits.NAMES.items() if of == split]
+    return [each for each in every if each in arrays]
+
+
+def _require_once(arrays, spec):
+    """Requires one x for each split."""
+    for split in _SPLITS:
+        found = _long_names(arrays, "x", split)
+        if len(found) > 1:
+            raise ValueError(
+                f"--{spec.flag} must have one x for each split: put the cases "
+                f"together. Received: {spec} with {labels.listed(found)}"
+            )
 
 
 def _require_numbers(x, name, spec):

@@ -2,6 +2,18 @@
 
 import numpy as np
 
+# What splits are called in folders and files: from name to split.
+NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "held_out": "held_out",
+    "validation": "held_out",
+    "valid": "held_out",
+    "val": "held_out",
+}
+
 
 def hold_out(labels, share, seed):
     """Holds out a share of each class.

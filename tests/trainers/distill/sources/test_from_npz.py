@@ -60,6 +60,22 @@ def test_weights_and_splits_of_its_own(tmp_path):
     assert len(distill_data.all_of(data.held_out)) == 2  # no weights
 
 
+@pytest.mark.parametrize(
+    "train, held_out, test",
+    (("training", "val", "testing"), ("train", "validation", "test")),
+)
+def test_other_names_of_splits(train, held_out, test, tmp_path):
+    """Cases that were passed over would be drawn from those to learn from."""
+    arrays = {}
+    for name, count in ((train, 20), (held_out, 2), (test, 3)):
+        arrays |= {f"x_{name}": X[:count], f"y_{name}": Y[:count]}
+    data = open_data(save(tmp_path, **arrays))
+    found = [split.cases for split in (data.train, data.held_out, data.test)]
+    assert found == [20, 2, 3]
+    with pytest.raises(ValueError, match=r"^--data must have one x for each"):
+        open_data(save(tmp_path, **arrays, x_valid=X, y_valid=Y))
+
+
 def test_bytes_are_images(tmp_path):
     rng = np.random.default_rng(0)
     x = rng.integers(256, size=(20, 4, 4, 3), dtype=np.uint8)
