@@ -4,8 +4,12 @@ import contextlib
 import functools
 import hashlib
 import pathlib
+import re
 
 import keras
+
+_BY_KERAS = "Exception encountered when calling"
+_BOLD = re.compile(r"\x1b\[\d*m")
 
 
 # Looked at for its input first, and used later.
@@ -45,11 +49,18 @@ def named(flag, path, what):
     try:
         yield
     except Exception as error:  # of as many kinds as there are files
-        said = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"--{flag} must be {what}. Received: --{flag}={path} "
-            f"({type(error).__name__}: {said})"
+            f"({type(error).__name__}: {_first_line(error)})"
         ) from error
+
+
+def _first_line(error):
+    """What an error says first, after the layer in which Keras met it."""
+    said = _BOLD.sub("", str(error)).strip()
+    if said.startswith(_BY_KERAS):
+        said = said.partition("\n")[2].strip() or said
+    return said.partition("\n")[0]
 
 
 def require(flag, path):

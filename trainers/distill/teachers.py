@@ -201,7 +201,14 @@ def _from_probabilities(source, spec, model, data):
     """The model, behind which probabilities become logits."""
     some = [split.dataset.map(_x) for split in (data.held_out, data.train)]
     batch = some[0].concatenate(some[1]).batch(_LOOKED_AT)
-    found = np.asarray(model(next(iter(batch)), training=False))
+    cases = next(iter(batch))
+    with files.named(
+        "teacher",
+        spec,
+        f"a model that takes cases of {data.input_shape}, float32, in batches "
+        "of any size",
+    ):
+        found = np.asarray(model(cases, training=False))
     if not np.isfinite(found).all():
         raise FlagsError(
             "--teacher must give finite numbers for the cases of --data. "

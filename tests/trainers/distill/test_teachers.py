@@ -115,6 +115,30 @@ def test_a_saved_model(tmp_path, x):
     )
 
 
+@pytest.mark.parametrize(
+    "rows, dtype, said",
+    (
+        (4, tf.float32, "Graph execution error"),
+        (1, tf.uint8, "expected to be a uint8 tensor"),
+    ),
+)
+def test_a_saved_model_of_other_batches(rows, dtype, said, tmp_path):
+    """Is seen when it is asked for the first time, and named."""
+    module = tf.Module()
+    module.net = net()
+
+    def serve(x):
+        return {"y": module.net(tf.cast(x, tf.float32) + tf.ones([rows, 5]))}
+
+    spec = tf.TensorSpec([None, 5], dtype)
+    function = tf.function(serve, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path / "saved"), function)
+    with pytest.raises(
+        ValueError, match=rf"^--teacher must .*any size\..*saved .*{said}"
+    ):
+        load([str(tmp_path / "saved")])
+
+
 def test_a_saved_model_that_ends_in_a_sigmoid(tmp_path):
     data = data_of("table", classes=("no", "yes"))
     inputs = keras.Input(data.input_shape)
