@@ -122,6 +122,12 @@ def check_fits(flag, spec, model, data):
             f"--{flag} must be a model with one input. "
             f"Received: --{flag}={spec}, whose inputs are {wanted}"
         )
+    if wanted[0] is not None:
+        raise ValueError(
+            f"--{flag} must take batches of any size: build it without one, "
+            f"and copy the weights. Received: --{flag}={spec}, which takes "
+            f"batches of {wanted[0]}"
+        )
     found = (None, *data.input_shape)
     if len(wanted) != len(found) or any(
         w not in (None, f) for w, f in zip(wanted, found, strict=True)

@@ -190,11 +190,15 @@ class Probabilities(keras.layers.Layer):
         (net(1), "have an output for each of the 3 classes"),
         (net(shape=(6,)), r"take the cases of --data, \(5,\)"),
         (
+            keras.Sequential([keras.Input((5,), 4), net()]),
+            "take batches of any size",
+        ),
+        (
             keras.Sequential([net(), keras.layers.Rescaling(np.inf)]),
             "give finite numbers",
         ),
     ),
-    ids=("classes", "one output", "input", "infinite"),
+    ids=("classes", "one output", "input", "batch", "infinite"),
 )
 def test_models_that_cannot_teach(tmp_path, model, said):
     path = saved(tmp_path / "t.keras", model)
