@@ -36,11 +36,12 @@ def check_no_probabilities(logits, argument, head_name):
 def check_teacher(logits, head_name):
     """As `check_no_probabilities`, of what a teacher said of some rows.
 
-    Raises, or warns where logits might be such numbers by chance.
+    Raises, or warns where logits might be such numbers by chance: those of
+    labels, and those of classes whose sigmoids are each for itself.
     """
-    try:
+    if head_name == "softmax":
         check_no_probabilities(logits, "teacher", head_name)
+    try:
+        check_no_probabilities(logits, "teacher", "sigmoid")
     except ValueError as error:
-        if head_name == "softmax":
-            raise
         warnings.warn(str(error), stacklevel=2)

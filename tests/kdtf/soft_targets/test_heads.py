@@ -124,9 +124,11 @@ def test_probabilities_are_seen_in_the_first_batch(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_may_be_probabilities_of_labels_is_warned_of(tmp_path):
+@pytest.mark.parametrize("head", ("softmax", "sigmoid"))
+def test_what_may_be_probabilities_of_labels_is_warned_of(head, tmp_path):
+    """Of classes, too, which a teacher may tell apart one by one."""
     hidden = Subclassed("sigmoid")
     x = np.random.default_rng(1).normal(size=(40, nets.FEATURES))
     hidden(x)
     with pytest.warns(UserWarning, match="must give logits"):
-        kdtf.SoftTargets.write(tmp_path, hidden, x, head="sigmoid", verbose=0)
+        kdtf.SoftTargets.write(tmp_path, hidden, x, head=head, verbose=0)
