@@ -3,10 +3,11 @@
 A CSV file has the names of its columns in the first line, and commas,
 semicolons or tabs between them. A column of numbers alone is one; all others
 are categories. `--label` names the column of labels; without it, that is
-`label`, `target` or `class`, or the last one.
+`label`, `target` or `class`, or the last one of `--data`.
 """
 
 import csv
+import dataclasses
 import pathlib
 import re
 
@@ -57,6 +58,8 @@ def find(spec, options):
     kept = _kept(table, label, spec, options)
     tables.require_complete(kept, spec)
     part = Part(spec, classes, None, raw=kept)
+    # Of other places, too: their own last column may be another.
+    options = dataclasses.replace(options, label=label)
     return Source("table", {"train": part}, names, options, fit=tables.Encoding)
 
 
@@ -159,8 +162,9 @@ def _label(table, spec, options):
         if options.unlabelled and spec.flag in ("data", specs.UNLABELLED):
             return None
         raise ValueError(
-            f"--label must be a column. Received: --label={options.label}, "
-            f"{spec} with the columns {labels.listed(table)}"
+            "--label must be a column, of all places the same. Received: "
+            f"--label={options.label}, {spec} with the columns "
+            f"{labels.listed(table)}"
         )
     for name in _LABELS:
         if name in table:

@@ -227,6 +227,24 @@ def test_decimal_commas(cell, other, tmp_path):
     assert open_data(where, columns=["age"]).columns == ("age",)
 
 
+def test_labels_of_other_places(tmp_path):
+    """Are in the column of those of --data, wherever it is."""
+    where, more = write(tmp_path), [(*row[:3], "") for row in ROWS[:4]]
+    rows = [(*row, "yes") for row in ROWS[:6]]
+    test = write(tmp_path, rows, (*HEADER, "seen"), name="b.csv")
+    data = open_data(where, test=test)
+    ages = distill_data.all_of(data.test)[0][:, 0]
+    np.testing.assert_array_equal(data.test.labels, ages % 2)
+    unlabelled = write(tmp_path, more, name="c.csv")
+    data = open_data(where, test=test, unlabelled_data=unlabelled)
+    assert data.train.labels[-len(more) :].tolist() == [-1] * len(more)
+    test = write(tmp_path, rows, (*HEADER[:3], "a", "b"), name="d.csv")
+    with pytest.raises(
+        ValueError, match=r"^--label .*=bought, --test=.*d\.csv"
+    ):
+        open_data(where, test=test)
+
+
 @pytest.mark.parametrize(
     "cells",
     (
