@@ -35,7 +35,7 @@ def of_values(values, names, where, flag, by_number=False):
             f"{list(values.shape)}"
         )
     if values.dtype.kind in "USO":
-        texts = np.array([_text(v) for v in values], dtype=object)
+        texts = _texts(values, where, flag)
         numbers = _integers(texts)
         if numbers is None or are_names(names):
             return _of_names(texts, names, where, flag)
@@ -78,6 +78,17 @@ def number(text):
 def _written(number):
     """A number as a table would have it."""
     return str(int(number)) if float(number).is_integer() else str(number)
+
+
+def _texts(values, where, flag):
+    """Labels as `[cases]` array of str; ValueError if bytes are no text."""
+    try:
+        return np.array([_text(v) for v in values], dtype=object)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--{flag} must have names of classes in UTF-8. "
+            f"Received: {where} with {error.object}"
+        ) from error
 
 
 def _text(value):

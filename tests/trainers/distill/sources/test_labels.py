@@ -57,6 +57,7 @@ def test_names_that_there_are():
         ([True], ("cat", "dog"), "cat, dog. Received: here with 1"),
         ([1234567], ("cat", "dog"), "Received: here with 1234567"),
         ([0.5, np.nan], ("cat", "dog"), "Received: here with 0.5, nan"),
+        ([b"cat", b"d\xff"], None, r"UTF-8. Received: here with b.d\\xff"),
     ),
 )
 def test_labels_that_cannot_be(values, names, message):
