@@ -98,6 +98,8 @@ def plan(
     checks.require_options(dtype, top_k, views, augment, shards, batch_size)
     inference.require_teacher(teacher, fingerprint, temperature, top_k, head)
     source = batches.of(data, augment, examples, batch_size)
+    # Before an example is read: it says what cannot be stored.
+    described = data_examples.signature(source.start())
     x, start = _start(source, augment)
     if sources.is_function(data):
         checks.require_range(data, examples, source.start())
@@ -105,7 +107,7 @@ def plan(
     count = source.count
     identity = store_format.Identity(
         teacher=inference.identify(teacher, fingerprint),
-        examples=data_examples.signature(source.start()),
+        examples=described,
         start=start,
         batches=count,
         dtype=dtype,

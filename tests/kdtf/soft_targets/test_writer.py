@@ -271,6 +271,19 @@ def test_data_that_can_be_read_once_only_are_refused(tmp_path):
         stores.write(tmp_path, data=once)
 
 
+@pytest.mark.parametrize("kind", (tf.RaggedTensor, tf.SparseTensor))
+def test_inputs_that_are_not_dense_are_refused(tmp_path, kind):
+    from_dense = {
+        tf.RaggedTensor: tf.RaggedTensor.from_tensor,
+        tf.SparseTensor: tf.sparse.from_dense,
+    }
+    x = from_dense[kind](nets.inputs())
+    data = tf.data.Dataset.from_tensor_slices(x).batch(4)
+    with pytest.raises(ValueError, match=r"^`dataset` must hold dense tensors"):
+        stores.write(tmp_path, data=data)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_augmentation_with_a_state_is_named(tmp_path):
     def augment(x, seed):
         noise = tf.numpy_function(np.random.normal, [0.0], tf.float64)
