@@ -186,6 +186,11 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
     def _require_own_directory(self) -> None:
         if not self._directory.exists():
             return
+        if not self._directory.is_dir():
+            raise ValueError(
+                "`backup_dir` must be a folder. "
+                f"Received: {self._directory}, which is a file"
+            )
         found = sorted(
             path.name
             for path in self._directory.iterdir()

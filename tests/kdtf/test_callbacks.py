@@ -170,6 +170,13 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     assert os.listdir(tmp_path / "backup") == ["thesis.txt"]
 
 
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "backup").write_text("precious")
+    with pytest.raises(ValueError, match=r"`backup_dir` must be a folder.*up,"):
+        fit(make_model("keras"), backup(tmp_path))
+    assert (tmp_path / "backup").read_text() == "precious"
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment(tmp_path):
     """Ever and again: there is a backup, its weights and epoch belong together.
