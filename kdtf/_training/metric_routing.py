@@ -264,11 +264,11 @@ def _update_on_labelled(metric, labels, predictions, weights, labelled):
             tf.boolean_mask(shown, kept), tf.boolean_mask(predictions, kept)
         )
         return
-    metric.update_state(
-        shown,
-        predictions,
-        sample_weight=entries.labelled_weights(weights, labelled),
-    )
+    weights = entries.labelled_weights(weights, labelled)
+    if isinstance(metric, keras.metrics.BinaryIoU):
+        # It counts labels one by one, and wants a weight for each.
+        weights = tf.broadcast_to(weights[..., None], tf.shape(shown))
+    metric.update_state(shown, predictions, sample_weight=weights)
 
 
 def _takes_weights(metric, labels, predictions):

@@ -123,6 +123,37 @@ def test_metrics(labels):
     assert by_mass == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("labels", (1, 5))
+def test_binary_iou_counts_labels_one_by_one(labels):
+    y, x = truth(labels, unknown=0.1), nets.inputs(CASES)
+    weights = np.random.default_rng(5).uniform(0.5, 2.0, CASES)
+    distiller = distiller_of(labels)
+    distiller.compile(
+        "sgd",
+        metrics=[keras.metrics.BinaryIoU(name="plain")],
+        weighted_metrics=[
+            # By default it counts in integers, weights included.
+            keras.metrics.BinaryIoU([1], 0.3, name="weighted", dtype="float32")
+        ],
+    )
+    logs = distiller.evaluate(
+        x, y, 16, sample_weight=weights, verbose=0, return_dict=True
+    )
+    q = reference.sigmoid(np.asarray(distiller.student(x), np.float64))
+
+    def iou(chosen, label, weights):
+        counts = (y >= 0).all(-1, keepdims=True) * weights[:, None]
+        both = (y == label) & (chosen == label)
+        either = (y == label) | (chosen == label)
+        return (both * counts).sum() / (either * counts).sum()
+
+    ones = np.ones(CASES)
+    plain = np.mean([iou(q >= 0.5, label, ones) for label in (0, 1)])
+    assert float(logs["plain"]) == pytest.approx(plain, rel=1e-5)
+    weighted = iou(q >= 0.3, 1, weights)
+    assert float(logs["weighted"]) == pytest.approx(weighted, rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("metric", "head", "pattern"),
     (
