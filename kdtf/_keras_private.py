@@ -452,8 +452,18 @@ def metric_function(metric):
     return getattr(metric, "_fn", None)
 
 
+def function_of_loss(loss):
+    """The function of (labels, predictions) that a loss of Keras calls.
+
+    Reason: metrics are made of functions. None of a loss with a `call` of its
+    own, or if Keras hides it.
+    """
+    hides = not hasattr(loss, "_fn_kwargs")
+    return None if hides else getattr(loss, "fn", None)
+
+
 def arguments_of_loss(loss):
-    """The arguments of the function that a loss of Keras calls.
+    """The arguments of the function that a loss, or metric, of Keras calls.
 
     Reason: `get_config` of some, such as Huber's `delta`, leaves them out, so
     that another loss would be loaded. Without the name that is so again.

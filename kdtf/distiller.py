@@ -450,10 +450,11 @@ class Distiller(SavedWithoutTeacher, Steps):
                 '`steps_per_execution` must be "auto" or a positive int. '
                 f"Received: steps_per_execution={steps!r}"
             )
-        metrics = self._student_outputs.resolved(metrics, "metrics")
-        weighted_metrics = self._student_outputs.resolved(
-            weighted_metrics, "weighted_metrics"
-        )
+        with self.distribute_strategy.scope():  # where it makes metrics
+            metrics = self._student_outputs.resolved(metrics, "metrics")
+            weighted_metrics = self._student_outputs.resolved(
+                weighted_metrics, "weighted_metrics"
+            )
         if self._linear_head is not None:
             linear_head.require_servable([metrics, weighted_metrics])
         if self._constructor_arguments["check_inputs"]:

@@ -97,7 +97,7 @@ def is_faster(
     if not inputs or any(None in each.shape[1:] for each in inputs):
         return False
     given = keras.tree.flatten([metrics, weighted_metrics])
-    if not all(_is_known(metric) for metric in given):
+    if not all(map(_is_known_metric, given)):
         return False
     return has_fast_layers(student)
 
@@ -170,6 +170,13 @@ def _is_fast(layer):
         drops_out = layer.dropout or layer.recurrent_dropout
         return dtype == "float32" and not (unrolled or drops_out)
     return dtype == "float32" and kind in _FASTER
+
+
+def _is_known_metric(metric):
+    """As `_is_known`, of a metric and the function that it is the mean of."""
+    function = keras_private.metric_function(metric)
+    module = getattr(function, "__module__", "keras")
+    return _is_known(metric) and module.partition(".")[0] in _PACKAGES
 
 
 def _is_known(thing):

@@ -1,6 +1,7 @@
 """Feeds the metrics given to `Distiller.compile` what each of them takes."""
 
 import contextlib
+import copy
 import inspect
 
 import keras
@@ -39,7 +40,9 @@ _FUNCTIONS_ON_PROBABILITIES = (
     _METRICS.kl_divergence,
     _METRICS.poisson,
 )
+_OF_WHOLE_BATCHES = (keras.losses.dice, keras.losses.tversky)
 _ON_RANKS = (_METRICS.Precision, _METRICS.Recall)  # if they have a `top_k`
+_MAKEABLE = (_METRICS.Metric, keras.losses.Loss)
 _OF_KDTF = (TeacherMetric, LabelMetric, ExpectedCalibrationError)
 
 
@@ -59,6 +62,7 @@ def resolve(metrics, head):
       ValueError: if a metric of kdtf is for the other head, or one of Keras
         is set up for logits where it gets probabilities, or vice versa.
     """
+    metrics = keras.tree.map_structure(_as_metric, metrics)
     for metric in keras.tree.flatten(metrics):
         if isinstance(metric, _OF_KDTF):
             if metric.head != head.name:
@@ -76,13 +80,39 @@ def resolve(metrics, head):
     return keras.tree.map_structure(_of_labels, metrics)
 
 
+def _as_metric(metric):
+    """What was given as a metric, or one that Keras would make of it.
+
+    Of a loss Keras would take the mean of a batch, without weights, for a
+    result; what is made here has one for every entry.
+    """
+    if isinstance(metric, type) and issubclass(metric, _MAKEABLE):
+        metric = metric()
+    if not isinstance(metric, keras.losses.Loss):
+        return metric
+    function, arguments = keras_private.function_of_loss(metric), {}
+    if function is not None:
+        arguments = keras_private.arguments_of_loss(metric)
+    else:  # it has a `call` of its own
+        function = copy.copy(metric)
+        function.reduction = None
+    return keras.metrics.MeanMetricWrapper(
+        function, name=metric.name, **arguments
+    )
+
+
 def _of_labels(metric):
     """A metric of labels for a name that stands for one, or the metric."""
-    if metric in ("accuracy", "acc"):
+    if _is_accuracy(metric):
         return keras.metrics.BinaryAccuracy(name=metric)
     if metric in ("crossentropy", "ce"):
         return keras.metrics.BinaryCrossentropy(name=metric)
     return metric
+
+
+def _is_accuracy(metric):
+    """Whether it is a name by which Keras chooses among its accuracies."""
+    return isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
 
 
 def _require_logits(metric):
@@ -101,7 +131,7 @@ def _takes_probabilities(metric):
     """Whether a metric of Keras, or its name, says that it takes no logits."""
     if metric in ("crossentropy", "ce"):  # of which Keras makes one
         return True
-    if isinstance(metric, str) and metric not in ("accuracy", "acc"):
+    if isinstance(metric, str) and not _is_accuracy(metric):
         with contextlib.suppress(ValueError):  # Keras says so in `compile`
             metric = keras.metrics.get(metric)
     if isinstance(metric, _ON_RANKS) and metric.top_k is not None:
@@ -112,6 +142,8 @@ def _takes_probabilities(metric):
             type(metric) in _ON_PROBABILITIES
             or config.get("from_logits") is False
             or config.get("threshold") is not None
+            or keras_private.metric_function(metric)
+            in _FUNCTIONS_ON_PROBABILITIES
         )
     if metric in _FUNCTIONS_ON_PROBABILITIES:
         return True
@@ -277,6 +309,10 @@ def _takes_weights(metric, labels, predictions):
     if "sample_weight" not in takes:
         return False
     function = keras_private.metric_function(metric)
-    if function is None or _is_of_keras(function):
+    if function is None:
         return True
-    return tf.convert_to_tensor(function(labels, predictions)).shape.rank != 0
+    if _is_of_keras(function) and function not in _OF_WHOLE_BATCHES:
+        return True
+    arguments = keras_private.arguments_of_loss(metric)
+    result = tf.convert_to_tensor(function(labels, predictions, **arguments))
+    return result.shape.rank != 0

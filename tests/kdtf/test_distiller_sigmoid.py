@@ -88,6 +88,7 @@ def test_metrics(labels):
         "sgd",
         metrics=[
             "accuracy",
+            "Accuracy",
             keras.metrics.AUC(num_thresholds=2000, name="auc"),
             kdtf.metrics.NegativeLogLikelihood(head="sigmoid"),
             kdtf.metrics.BrierScore(head="sigmoid"),
@@ -100,7 +101,8 @@ def test_metrics(labels):
     q, known = reference.sigmoid(z), y >= 0
     whole = known.all(-1)
     right = (q > 0.5) == y
-    assert float(logs["accuracy"]) == pytest.approx(right[whole].mean())
+    for name in ("accuracy", "Accuracy"):
+        assert float(logs[name]) == pytest.approx(right[whole].mean())
     auc = sklearn_metrics.roc_auc_score(y[whole].ravel(), q[whole].ravel())
     assert float(logs["auc"]) == pytest.approx(auc, abs=5e-3)
     nll = sklearn_metrics.log_loss(y[known], q[known])
@@ -123,6 +125,7 @@ def test_metrics(labels):
     assert by_mass == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", (1, 5))
 def test_binary_iou_counts_labels_one_by_one(labels):
     y, x = truth(labels, unknown=0.1), nets.inputs(CASES)
@@ -188,8 +191,12 @@ def test_binary_iou_counts_labels_one_by_one(labels):
                 keras.metrics.FBetaScore(threshold=0.5),
                 keras.metrics.BinaryIoU(),
                 keras.metrics.binary_accuracy,
+                keras.metrics.BinaryAccuracy,
                 keras.losses.kl_divergence,
                 keras.losses.poisson,
+                keras.losses.KLDivergence(),
+                keras.losses.SparseCategoricalCrossentropy(),
+                keras.losses.SparseCategoricalCrossentropy,
             )
         ),
         (
@@ -197,7 +204,13 @@ def test_binary_iou_counts_labels_one_by_one(labels):
             "softmax",
             "get the student's logits",
         ),
+        (
+            keras.losses.BinaryCrossentropy(from_logits=True),
+            "sigmoid",
+            "get probabilities",
+        ),
         (kdtf.metrics.Agreement(), "sigmoid", 'build Agreement with head="sig'),
+        (kdtf.metrics.Agreement, "sigmoid", 'build Agreement with head="sig'),
         (
             kdtf.metrics.ExpectedCalibrationError(head="sigmoid"),
             "softmax",

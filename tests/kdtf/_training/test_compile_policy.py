@@ -161,6 +161,8 @@ def test_metrics_of_ones_own_may_do_what_xla_cannot():
         rows = tf.numpy_function(lambda z: z.mean(-1), [logits], tf.float32)
         return tf.ensure_shape(rows, [None])
 
+    wrapped = keras.metrics.MeanMetricWrapper(in_python, name="wrapped")
+    assert distiller_of(nets.deep(), metrics=[wrapped]).jit_compile is False
     distiller = distiller_of(nets.deep(), metrics=["accuracy", in_python])
     assert distiller.jit_compile is False
     logs = distiller.fit(
@@ -172,6 +174,7 @@ def test_metrics_of_ones_own_may_do_what_xla_cannot():
     known = [
         keras.metrics.SparseCategoricalAccuracy(),
         kdtf.metrics.FidelityKL(),
+        keras.losses.Huber(),
     ]
     assert distiller_of(nets.deep(), metrics=known).jit_compile is True
 

@@ -122,6 +122,80 @@ def test_functions_of_one_result_a_batch(argument, weights):
     assert logs["spread"] == pytest.approx(expected, rel=1e-5)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Distance(keras.losses.Loss):
+    """One number an entry."""
+
+    def call(self, labels, logits):
+        labels = tf.cast(labels[..., None], logits.dtype)
+        return tf.reduce_mean(tf.abs(labels - logits), axis=-1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ("sparse", "dense"))
+def test_losses_are_means_over_entries(form):
+    """Not over batches: of 12 rows the last batch has 2."""
+    y, weights = nets.labels(unlabelled=(0, 4, 9)), np.arange(12.0)
+    given = y if form == "sparse" else dense(y)
+    losses = [
+        keras.losses.CategoricalCrossentropy(from_logits=True, name="nll"),
+        keras.losses.Huber(delta=0.2, name="huber"),
+    ]
+    if form == "sparse":
+        losses.append(Distance(name="distance"))
+    logs, z, _ = evaluate(losses, given)
+    weighted, _, _ = evaluate(None, given, weights, weighted_metrics=losses)
+    gap = np.abs(np.eye(nets.CLASSES)[y] - z)
+    huber = np.where(gap <= 0.2, gap**2 / 2, 0.2 * gap - 0.02).mean(-1)
+    expected = {"nll": reference.hard_loss(z, y), "huber": huber}
+    if form == "sparse":
+        expected["distance"] = np.abs(y[:, None] - z).mean(-1)
+    known = y >= 0
+    for name, each in expected.items():
+        assert logs[name] == pytest.approx(each[known].mean(), rel=1e-5)
+        by_weight = np.average(each[known], weights=weights[known])
+        assert weighted[name] == pytest.approx(by_weight, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_loss_of_whole_batches():
+    y = dense(nets.labels(unlabelled=(0, 4, 9)))
+    logs, z, _ = evaluate([keras.losses.Dice()], y)
+    batches = []
+    for i in (0, 5, 10):
+        known = (y[i : i + 5] >= 0).all(-1)
+        labels, logits = y[i : i + 5][known], z[i : i + 5][known]
+        share = 2 * (labels * logits).sum() / (labels.sum() + logits.sum())
+        batches.append(1 - share)
+    assert logs["dice"] == pytest.approx(np.mean(batches), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_loss_as_a_metric_is_saved(tmp_path):
+    distiller = kdtf.Distiller(nets.linear(0), None, temperature=3.0)
+    losses = [keras.losses.Huber(delta=0.2), Distance()]
+    distiller.compile("sgd", metrics=losses)
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.saving.load_model(tmp_path / "distiller.keras")
+    y = {"labels": nets.labels(), "teacher_logits": nets.inputs()[:, :4]}
+    logs = [
+        each.evaluate(nets.inputs(), y, verbose=0, return_dict=True)
+        for each in (distiller, loaded)
+    ]
+    assert logs[0] == pytest.approx(logs[1]) and "distance" in logs[0]
+
+
+@pytest.mark.slow
+def test_classes_of_metrics():
+    y = nets.labels()
+    given = [keras.metrics.SparseCategoricalAccuracy, kdtf.metrics.FidelityKL]
+    logs, z, v = evaluate(given, y)
+    right = (z.argmax(-1) == y).mean()
+    assert logs["sparse_categorical_accuracy"] == pytest.approx(right)
+    expected = reference.soft_loss(z, v, 1.0).mean()
+    assert logs["fidelity_kl"] == pytest.approx(expected, rel=1e-5)
+
+
 class Unweighted(keras.metrics.Metric):
     """Counts what it sees, whatever it weighs."""
 
