@@ -64,6 +64,7 @@ def resolve(metrics, head):
     """
     metrics = keras.tree.map_structure(_as_metric, metrics)
     for metric in keras.tree.flatten(metrics):
+        _require_comparable(metric, head)
         if isinstance(metric, _OF_KDTF):
             if metric.head != head.name:
                 raise ValueError(
@@ -110,6 +111,52 @@ def _of_labels(metric):
     return metric
 
 
+def _require_comparable(metric, head):
+    """Raises if a metric of Keras takes predictions, or labels, for classes.
+
+    Of a softmax head predictions are logits, and labels may be classes; of a
+    sigmoid head both are a number for each label.
+    """
+    instead = _instead(_named(metric), head)
+    if instead is not None:
+        raise ValueError(
+            "`metrics` get a number for each class or label, and not the class "
+            f"that is chosen: give {instead}. "
+            f"Received: {getattr(metric, 'name', metric)!r}"
+        )
+
+
+def _instead(metric, head):
+    """What to give for a metric of classes that would misread, or None."""
+    if type(metric) is _METRICS.Accuracy:  # whether numbers are equal
+        return '"accuracy", the name'
+    config = _config(metric)
+    if head.name == "softmax":
+        if config.get("sparse_y_pred"):
+            return f"{type(metric).__name__} with sparse_y_pred=False"
+        return None
+    if config.get("sparse_y_pred") or config.get("sparse_y_true"):
+        return "keras.metrics.BinaryIoU()"
+    if _is_of_classes(metric):
+        return 'one of labels, such as "accuracy" or "binary_crossentropy"'
+    return None
+
+
+def _named(metric):
+    """What a name stands for; the metric itself if it is none."""
+    if isinstance(metric, str) and not _is_accuracy(metric):
+        with contextlib.suppress(ValueError):  # Keras says so in `compile`
+            return keras.metrics.get(metric)
+    return metric
+
+
+def _is_of_classes(metric):
+    """Whether a metric of Keras takes labels that are one class an entry."""
+    function = keras_private.metric_function(metric) or metric
+    name = getattr(function, "__name__", "")
+    return _is_of_keras(function) and name.startswith("sparse_")
+
+
 def _is_accuracy(metric):
     """Whether it is a name by which Keras chooses among its accuracies."""
     return isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
@@ -131,9 +178,7 @@ def _takes_probabilities(metric):
     """Whether a metric of Keras, or its name, says that it takes no logits."""
     if metric in ("crossentropy", "ce"):  # of which Keras makes one
         return True
-    if isinstance(metric, str) and not _is_accuracy(metric):
-        with contextlib.suppress(ValueError):  # Keras says so in `compile`
-            metric = keras.metrics.get(metric)
+    metric = _named(metric)
     if isinstance(metric, _ON_RANKS) and metric.top_k is not None:
         return False
     if isinstance(metric, keras.metrics.Metric):

@@ -209,6 +209,21 @@ def test_binary_iou_counts_labels_one_by_one(labels):
             "sigmoid",
             "get probabilities",
         ),
+        (keras.metrics.Accuracy(), "softmax", 'give "accuracy"'),
+        (keras.metrics.Accuracy, "sigmoid", 'give "accuracy"'),
+        (keras.metrics.MeanIoU(3), "softmax", "MeanIoU with sparse_y_pred=F"),
+        (keras.metrics.MeanIoU(2), "sigmoid", "give keras.metrics.BinaryIoU"),
+        (
+            keras.metrics.IoU(2, [1], sparse_y_pred=False),
+            "sigmoid",
+            "give keras.metrics.BinaryIoU",
+        ),
+        ("sparse_categorical_accuracy", "sigmoid", "one of labels"),
+        (
+            keras.metrics.SparseTopKCategoricalAccuracy(2),
+            "sigmoid",
+            "one of labels",
+        ),
         (kdtf.metrics.Agreement(), "sigmoid", 'build Agreement with head="sig'),
         (kdtf.metrics.Agreement, "sigmoid", 'build Agreement with head="sig'),
         (
