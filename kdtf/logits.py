@@ -42,7 +42,8 @@ def logits_of(model: keras.Model) -> keras.Model:
     Raises:
       ValueError: if the model does not end in a softmax or sigmoid, calls it
         more than once, or does not tell, as subclasses of `keras.Model` do not;
-        or if the softmax has a mask, or its classes are not in the last axis.
+        if the softmax has a mask, or its classes are not in the last axis; or
+        if it is within a layer, as that of a recurrent one.
 
     Example:
       >>> classifier = keras.Sequential([
@@ -64,6 +65,7 @@ def logits_of(model: keras.Model) -> keras.Model:
             copy.set_weights(original.get_weights())
         if getattr(original, "lora_enabled", False):  # Keras leaves it out
             copy.lora_alpha = original.lora_alpha
+        _check_copy(original, copy)
     return cut
 
 
@@ -107,11 +109,46 @@ def _cut(layer: Any, copies: list) -> Any:
         policy = getattr(layer, "dtype_policy", None)
         dtype = None if policy is None else policy.name
         return keras.layers.Identity(name=layer.name, dtype=dtype)
+    if isinstance(layer, keras.layers.RNN):
+        raise _activation_within(layer)
     copy = type(layer).from_config(
         {**layer.get_config(), "activation": "linear"}
     )
     copies.append((layer, copy))
     return copy
+
+
+def _check_copy(layer: Any, copy: Any) -> None:
+    """Raises unless a layer of one's own is its copy and then an activation.
+
+    It may have an attribute of that name for one that it applies elsewhere.
+    """
+    given: Any = getattr(layer, "input", None)  # None within a wrapper
+    package = type(layer).__module__.partition(".")[0]
+    is_own = package not in ("keras", "keras_hub")
+    is_one = isinstance(given, keras.KerasTensor)
+    if not (is_own and is_one and tf.as_dtype(given.dtype).is_floating):
+        return
+    shape = [size or 2 for size in given.shape]
+    x = tf.cast(np.random.default_rng(0).normal(size=shape), given.dtype)
+    expected = _float64(layer(x, training=False))
+    found = _float64(layer.activation(copy(x, training=False)))
+    if not np.allclose(found, expected, atol=1e-2):
+        raise _activation_within(layer)
+
+
+def _float64(values: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(values), np.float64)
+
+
+def _activation_within(layer: Any) -> ValueError:
+    return ValueError(
+        "`model` must apply its last softmax or sigmoid to what is returned, "
+        "and use it for nothing else, as recurrent layers do, which feed it "
+        "back: end it in a keras.layers.Dense, and cut or train that model. "
+        f"Received: {layer.name!r}, a {type(layer).__name__} whose activation "
+        "is within it"
+    )
 
 
 def _call(layer: Any, *arguments: Any, **keywords: Any) -> Any:

@@ -201,6 +201,52 @@ def test_classes_that_are_not_in_the_last_axis(build, message):
         kdtf.logits_of(functional(build, shape=(3, 5)))
 
 
+@keras.saving.register_keras_serializable("tests")
+class Block(LAYERS.Layer):
+    """Two dense layers, and an activation after the first or the last."""
+
+    def __init__(self, activation, after, **kwargs):
+        super().__init__(**kwargs)
+        self.activation, self.after = keras.activations.get(activation), after
+        self.hidden, self.last = LAYERS.Dense(6), LAYERS.Dense(3)
+
+    def call(self, x):
+        if self.after == "first":
+            return self.last(self.activation(self.hidden(x)))
+        return self.activation(self.last(self.hidden(x)))
+
+    def get_config(self):
+        activation = keras.activations.serialize(self.activation)
+        own = {"activation": activation, "after": self.after}
+        return {**super().get_config(), **own}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    (
+        # Each state follows from the last one, probabilities as they are.
+        lambda: LAYERS.SimpleRNN(3, activation="softmax"),
+        lambda: LAYERS.GRU(3, activation="softmax", return_sequences=True),
+        lambda: LAYERS.LSTM(3, activation="sigmoid"),
+        lambda: Block("sigmoid", "first"),
+    ),
+)
+def test_an_activation_within_a_layer(layer):
+    model = sequential(layer(), shape=(4, 5))
+    with pytest.raises(ValueError, match=r"(?s)`model` must .*Dense.*Received"):
+        kdtf.logits_of(model)
+
+
+@pytest.mark.parametrize("dtype", (None, "bfloat16"))
+def test_an_activation_at_the_end_of_a_layer_of_ones_own(dtype):
+    cast = LAYERS.Rescaling(1.0, dtype=dtype)  # what the block then gets
+    model = sequential(cast, Block("sigmoid", "last"))
+    z = np.asarray(kdtf.logits_of(model)(nets.inputs()), np.float64)
+    np.testing.assert_allclose(
+        1 / (1 + np.exp(-z)), model(nets.inputs()), rtol=1e-5
+    )
+
+
 def test_weights_of_low_rank_count_as_much_as_they_did():
     model, x = sequential(dense("softmax")), nets.inputs()
     last = model.layers[-1]
