@@ -143,11 +143,13 @@ class SeveralOutputs(Outputs):
         """As `OneOutput.resolved`: of a dict by output, or a list in order."""
         if not metrics:
             return metrics
-        if len(self.all) == 1 and not self._is_by_output(metrics):
-            metrics = {self.all[0].name: metrics}
-        if isinstance(metrics, (list, tuple)) and any(
+        are_bare = isinstance(metrics, (list, tuple)) and any(
             not isinstance(each, (list, tuple, type(None))) for each in metrics
-        ):
+        )
+        alone = are_bare or not self._is_by_output(metrics)
+        if len(self.all) == 1 and alone:
+            metrics = {self.all[0].name: metrics}
+        elif are_bare:
             raise ValueError(
                 f"`{argument}` must be a dict from output to a list of "
                 f"metrics, for some of {self._trained_names()}. "

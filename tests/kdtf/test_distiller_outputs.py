@@ -303,6 +303,25 @@ def test_one_trained_output_needs_no_names():
     assert {"accuracy", "soft_loss", "val_hard_loss"} <= set(history.history)
 
 
+def test_metrics_without_names_may_be_as_many_as_outputs():
+    x, y = nets.inputs(ROWS), truth()
+    student = nets.kind_and_tags(0)
+    distiller = kdtf.Distiller(
+        student,
+        nets.linear(7),
+        temperature=2.0,
+        head={"kind": "softmax", "tags": None},
+    )
+    top = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top")
+    distiller.compile("sgd", metrics=["accuracy", top])
+    logs = distiller.evaluate(x, y["kind"], verbose=0, return_dict=True)
+    order = np.argsort(-np.asarray(student(x)["kind"]), -1)
+    known = y["kind"] >= 0
+    right = (order == y["kind"][:, None])[known]
+    assert logs["accuracy"] == pytest.approx(right[:, 0].mean())
+    assert logs["top"] == pytest.approx(right[:, :2].any(-1).mean())
+
+
 def test_it_is_saved_and_goes_on(tmp_path):
     x, y = nets.inputs(ROWS), truth()
     distiller = kdtf.Distiller(
