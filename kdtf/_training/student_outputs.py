@@ -19,13 +19,14 @@ def of(student, *, check_inputs, **settings):
       `OneOutput` or `SeveralOutputs`.
 
     Raises:
-      ValueError: if settings name outputs that are none, or leave some out, or
-        two outputs have the same name.
+      ValueError: if settings name outputs that are none, or leave some out,
+        two outputs have the same name, or there is one without a name.
     """
     names = _models.output_names(student)
     _models.check_output_names(names, "student")
     named = {key: v for key, v in settings.items() if isinstance(v, dict)}
-    if names is None and named:  # a student that does not tell
+    if names is None and named:
+        _require_untold(student, named)
         names = tuple(next(iter(named.values())))
     if names is None:
         return OneOutput(Output(check_inputs=check_inputs, **settings))
@@ -46,6 +47,17 @@ def of(student, *, check_inputs, **settings):
         ],
         in_order=not isinstance(_models.output(student), dict),
     )
+
+
+def _require_untold(student, named):
+    """Raises if a student tells that it has one output, without a name."""
+    if _models.output(student) is not None:
+        argument, value = next(iter(named.items()))
+        raise ValueError(
+            f"`{argument}` must be one value for a student of one output; a "
+            "dict is for one that returns a dict or a list. "
+            f"Received: {argument}={value!r}"
+        )
 
 
 def _output(name, **given):

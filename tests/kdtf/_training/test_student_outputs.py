@@ -43,6 +43,10 @@ def test_what_cannot_be_right_is_refused_at_construction(given, message):
 def test_a_dict_of_settings_or_teachers_for_one_output():
     with pytest.raises(ValueError, match=r"may be a dict of teachers"):
         kdtf.Distiller(nets.linear(), {"a": nets.linear(7)}, temperature=2.0)
+    for name, value in (("head", {"a": "softmax"}), ("temperature", {"a": 2})):
+        given = {"temperature": 2.0, name: value}
+        with pytest.raises(ValueError, match=rf"`{name}` must be one value"):
+            kdtf.Distiller(nets.linear(), nets.linear(7), **given)
 
 
 def test_probabilities_at_one_of_several_outputs():
