@@ -1,5 +1,6 @@
 """How Keras's loops over batches run a Distiller's steps."""
 
+import collections.abc
 import contextlib
 import inspect
 import warnings
@@ -22,6 +23,13 @@ from kdtf._training import (
     strategy_checks,
     targets,
     worker_checks,
+)
+
+_WITH_WEIGHTS_OF_THEIR_OWN = (
+    collections.abc.Iterator,
+    keras.utils.PyDataset,
+    tf.data.Dataset,
+    tf.distribute.DistributedDataset,
 )
 
 
@@ -334,7 +342,9 @@ def _require_y_of_weights(x, y, sample_weight, argument="sample_weight"):
     Raises:
       ValueError: says what to give beside them.
     """
-    if x is not None and y is None and sample_weight is not None:
+    if x is None or isinstance(x, _WITH_WEIGHTS_OF_THEIR_OWN):
+        return  # Keras says where weights belong
+    if y is None and sample_weight is not None:
         raise ValueError(
             f"`{argument}` of unlabelled arrays must come with labels of -1, "
             "as in y=np.full(len(x), -1): Keras drops weights without y. "

@@ -164,3 +164,10 @@ def test_weights_that_keras_would_drop(method):
         getattr(distiller, method)(X, sample_weight=WEIGHTS)
     with pytest.raises(ValueError, match="`validation_data` of unlabelled"):
         distiller.fit(X, Y, validation_data=(X, None, WEIGHTS))
+
+
+@pytest.mark.parametrize("method", ("fit", "evaluate"))
+def test_weights_beside_a_data_set(method):
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
+    with pytest.raises(ValueError, match=r"part of the tf\.data\.Data"):
+        getattr(new_distiller(), method)(data, sample_weight=WEIGHTS)
