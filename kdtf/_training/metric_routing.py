@@ -137,7 +137,7 @@ def _instead(metric, head):
         return None
     if config.get("sparse_y_pred") or config.get("sparse_y_true"):
         return "keras.metrics.BinaryIoU()"
-    if _is_of_classes(metric):
+    if _name_of_function(metric).startswith("sparse_"):
         return 'one of labels, such as "accuracy" or "binary_crossentropy"'
     return None
 
@@ -148,13 +148,6 @@ def _named(metric):
         with contextlib.suppress(ValueError):  # Keras says so in `compile`
             return keras.metrics.get(metric)
     return metric
-
-
-def _is_of_classes(metric):
-    """Whether a metric of Keras takes labels that are one class an entry."""
-    function = keras_private.metric_function(metric) or metric
-    name = getattr(function, "__name__", "")
-    return _is_of_keras(function) and name.startswith("sparse_")
 
 
 def _is_accuracy(metric):
@@ -286,6 +279,8 @@ def update(metrics, output, batch, logits, weights):
             labels = batch.labels
             if head.name == "softmax":
                 labels = _in_form(metric, labels, predictions)
+            elif predictions.shape[-1] == 1:
+                _require_no_choice(metric)
             _update_on_labelled(
                 metric, labels, predictions, metric_weights, labelled
             )
@@ -296,6 +291,27 @@ def _is_fed(metric, batch):
     if isinstance(metric, TeacherMetric):
         return batch.teacher_logits is not None
     return batch.labels is not None
+
+
+def _require_no_choice(metric):
+    """Raises if a metric of Keras looks for the largest of one prediction.
+
+    Raises:
+      ValueError: says which metric to take.
+    """
+    name = _name_of_function(metric).removeprefix("top_k_")
+    if name.startswith("categorical_"):
+        raise ValueError(
+            "`metrics` must be of yes or no where there is one label, which "
+            'is always the largest: give "accuracy" or "binary_crossentropy". '
+            f"Received: {metric.name!r}"
+        )
+
+
+def _name_of_function(metric):
+    """Of the function of Keras that a metric is the mean of, or ""."""
+    function = keras_private.metric_function(metric) or metric
+    return getattr(function, "__name__", "") if _is_of_keras(function) else ""
 
 
 def _in_form(metric, labels, logits):

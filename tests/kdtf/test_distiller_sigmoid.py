@@ -240,6 +240,22 @@ def test_metrics_that_would_misread(metric, head, pattern, argument):
         distiller.compile("sgd", **{argument: ["accuracy", metric]})
 
 
+@pytest.mark.parametrize(
+    "metric",
+    ("categorical_accuracy", keras.metrics.TopKCategoricalAccuracy(1)),
+)
+def test_one_label_is_always_the_largest(metric):
+    for labels in (3, 1):
+        distiller = distiller_of(labels)
+        distiller.compile("sgd", metrics=[metric], jit_compile=False)
+        data = nets.inputs(CASES), np.ones((CASES, labels))
+        if labels == 3:  # one of which may be the largest
+            distiller.evaluate(*data, verbose=0)
+            continue
+        with pytest.raises(ValueError, match=r"`metrics` must be of yes or no"):
+            distiller.evaluate(*data, verbose=0)
+
+
 @pytest.mark.slow
 def test_metrics_that_look_at_ranks_alone():
     distiller = distiller_of(3, head="softmax")
