@@ -263,7 +263,7 @@ def update(metrics, output, batch, logits, weights):
             continue
         metric_weights = weights if weighted else None
         if isinstance(logits, Unmade):
-            labelled = head.labelled(batch.labels, logits)
+            labelled = _counted(head, batch.labels, logits)
             linear_head.update_accuracy(
                 metric,
                 batch.labels,
@@ -275,7 +275,7 @@ def update(metrics, output, batch, logits, weights):
         elif isinstance(metric, _OF_KDTF):
             metric.update_state(batch.labels, logits, metric_weights)
         else:
-            labelled = head.labelled(batch.labels, logits)
+            labelled = _counted(head, batch.labels, logits)
             labels = batch.labels
             if head.name == "softmax":
                 labels = _in_form(metric, labels, predictions)
@@ -285,6 +285,18 @@ def update(metrics, output, batch, logits, weights):
                 metric, labels, predictions, metric_weights, labelled
             )
     return without_data
+
+
+def _counted(head, labels, logits):
+    """`[...]` float32 from 0 to 1: what is labelled, and not masked.
+
+    Few metrics look for a mask, and none finds that of logits on probabilities.
+    """
+    labelled, mask = (
+        head.labelled(labels, logits),
+        keras_private.mask_of(logits),
+    )
+    return labelled if mask is None else labelled * tf.cast(mask, tf.float32)
 
 
 def _is_fed(metric, batch):

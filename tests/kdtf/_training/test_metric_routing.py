@@ -196,6 +196,63 @@ def test_classes_of_metrics():
     assert logs["fidelity_kl"] == pytest.approx(expected, rel=1e-5)
 
 
+def masked(count, seed):
+    """Of 3 logits or more a step; word 0 is padding."""
+    initializer = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Embedding(9, 5, initializer, mask_zero=True),
+            keras.layers.Dense(count, kernel_initializer=initializer),
+        ]
+    )
+
+
+def padded(seed=0):
+    """Words `[8, 6]`, of which some are padding."""
+    words = np.random.default_rng(seed).integers(1, 9, (8, 6))
+    words[np.arange(6) >= np.arange(1, 9)[:, None]] = 0
+    return words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows_at_a_time", (None, 4))
+def test_metrics_of_classes_leave_padding_out(rows_at_a_time):
+    student, words = masked(3, 0), padded()
+    distiller = kdtf.Distiller(
+        student, masked(3, 1), temperature=2.0, rows_at_a_time=rows_at_a_time
+    )
+    iou = keras.metrics.MeanIoU(3, sparse_y_pred=False, name="iou")
+    metrics = ["accuracy"] if rows_at_a_time else ["accuracy", iou]
+    distiller.compile("sgd", metrics=metrics)
+    y = np.random.default_rng(3).integers(0, 3, words.shape)
+    logs = distiller.evaluate(words, y, verbose=0, return_dict=True)
+    found, y = np.argmax(student(words), -1)[words > 0], y[words > 0]
+    assert logs["accuracy"] == pytest.approx((found == y).mean())
+    if not rows_at_a_time:
+        shares = [
+            ((found == c) & (y == c)).sum() / ((found == c) | (y == c)).sum()
+            for c in range(3)
+        ]
+        assert logs["iou"] == pytest.approx(np.mean(shares))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", (1, 4))
+def test_metrics_of_labels_leave_padding_out(labels):
+    student, words = masked(labels, 0), padded()
+    distiller = kdtf.Distiller(
+        student, masked(labels, 1), temperature=2.0, head="sigmoid"
+    )
+    recall = keras.metrics.Recall(name="recall")
+    distiller.compile("sgd", metrics=["accuracy", recall])
+    y = np.random.default_rng(3).integers(0, 2, (*words.shape, labels))
+    logs = distiller.evaluate(words, y, verbose=0, return_dict=True)
+    yes, y = (np.asarray(student(words)) > 0)[words > 0], y[words > 0]
+    assert logs["accuracy"] == pytest.approx((yes == y).mean())
+    assert logs["recall"] == pytest.approx(yes[y == 1].mean())
+
+
 class Unweighted(keras.metrics.Metric):
     """Counts what it sees, whatever it weighs."""
 
