@@ -16,9 +16,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def local(path: str | os.PathLike[str], argument: str) -> pathlib.Path:
-    """A path on a disk, local or mounted, as a `pathlib.Path`.
+    """A path on a disk, local or mounted, as an absolute `pathlib.Path`.
 
-    Python would make a folder "gs:" of "gs://bucket" without a word.
+    It stays the same where the working directory changes. And Python would
+    make a folder "gs:" of "gs://bucket" without a word.
 
     Args:
       path: str or path-like.
@@ -40,7 +41,7 @@ def local(path: str | os.PathLike[str], argument: str) -> pathlib.Path:
             "gcsfuse) and give the path there, or use a local disk and copy. "
             f"Received: {argument}={str(path)!r}"
         )
-    return pathlib.Path(os.fsdecode(path))
+    return pathlib.Path(os.fsdecode(path)).absolute()
 
 
 def write_weights(model, path):

@@ -1,5 +1,6 @@
 """How a Distiller is saved: student and optimizer, never the teacher."""
 
+import pathlib
 import warnings
 
 import keras
@@ -40,6 +41,16 @@ class SavedWithoutTeacher:
         distiller._awaits_teacher = awaits_teacher
         distiller._loads_whole = True  # the weights follow
         return distiller
+
+    def save(self, filepath, *args, **kwargs):
+        """As in Keras, but for HDF5, which would not be loaded again."""
+        if pathlib.Path(filepath).suffix in (".h5", ".hdf5"):
+            raise ValueError(
+                "`filepath` must end in .keras: HDF5 does not hold what a "
+                "Distiller is made of. Weights alone go into .weights.h5 by "
+                f"`save_weights`. Received: filepath={str(filepath)!r}"
+            )
+        super().save(filepath, *args, **kwargs)
 
     def save_own_variables(self, store):
         """Hyper-parameters and the seed states of the student's dropout.

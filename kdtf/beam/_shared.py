@@ -45,7 +45,7 @@ def absolute(directory: Any) -> pathlib.Path:
     Raises:
       ValueError: if it is none on a disk.
     """
-    return _disk.local(directory, "directory").absolute()
+    return _disk.local(directory, "directory")
 
 
 def require_arguments(teacher: Any, batch_size: Any, options: dict) -> None:

@@ -16,7 +16,8 @@ from tests import disks, nets, stores
 @pytest.mark.parametrize("path", ("runs/a", "a:b", "1:/a", "/gs:/a", "c"))
 def test_paths_on_a_disk(path):
     for given in (path, pathlib.Path(path)):
-        assert _disk.local(given, "directory") == pathlib.Path(path)
+        expected = pathlib.Path(os.getcwd(), path)
+        assert _disk.local(given, "directory") == expected
 
 
 DATA = stores.dataset(None)

@@ -214,6 +214,7 @@ def _from_probabilities(source, spec, model, data):
             "--teacher must give finite numbers for the cases of --data. "
             f"Received: --teacher={spec}, which gives nan or infinity"
         )
+    _require_one_distribution(spec, found)
     shown = _are_probabilities(found)
     if source.gives == "logits":
         if shown:
@@ -239,12 +240,26 @@ def _x(x, *_):
     return x
 
 
+def _require_one_distribution(spec, found):
+    """Refuses sigmoids of each class for itself."""
+    if _are_in_unit(found) and not _are_probabilities(found):
+        raise ValueError(
+            "--teacher must give logits, or probabilities that sum to 1: "
+            "export what comes before its sigmoids. Received: "
+            f"--teacher={spec}, whose outputs are from 0 to 1 and do not sum "
+            f"to 1 in {len(found)} cases"
+        )
+
+
 def _are_probabilities(found):
     """Whether outputs are from 0 to 1, and those of several sum to 1."""
-    in_unit = bool((found >= 0).all() and (found <= 1).all())
-    return in_unit and (
+    return _are_in_unit(found) and (
         found.shape[-1] == 1 or np.allclose(found.sum(-1), 1, atol=1e-3)
     )
+
+
+def _are_in_unit(found):
+    return bool((found >= 0).all() and (found <= 1).all())
 
 
 def _sum(found):

@@ -23,6 +23,13 @@ def new_distiller(teacher=None, dropout=0.5):
     return distiller
 
 
+def test_hdf5_is_refused(tmp_path):
+    """Keras would write a file that it does not load: no such layer."""
+    with pytest.raises(ValueError, match=r"`filepath` must end in .keras.*h5"):
+        new_distiller().save(tmp_path / "d.h5")
+    assert not any(tmp_path.iterdir())
+
+
 def batches(epoch):
     """Data whose order is a function of the epoch."""
     order = np.random.default_rng(epoch).permutation(12)

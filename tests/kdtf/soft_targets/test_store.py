@@ -38,6 +38,16 @@ def test_large_logits_keep_their_differences_in_half_precision(tmp_path):
     )
 
 
+def test_a_store_is_where_it_was_opened(tmp_path, monkeypatch):
+    written = stores.write(tmp_path / "store")
+    expected = stores.read(written.join(stores.dataset()))[1]["teacher_logits"]
+    monkeypatch.chdir(tmp_path)
+    store = kdtf.SoftTargets("store")
+    monkeypatch.chdir("/")
+    found = stores.read(store.join(stores.dataset()))[1]["teacher_logits"]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_its_sizes(tmp_path):
     store = stores.write(tmp_path)
     on_disk = sum(p.stat().st_size for p in tmp_path.glob("*.tfrecord"))

@@ -221,6 +221,17 @@ def test_hidden_probabilities_are_seen(tmp_path, x):
     )
 
 
+@pytest.mark.parametrize("gives", ("logits", "probabilities"))
+def test_sigmoids_of_each_class_are_no_distribution(tmp_path, gives):
+    model = keras.Sequential([net(), keras.layers.Activation("sigmoid")])
+    model.export(tmp_path / "t", verbose=False)
+    with pytest.raises(
+        ValueError,
+        match=r"^--teacher must .* before its sigmoids.*not sum to 1",
+    ):
+        load([str(tmp_path / "t")], teacher_gives=gives)
+
+
 def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match=r"^--teacher must be a file or"):
         teachers.source(values([str(tmp_path / "missing.keras")]))

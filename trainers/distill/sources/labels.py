@@ -3,6 +3,8 @@
 import numpy as np
 
 _MANY = 12  # labels that a message shows
+# Texts that mean no label, and would be names of classes. "none" may be one.
+_NO_NAMES = ("-1", "?", "n/a", "na", "nan", "null")
 
 
 def of_values(values, names, where, flag, by_number=False):
@@ -10,8 +12,8 @@ def of_values(values, names, where, flag, by_number=False):
 
     Args:
       values: `[cases]` array of integers, of floats that are whole, of bools,
-        or of strings, which are names of classes. -1 and "" say that a case has
-        no label.
+        or of strings, which are names of classes. -1 of numbers and "" say that
+        a case has no label.
       names: tuple of strings, the classes that there are, or None to find them.
       where: str, what has the labels, for messages.
       flag: str, the flag that named them.
@@ -111,6 +113,7 @@ def _integers(texts):
 def _of_names(texts, names, where, flag):
     found = sorted({text for text in texts if text})
     if names is None:
+        _require_names(found, where, flag)
         names = tuple(found)
     if strange := [name for name in found if name not in names]:
         raise ValueError(
@@ -119,6 +122,15 @@ def _of_names(texts, names, where, flag):
         )
     place = {name: k for k, name in enumerate(names)} | {"": -1}
     return np.array([place[text] for text in texts], np.int32), names
+
+
+def _require_names(found, where, flag):
+    if no_names := [name for name in found if name.lower() in _NO_NAMES]:
+        raise ValueError(
+            f"--{flag} must have names of classes, and nothing where there is "
+            "no label: empty those cells, or call the class otherwise. "
+            f"Received: {where} with {listed(no_names)} among {listed(found)}"
+        )
 
 
 def _of_numbers(values, names, where, flag):

@@ -24,6 +24,7 @@ def of(values, names=None, **kwargs):
         (["1", "b"], [0, 1], ("1", "b")),
         (["1_0", "0_1"], [1, 0], ("0_1", "1_0")),
         ([-1, -1], [-1, -1], ()),
+        (["none", "one"], [0, 1], ("none", "one")),
     ),
 )
 def test_classes_and_names(values, classes, names):
@@ -57,6 +58,8 @@ def test_names_that_there_are():
         ([True], ("cat", "dog"), "cat, dog. Received: here with 1"),
         ([1234567], ("cat", "dog"), "Received: here with 1234567"),
         ([0.5, np.nan], ("cat", "dog"), "Received: here with 0.5, nan"),
+        (["cat", "-1", "dog"], None, "with -1 among -1, cat, dog"),
+        (["cat", "NA", "dog"], None, "empty those .* with NA among NA, cat"),
         ([b"cat", b"d\xff"], None, r"UTF-8. Received: here with b.d\\xff"),
     ),
 )
