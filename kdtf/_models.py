@@ -49,11 +49,28 @@ def call(model, x, *, training):
       model: a `keras.Model` or layer.
       x: structure of `[batch, ...]`.
       training: bool or None.
+
+    Raises:
+      ValueError: if x is a list or tuple of more than the model takes, of which
+        Keras passes over the last ones.
     """
     expected = _attribute(model, "input")
     if isinstance(x, dict) and isinstance(expected, dict):
         x = {key: each for key, each in x.items() if key in expected}
+    if isinstance(x, list | tuple):
+        _require_no_more(x, model)
     return model(x, training=training)
+
+
+def _require_no_more(x, model):
+    most, found = len(_attribute(model, "inputs") or ()), keras.tree.flatten(x)
+    if most and len(found) > most:
+        raise ValueError(
+            f"`x` must be no more than what {model.name!r} takes, which has "
+            f"inputs: {most}. Labels belong in `y`, as in fit(x, y); a dict, "
+            "of inputs by name, may hold more. "
+            f"Received: x, a {type(x).__name__} of {len(found)}"
+        )
 
 
 def _attribute(model, name):

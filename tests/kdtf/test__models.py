@@ -33,6 +33,27 @@ def test_a_model_gets_its_own_inputs_of_those_of_a_batch():
         _models.call(of_inputs("a", "d"), x, training=False)
 
 
+@pytest.mark.parametrize("form", (tuple, list))
+def test_labels_among_the_inputs_are_refused(form):
+    """Keras would train on x alone, and only warn."""
+    distiller = kdtf.Distiller(nets.linear(0), nets.linear(1), temperature=2.0)
+    distiller.compile("adam")
+    both = form((nets.inputs(), nets.labels()))
+    for run in (distiller.fit, distiller.evaluate, distiller.predict):
+        with pytest.raises(
+            ValueError,
+            match=r"`x` must be .* inputs: 1\. .* fit\(x, y\);.* of 2",
+        ):
+            run(both, verbose=0)
+
+
+def test_a_model_of_two_inputs_takes_both():
+    two = [keras.Input((2,)), keras.Input((2,))]
+    x = [np.full((1, 2), 3.0), np.full((1, 2), 4.0)]
+    found = _models.call(keras.Model(two, two[0] - two[1]), x, training=False)
+    np.testing.assert_array_equal(found, [[-1.0, -1.0]])
+
+
 @pytest.mark.slow
 def test_student_and_teachers_of_different_inputs():
     x = {n: nets.inputs(8)[:, i : i + 2] for i, n in enumerate("abc")}
