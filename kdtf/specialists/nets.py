@@ -14,6 +14,8 @@ from kdtf._math import heads, softmax
 from kdtf._types import Tensor
 from kdtf.specialists import _checks
 
+_CORRECTION = "dustbin_correction"  # its name in files of weights
+
 
 @keras.saving.register_keras_serializable("kdtf")
 class Specialist(_models.MadeOfModels, keras.Model):
@@ -93,7 +95,7 @@ class Specialist(_models.MadeOfModels, keras.Model):
         self.num_classes = int(num_classes)
         self.full_softmax = bool(full_softmax)
         # A variable, so that programs which are traced already see another
-        # value, but none of Keras: it is no weight of the net's.
+        # value, but none of Keras: it is no weight that is trained.
         self._correction = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         self.dustbin_correction = dustbin_correction
         self.generalist_digest = generalist_digest
@@ -114,6 +116,15 @@ class Specialist(_models.MadeOfModels, keras.Model):
                 f"Received: dustbin_correction={value!r}"
             )
         self._correction.assign(float(value))
+
+    def save_own_variables(self, store: Any) -> None:
+        """Has the correction in files of weights."""
+        store[_CORRECTION] = np.float64(self.dustbin_correction)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` wrote, if the file is not older."""
+        if _CORRECTION in set(store.keys()):  # a store has no `in`
+            self.dustbin_correction = float(np.asarray(store[_CORRECTION]))
 
     @property
     def input_model(self) -> keras.Model:

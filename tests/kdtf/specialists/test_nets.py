@@ -125,6 +125,31 @@ def test_of_a_subclass_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(loaded(x), made(x))
 
 
+def test_files_of_weights_hold_the_correction(tmp_path):
+    net, x = specialist()
+    net.dustbin_correction = -1.5
+    net.save_weights(tmp_path / "n.weights.h5")
+    other, _ = specialist()
+    other.dustbin_correction = 0.25
+    other.load_weights(tmp_path / "n.weights.h5")
+    assert other.dustbin_correction == -1.5
+    np.testing.assert_array_equal(
+        other.corrected_logits(x), net.corrected_logits(x)
+    )
+
+
+def test_files_of_weights_from_before_they_held_it(tmp_path, monkeypatch):
+    net, _ = specialist()
+    net.dustbin_correction = -1.5
+    with monkeypatch.context() as patch:
+        patch.delattr(specialists.Specialist, "save_own_variables")
+        net.save_weights(tmp_path / "n.weights.h5")
+    other, _ = specialist()
+    other.dustbin_correction = 0.25
+    other.load_weights(tmp_path / "n.weights.h5")
+    assert other.dustbin_correction == 0.25
+
+
 def test_exported_alone(tmp_path):
     made, x = specialist("two inputs")
     kdtf.export_student(made, tmp_path / "export")
