@@ -131,7 +131,10 @@ def _check_copy(layer: Any, copy: Any) -> None:
         return
     shape = [size or 2 for size in given.shape]
     x = tf.cast(np.random.default_rng(0).normal(size=shape), given.dtype)
-    expected = _float64(layer(x, training=False))
+    try:
+        expected = _float64(layer(x, training=False))
+    except Exception:  # of sizes that are not known it may not take so small
+        return
     found = _float64(layer.activation(copy(x, training=False)))
     if not np.allclose(found, expected, atol=1e-2):
         raise _activation_within(layer)

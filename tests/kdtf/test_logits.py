@@ -247,6 +247,18 @@ def test_an_activation_at_the_end_of_a_layer_of_ones_own(dtype):
     )
 
 
+class OwnConv(LAYERS.Conv2D):
+    """A layer of one's own, for images of its kernel's size or larger."""
+
+
+def test_a_layer_of_ones_own_that_needs_more_than_the_sizes_it_tells():
+    layer = OwnConv(3, 5, activation="softmax")
+    model = sequential(layer, shape=(None, None, 2))
+    x = np.random.default_rng(0).normal(size=(4, 6, 6, 2)).astype(np.float32)
+    z = kdtf.logits_of(model)(x)
+    np.testing.assert_allclose(tf.nn.softmax(z), model(x), atol=1e-6)
+
+
 def test_weights_of_low_rank_count_as_much_as_they_did():
     model, x = sequential(dense("softmax")), nets.inputs()
     last = model.layers[-1]
