@@ -458,7 +458,8 @@ def function_of_loss(loss):
     Reason: metrics are made of functions. None of a loss with a `call` of its
     own, or if Keras hides it.
     """
-    hides = not hasattr(loss, "_fn_kwargs")
+    package = type(loss).call.__module__.partition(".")[0]
+    hides = package != "keras" or not hasattr(loss, "_fn_kwargs")
     return None if hides else getattr(loss, "fn", None)
 
 

@@ -131,6 +131,22 @@ class Distance(keras.losses.Loss):
         return tf.reduce_mean(tf.abs(labels - logits), axis=-1)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Threefold(keras.losses.SparseCategoricalCrossentropy):
+    """What it is made of calls a function of Keras; it adds to that."""
+
+    def call(self, labels, logits):
+        return 3 * super().call(labels, logits)
+
+
+def test_a_loss_of_keras_with_a_call_of_its_own():
+    y = nets.labels(unlabelled=(0, 4, 9))
+    logs, z, _ = evaluate([Threefold(from_logits=True, name="threefold")], y)
+    known = y >= 0
+    expected = 3 * reference.hard_loss(z, y)[known].mean()
+    assert logs["threefold"] == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ("sparse", "dense"))
 def test_losses_are_means_over_entries(form):
