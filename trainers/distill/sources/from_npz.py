@@ -90,7 +90,10 @@ def _name(arrays, name, split):
     found = _long_names(arrays, name, split)
     if found:
         return found[0]
-    return name if split == "train" else f"{name}_{split}"
+    if split == "train":
+        return name
+    beside = [*_long_names(arrays, "x", split), f"x_{split}"]
+    return name + beside[0].removeprefix("x")
 
 
 def _long_names(arrays, name, split):

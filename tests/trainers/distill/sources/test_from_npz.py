@@ -169,3 +169,10 @@ def test_splits_that_cannot_be(tmp_path):
     where = save(tmp_path, x=X, y=Y, x_test=X, y_test=-np.ones(20, int))
     with pytest.raises(ValueError, match=r"^--test must have labels"):
         open_data(where)
+
+
+def test_labels_that_a_split_lacks_are_called_as_its_cases_are(tmp_path):
+    x, y = np.zeros((20, 3), np.float32), np.arange(20) % 2
+    np.savez(tmp_path / "a.npz", x=x, y=y, x_val=x[:4])
+    with pytest.raises(ValueError, match="an array `y_val` is missing"):
+        open_data(f"npz:{tmp_path}/a.npz")
