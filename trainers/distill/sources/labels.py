@@ -3,8 +3,12 @@
 import numpy as np
 
 _MANY = 12  # labels that a message shows
-# Texts that mean no label, and would be names of classes. "none" may be one.
-_NO_NAMES = ("-1", "?", "n/a", "na", "nan", "null")
+# Texts that mean no label, and would be names of classes. "none" may be one, and
+# so may "Na".
+_NO_NAMES = (
+    *("-1", "?", "n/a", "na", "nan", "null"),
+    *("N/A", "NA", "NaN", "NAN", "NULL"),
+)
 
 
 def of_values(values, names, where, flag, by_number=False):
@@ -125,7 +129,7 @@ def _of_names(texts, names, where, flag):
 
 
 def _require_names(found, where, flag):
-    if no_names := [name for name in found if name.lower() in _NO_NAMES]:
+    if no_names := [name for name in found if name in _NO_NAMES]:
         raise ValueError(
             f"--{flag} must have names of classes, and nothing where there is "
             "no label: empty those cells, or call the class otherwise. "

@@ -25,6 +25,7 @@ def of(values, names=None, **kwargs):
         (["1_0", "0_1"], [1, 0], ("0_1", "1_0")),
         ([-1, -1], [-1, -1], ()),
         (["none", "one"], [0, 1], ("none", "one")),
+        (["Na", "K"], [1, 0], ("K", "Na")),
     ),
 )
 def test_classes_and_names(values, classes, names):
