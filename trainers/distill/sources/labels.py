@@ -3,8 +3,8 @@
 import numpy as np
 
 _MANY = 12  # labels that a message shows
-# Texts that mean no label, and would be names of classes. "none" may be one, and
-# so may "Na".
+# Texts that mean no label, and would be names of classes, as "none" may be and
+# "Na".
 _NO_NAMES = (
     *("-1", "?", "n/a", "na", "nan", "null"),
     *("N/A", "NA", "NaN", "NAN", "NULL"),
