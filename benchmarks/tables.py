@@ -224,6 +224,7 @@ TABLES = {
             "mnist_logit_matching",
             "mnist_few_labels",
             "mnist_convolutional",
+            "mnist_ensemble",
             "mnist_sweeps",
         )
         # Those that are published.
