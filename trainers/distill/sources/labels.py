@@ -81,6 +81,15 @@ def number(text):
     return float(text)
 
 
+def is_number(text):
+    """Whether `number` reads a text."""
+    try:
+        number(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _written(number):
     """A number as a table would have it."""
     return str(int(number)) if float(number).is_integer() else str(number)

@@ -28,8 +28,9 @@ _NUMBER = re.compile(
 )
 # All numbers of a column whose commas are between thousands.
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})*(\.\d*)?")
-# So many of a column's cells are numbers if it was meant as one of numbers.
-_NEARLY_ALL = 0.9
+# So many of a column's cells are numbers if it was meant as one of numbers, and
+# so many of them differ; with fewer they may well be categories.
+_NEARLY_ALL, _MANY_NUMBERS = 0.9, 20
 
 
 def column_of(cells):
@@ -57,7 +58,7 @@ def column_of(cells):
 
 
 def require_complete(table, spec):
-    """Requires numbers that are finite, and have no decimal comma.
+    """Requires numbers that are finite, without a comma, or no numbers.
 
     Args:
       table: dict from column to `[cases]` array.
@@ -69,6 +70,8 @@ def require_complete(table, spec):
     for name, values in table.items():
         if values.dtype.kind != "f":
             _require_points(name, values, spec)
+            if spec.flag == "data":  # which says what is a column of numbers
+                _require_no_text(name, values, spec)
             continue
         with np.errstate(over="ignore"):
             finite = np.isfinite(values.astype(np.float32))
@@ -98,6 +101,28 @@ def _require_points(name, cells, spec):
             "comma, such as 1234.5: write them so; or, if they are categories, "
             f"with something else between digits. Received: {spec}, whose "
             f"column `{name}` has {commas[0]}"
+        )
+
+
+def _require_no_text(name, cells, spec):
+    """Requires that texts are not numbers, but for a few words among them.
+
+    Each number would be a category, and one that training cases lack unknown.
+    """
+    rows = [
+        row
+        for row, cell in enumerate(cells)
+        if cell.strip().lower() not in MISSING
+    ]
+    words = [row for row in rows if not labels.is_number(cells[row])]
+    numbers = {cells[row] for row in rows} - {cells[row] for row in words}
+    few = len(rows) - len(words) >= _NEARLY_ALL * len(rows)
+    if words and few and len(numbers) >= _MANY_NUMBERS:
+        raise ValueError(
+            f"--{spec.flag} must have numbers alone in a column of numbers: "
+            "write a number instead, remove those rows, or leave the column "
+            f"out by --columns. Received: {spec}, whose column `{name}` has "
+            f"{cells[words[0]]!r} in row {words[0] + 1}"
         )
 
 

@@ -227,6 +227,36 @@ def test_decimal_commas(cell, other, tmp_path):
     assert open_data(where, columns=["age"]).columns == ("age",)
 
 
+def with_weights(tmp_path, cells):
+    rows = [
+        (*row[:2], own, row[3]) for row, own in zip(ROWS, cells, strict=True)
+    ]
+    return write(tmp_path, rows)
+
+
+@pytest.mark.parametrize("word", ("unknown", "3 kg", "1_000"))
+def test_a_word_among_numbers(word, tmp_path):
+    """Else every number would be a category of its own."""
+    where = with_weights(tmp_path, [*(f"{k}.5" for k in range(29)), word])
+    with pytest.raises(
+        ValueError, match=rf"^--data must .*`weight` has '{word}' in row 30$"
+    ):
+        open_data(where)
+    assert open_data(where, columns=["age"]).columns == ("age",)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    (
+        [*(f"{k % 15}" for k in range(29)), "ground"],  # of few numbers
+        [f"{k}" if k % 6 else f"{k}a" for k in range(30)],  # of many words
+    ),
+)
+def test_categories_that_are_numbers_or_words(cells, tmp_path):
+    data = open_data(with_weights(tmp_path, cells))
+    assert "weight=?" in data.columns
+
+
 def test_labels_of_other_places(tmp_path):
     """Are in the column of those of --data, wherever it is."""
     where, more = write(tmp_path), [(*row[:3], "") for row in ROWS[:4]]
