@@ -166,9 +166,15 @@ def _label(table, spec, options):
             f"--label={options.label}, {spec} with the columns "
             f"{labels.listed(table)}"
         )
-    for name in _LABELS:
-        if name in table:
-            return name
+    named = [name for name in _LABELS if name in table]
+    if len(named) > 1:  # of which one would be a feature, and may be the answer
+        raise ValueError(
+            "--label must say which column has the labels, where several have "
+            f"such a name. Received: no --label, {spec} with "
+            f"{labels.listed(named)}"
+        )
+    if named:
+        return named[0]
     # Without labels the last column is one of numbers, like the others.
     return None if options.unlabelled else list(table)[-1]
 

@@ -227,6 +227,16 @@ def test_decimal_commas(cell, other, tmp_path):
     assert open_data(where, columns=["age"]).columns == ("age",)
 
 
+def test_two_columns_that_may_be_the_labels(tmp_path):
+    """Of one the other would be a feature that gives it away."""
+    rows = [(*row, row[3]) for row in ROWS]
+    where = write(tmp_path, rows, (*HEADER[:3], "label", "target"))
+    with pytest.raises(ValueError, match=r"^--label must .* label, target$"):
+        open_data(where)
+    data = open_data(where, label="target", columns=["age"])
+    assert data.columns == ("age",) and data.class_names == ("no", "yes")
+
+
 def with_weights(tmp_path, cells):
     rows = [
         (*row[:2], own, row[3]) for row, own in zip(ROWS, cells, strict=True)
