@@ -246,7 +246,7 @@ def linear_distillation_loss(
       weights: `[...]`, or of its first axes, or None if every row weighs 1; not
         differentiated. A mask is weights of 0 and 1.
       rows_at_a_time: positive int. Fewer rows take less memory; below 128 or
-        so, on a GPU below some thousands, the products take longer.
+        so, on a GPU at 1,024 still, the products take longer.
 
     Returns:
       Scalar, sum(weights * losses) / number of rows; 0 if there are none.

@@ -292,10 +292,8 @@ def _counted(head, labels, logits):
 
     Few metrics look for a mask, and none finds that of logits on probabilities.
     """
-    labelled, mask = (
-        head.labelled(labels, logits),
-        keras_private.mask_of(logits),
-    )
+    labelled = head.labelled(labels, logits)
+    mask = keras_private.mask_of(logits)
     return labelled if mask is None else labelled * tf.cast(mask, tf.float32)
 
 
