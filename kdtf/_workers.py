@@ -76,6 +76,7 @@ def require_same(strategy, facts, advice=_ADVICE):
             continue
         replicas = len(found) // _count(strategy)  # of a worker
         others = np.flatnonzero(column != own[i]) // replicas
+        leave(strategy)
         raise ValueError(
             f"`{name}` must be the same on all workers: {advice}. Received: "
             f"{value} here, and something else on the workers "
@@ -106,6 +107,20 @@ def from_chief(strategy, text):
         if left <= _MOST_BYTES:
             return received.decode()
         unsent = unsent[_MOST_BYTES:]
+
+
+def leave(strategy):
+    """Waits for the others before this process may end.
+
+    With it ends what they are still receiving from it. One that is lost by now
+    has had all that there was.
+
+    Args:
+      strategy: any; if it `spans` workers, all of them must call this.
+    """
+    if spans(strategy):
+        with contextlib.suppress(tf.errors.OpError):
+            _gathered(strategy, [])
 
 
 def _digest(text):

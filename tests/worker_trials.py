@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import pathlib
+import time
 import warnings
 
 import keras
@@ -18,6 +19,11 @@ import kdtf
 from tests import nets, stores
 
 ROWS, EPOCHS = 24, 6
+METHODS = {  # and what a callback's method at its end is called in Keras
+    "fit": "on_train_end",
+    "evaluate": "on_test_end",
+    "predict": "on_predict_end",
+}
 
 
 def distiller_of(strategy):
@@ -128,6 +134,24 @@ def killed(strategy, index, folder):
     np.savez(folder / f"weights-{index}.npz", *nets.values(distiller.student))
 
 
+def ends_late(strategy, index, folder):
+    """Worker 1 comes to the end of each run later; each tells when it left."""
+    distiller = distiller_of(strategy)
+    x, y = nets.inputs(ROWS), nets.labels(ROWS)
+    for method in METHODS:
+
+        def wait(logs, method=method):
+            if index:
+                time.sleep(1)
+                (folder / f"{method}-came").write_text(str(time.monotonic()))
+
+        late = keras.callbacks.LambdaCallback(**{METHODS[method]: wait})
+        data = (x,) if method == "predict" else (x, y)
+        getattr(distiller, method)(*data, verbose=0, callbacks=[late])
+        left = time.monotonic()
+        (folder / f"{method}-left-{index}").write_text(str(left))
+
+
 def own_data(strategy, index, folder):
     """Each worker reads rows of its own: 16 of one, 8 of the other."""
 
@@ -178,6 +202,7 @@ CASES = {
         not_sharded,
         other_backups,
         killed,
+        ends_late,
         own_data,
         own_shards,
     )

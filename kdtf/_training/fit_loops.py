@@ -90,6 +90,7 @@ class FitLoops(keras.Model):
             given, steps = fit_data.for_fit(self, given)
             with fit_data.steps_of_an_execution(self, steps):
                 history = super().fit(**given)
+        _workers.leave(self.distribute_strategy)
         of_training = [n for n in history.history if not n.startswith("val_")]
         if history.epoch and not of_training:
             raise ValueError(
@@ -133,7 +134,10 @@ class FitLoops(keras.Model):
                 self._see_shapes(x)
                 given, steps = fit_data.for_evaluate(self, given)
             with fit_data.steps_of_an_execution(self, steps):
-                return super().evaluate(**given)
+                found = super().evaluate(**given)
+        if not from_fit:
+            _workers.leave(self.distribute_strategy)
+        return found
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`: the student's logits, in the data's order.
@@ -145,7 +149,9 @@ class FitLoops(keras.Model):
         if _workers.spans(strategy):
             x = worker_checks.sharded_by_data("x", x)
         with _workers.named_losses(strategy):
-            return super().predict(x, *args, **kwargs)
+            found = super().predict(x, *args, **kwargs)
+        _workers.leave(strategy)
+        return found
 
     def train_on_batch(
         self,

@@ -161,6 +161,19 @@ def test_a_lost_worker_is_named_and_all_resume(tmp_path, victim):
             np.testing.assert_array_equal(found[name], expected[name])
 
 
+def test_none_leaves_a_run_before_all_have_come_to_its_end(tmp_path):
+    """Its process may end then, which would fail what the others receive."""
+    for process in start(tmp_path, ["ends_late"]):
+        process.join(60)
+    assert ends(tmp_path, "ends_late") == ["nothing was raised"] * 2
+    for method in worker_trials.METHODS:
+        came, *left = (
+            float((tmp_path / f"{method}-{what}").read_text())
+            for what in ("came", "left-0", "left-1")
+        )
+        assert min(left) >= came
+
+
 def test_one_process_spans_nothing(mirrored_strategy):
     for strategy in (tf.distribute.get_strategy(), mirrored_strategy):
         assert not _workers.spans(strategy)

@@ -13,7 +13,7 @@ import signal
 import sys
 
 import tensorflow as tf
-from absl import flags
+from absl import flags, logging
 
 from kdtf import _workers
 from trainers.core.errors import FlagsError
@@ -26,6 +26,8 @@ _EXAMPLE = {
     "cluster": {"worker": ["host0:12345", "host1:12345"]},
     "task": {"type": "worker", "index": 0},
 }
+_WAITS = f"Waiting until all workers of {_VARIABLE} have started"
+_STARTED = "All workers have started"
 # After the unfinished line of a bar.
 _LOST = (
     "\nA worker was lost: start all of them again, with the same command, and "
@@ -73,7 +75,10 @@ def start(values):
         _started[:] = [_mirrored(values.cpu_replicas or 2)]
     elif values.strategy == "multi_worker":
         require_cluster(os.environ.get(_VARIABLE))
+        # For up to an hour, in which nothing else is heard of it.
+        print(_WAITS, file=sys.stderr, flush=True)
         _started[:] = [tf.distribute.MultiWorkerMirroredStrategy()]
+        logging.info(_STARTED)
         # TensorFlow has taken it, and only notes that it came; but a run may be
         # ended at any moment.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -199,6 +204,7 @@ def ended_by_losses():
     """Ends this process in one line where another worker is lost.
 
     Not only in `fit`: also nets are built together, from the chief's weights.
+    A worker leaves the block after all have come to its end.
 
     Raises:
       SystemExit: with the line.
@@ -208,6 +214,8 @@ def ended_by_losses():
             if spans_workers():
                 stack.enter_context(_workers.named_losses(*_started))
             yield
+            if _started:
+                _workers.leave(*_started)
     except _workers.WorkerLost:
         sys.exit(_LOST)
 
@@ -256,6 +264,8 @@ def on_chief(function):
             raised = error
     said = {"value": value, "error": None if raised is None else str(raised)}
     told = json.loads(_workers.from_chief(*_started, json.dumps(said)))
+    if told["error"] is not None:
+        _workers.leave(*_started)
     if raised is not None:
         raise raised
     if told["error"] is not None:

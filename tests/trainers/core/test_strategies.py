@@ -116,19 +116,32 @@ def test_without_other_workers_this_process_decides():
     assert called == [1]
 
 
+def start_worker(folder, index, config, *arguments):
+    """One of several workers of trainers.mnist."""
+    return processes.start(
+        "trainers.mnist",
+        *arguments,
+        "--strategy=multi_worker",
+        "--verbosity=0",
+        errors=folder / f"errors{index}",
+        environment={"TF_CONFIG": config},
+    )
+
+
 def start_workers(folder, *arguments, others=()):
     """Two workers of trainers.mnist; `others` are flags of the second."""
     return [
-        processes.start(
-            "trainers.mnist",
-            *arguments,
-            *(others if i else ()),
-            "--strategy=multi_worker",
-            errors=folder / f"errors{i}",
-            environment={"TF_CONFIG": text},
-        )
+        start_worker(folder, i, text, *arguments, *(others if i else ()))
         for i, text in enumerate(local_workers.configs(2))
     ]
+
+
+def wait_until_said(folder, index, what):
+    """Waits until a worker's errors hold a text."""
+    path, deadline = folder / f"errors{index}", time.monotonic() + BOUND
+    while not (path.exists() and what in path.read_text()):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.005)
 
 
 def decide(text, answers):
@@ -138,13 +151,14 @@ def decide(text, answers):
     strategies.start(
         types.SimpleNamespace(strategy="multi_worker", cpu_replicas=None)
     )
-    told = [strategies.on_chief(lambda: [own, "ä" * 500]), own]
-    told.append(strategies.chief_first(lambda: own))
-    try:
-        strategies.on_chief(lambda: 1 // own)
-    except (FlagsError, ZeroDivisionError) as error:
-        told.append(f"{type(error).__name__}: {error}")
-    told.append(strategies.on_chief(lambda: None))
+    with strategies.ended_by_losses():
+        told = [strategies.on_chief(lambda: [own, "ä" * 500]), own]
+        told.append(strategies.chief_first(lambda: own))
+        try:
+            strategies.on_chief(lambda: 1 // own)
+        except (FlagsError, ZeroDivisionError) as error:
+            told.append(f"{type(error).__name__}: {error}")
+        told.append(strategies.on_chief(lambda: None))
     answers.send(told)
 
 
@@ -270,9 +284,12 @@ def kill_one(folder, run_dir, rng):
     """Starts two workers and kills one; returns whether they ran until then.
 
     That is after up to five more checkpoints and results, or a few seconds:
-    they may be about to start, to train, to write, or to read.
+    they may be about to train, to write, or to read. Before both have started,
+    the other one would wait.
     """
     workers = start_workers(folder, *TINY, f"--run_dir={run_dir}")
+    for i in range(2):
+        wait_until_said(folder, i, "All workers have started")
     wanted, before, seen = rng.randrange(6), progress(run_dir), set()
     while len(seen - before) < wanted and all(w.is_alive() for w in workers):
         seen |= progress(run_dir)
@@ -348,13 +365,17 @@ def test_sigterm_ends_a_worker_at_once(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "other, message",
+    "other, message, message_of_0",
     (
-        ("--label_shares=3", "`--label_shares` must be the same on all"),
-        ("--temperature=3", "--temperature=4.0 before and --temperature=3.0"),
+        ("--label_shares=3", *["`--label_shares` must be the same on all"] * 2),
+        (
+            "--temperature=3",
+            "--temperature=4.0 before and --temperature=3.0",
+            "A worker was lost",
+        ),
     ),
 )
-def test_workers_with_other_flags(tmp_path, other, message):
+def test_workers_with_other_flags(tmp_path, other, message, message_of_0):
     workers = start_workers(
         tmp_path, *TINY, f"--run_dir={tmp_path / 'run'}", others=[other]
     )
@@ -363,7 +384,24 @@ def test_workers_with_other_flags(tmp_path, other, message):
     said = [(tmp_path / f"errors{i}").read_text() for i in range(2)]
     assert [worker.exitcode for worker in workers] == [1, 1], said
     assert message in said[1] and "Traceback" not in "".join(said)
-    assert message in said[0] or "A worker was lost" in said[0]
+    assert message_of_0 in said[0]
+
+
+@pytest.mark.slow
+def test_a_worker_says_that_it_waits(tmp_path):
+    first, second = local_workers.configs(2)
+    flags = (*TINY, f"--run_dir={tmp_path / 'run'}")
+    early = start_worker(tmp_path, 0, first, *flags)
+    said = "Waiting until all workers of TF_CONFIG have started"
+    wait_until_said(tmp_path, 0, said)
+    early.join(2)
+    assert (tmp_path / "errors0").read_text().splitlines()[-1] == said
+    late = start_worker(tmp_path, 1, second, *flags, "--seeds=2")
+    for worker in (early, late):
+        worker.join(BOUND)
+    for i in range(2):
+        said = (tmp_path / f"errors{i}").read_text()
+        assert "`--seeds` must be the same on all" in said
 
 
 @pytest.mark.slow
