@@ -48,7 +48,7 @@ DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.30"]
 # Labelling on Apache Beam, kdtf.beam.
 BEAM = ["apache-beam>=2.77"]
 
-# benchmarks/real_models.py
+# benchmarks/real_models
 REAL_MODELS = ["keras-hub>=0.26", "keras-tuner>=1.4.7"]
 
 setup(

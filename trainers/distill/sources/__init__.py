@@ -44,6 +44,17 @@ _SHARES = {"test": 0.2, "held_out": 0.1}
 _NAMES = {"train": "training", "held_out": "held-out", "test": "test"}
 # Keeps the draws of one split apart from those of the other.
 _STREAMS = {"test": 1, "held_out": 2}
+# Flags that only some places take.
+_OF_PLACES = {
+    "label": ("tfds", "npz", "csv", "parquet", "tfrecord"),
+    "columns": ("csv", "parquet"),
+    "features": ("tfrecord",),
+}
+# Flags of one kind of data each, and their defaults.
+_OF_KINDS = {
+    "images": {"image_size": 0, "channels": "0", "resize": images.METHODS[0]},
+    "sound": {"seconds": 1.0, "bands": 40, "sample_rate": None},
+}
 # Flags on which cases depend. The folders are only where they are looked for.
 _SETTINGS = (
     "data",
@@ -54,12 +65,7 @@ _SETTINGS = (
     "classes",
     "unlabelled",
     "split_seed",
-    "image_size",
-    "channels",
-    "resize",
-    "seconds",
-    "bands",
-    "sample_rate",
+    *(flag for of_kind in _OF_KINDS.values() for flag in of_kind),
     "columns",
     "features",
 )
@@ -138,9 +144,10 @@ def _define_labels():
 
 
 def _define_inputs():
+    defaults = _OF_KINDS["images"] | _OF_KINDS["sound"]
     flags.DEFINE_integer(
         "image_size",
-        0,
+        defaults["image_size"],
         "height and width of images, to which they are stretched (0: those "
         "that the teacher takes, else of the first image)",
         lower_bound=0,
@@ -148,28 +155,28 @@ def _define_inputs():
     )
     flags.DEFINE_enum(
         "channels",
-        "0",
+        defaults["channels"],
         ["0", "1", "3"],
         "1 for grey images, 3 for colours (0: as the teacher takes them, else "
         "as the first image is)",
     )
     flags.DEFINE_enum(
         "resize",
-        "antialias",
+        defaults["resize"],
         images.METHODS,
         "how images are resized; bilinear is what "
         "keras.utils.image_dataset_from_directory does",
     )
     flags.DEFINE_float(
         "seconds",
-        1.0,
+        defaults["seconds"],
         "length of clips: longer ones are cut, shorter ones end in silence",
         lower_bound=0.025,
         upper_bound=3600.0,
     )
     flags.DEFINE_integer(
         "bands",
-        40,
+        defaults["bands"],
         "log-mel bands of sound, of which a frame starts every 10 ms",
         lower_bound=1,
         upper_bound=1000,
@@ -233,7 +240,9 @@ def open_data(values, *, image_size=None, channels=None):
         flag: specs.of_part(flag, getattr(values, flag), spec)
         for flag in _SHARES
     }
+    _require_flags_of_places(spec, values)
     source = _FIND[spec.kind](spec, _options(values, image_size, channels))
+    _require_flags_of_kinds(source.kind, values)
     found, names = _found(source, given)
     _require_classes(names, values)
     rows = _rows(found, given, names[: values.classes], values)
@@ -306,6 +315,28 @@ def _options(values, image_size, channels):
         features=values.features,
         unlabelled=values.unlabelled,
     )
+
+
+def _require_flags_of_places(spec, values):
+    """Refuses flags that a place would ignore."""
+    for flag, kinds in _OF_PLACES.items():
+        if spec.kind not in kinds and getattr(values, flag):
+            raise ValueError(
+                f"--{flag} must be left out but for {', '.join(kinds)}. "
+                f"Received: --{flag}, {spec}"
+            )
+
+
+def _require_flags_of_kinds(kind, values):
+    """Refuses flags that data of a kind would ignore."""
+    for other, defaults in _OF_KINDS.items():
+        for flag, default in defaults.items():
+            if other != kind and getattr(values, flag) != default:
+                raise ValueError(
+                    f"--{flag} must be left out but for {other}. "
+                    f"Received: --{flag}={getattr(values, flag)} with "
+                    f"--data={values.data}, {kind}"
+                )
 
 
 def _found(source, given):

@@ -3,13 +3,14 @@
 `digits` are images; `breast_cancer`, `iris` and `wine` are tables.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
 import tensorflow as tf
 from sklearn import datasets
 
-from trainers.distill.sources import tables
+from trainers.distill.sources import images, tables
 from trainers.distill.sources.parts import Part, Source
 
 NAMES = ("breast_cancer", "digits", "iris", "wine")
@@ -34,18 +35,17 @@ def find(spec, options):
             f"--{spec.flag} must be sklearn:NAME with one of "
             f"{', '.join(NAMES)}. Received: {spec}"
         )
-    for flag, given in (("columns", options.columns), ("label", options.label)):
-        if given:
-            raise ValueError(
-                f"--{flag} must be left out with an embedded data set. "
-                f"Received: --{flag}, {spec}"
-            )
     loaded = getattr(datasets, f"load_{spec.place}")()
     labels = loaded.target.astype(np.int32)
     names = tuple(str(name) for name in loaded.target_names)
     if spec.place == "digits":
         pixels = (loaded.images * (255 / _WHITE)).astype(np.float32)[..., None]
-        part = Part(spec, labels, functools.partial(_rows, pixels))
+        options = dataclasses.replace(
+            options,
+            image_size=options.image_size or pixels.shape[1:3],
+            channels=options.channels or 1,
+        )
+        part = Part(spec, labels, functools.partial(_rows, pixels, options))
         return Source("images", {"train": part}, names, options)
     columns = {
         str(name): np.asarray(loaded.data[:, i], np.float32)
@@ -55,5 +55,9 @@ def find(spec, options):
     return Source("table", {"train": part}, names, options, fit=tables.Encoding)
 
 
-def _rows(pixels, rows):
-    return tf.data.Dataset.from_tensor_slices(pixels[rows])
+def _rows(pixels, options, rows):
+    return tf.data.Dataset.from_tensor_slices(pixels[rows]).map(
+        lambda image: images.shown(
+            image, options.image_size, options.channels, options.resize
+        )
+    )

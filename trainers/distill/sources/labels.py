@@ -45,6 +45,7 @@ def of_values(values, names, where, flag, by_number=False):
         numbers = _integers(texts)
         if numbers is None or are_names(names):
             return _of_names(texts, names, where, flag)
+        _require_one_form(texts, where, flag)
         values = numbers
     elif are_names(names) and not by_number and values.dtype.kind in "biuf":
         # No classes of these names, which is said as of any other text.
@@ -121,6 +122,18 @@ def _integers(texts):
     if not any(text for text in texts):
         return None
     return np.array(numbers)
+
+
+def _require_one_form(texts, where, flag):
+    """Refuses 1 beside 01, which may be two names or one number."""
+    forms = {}
+    for text in sorted({text for text in texts if text.isdigit()}):
+        if forms.setdefault(int(text), text) != text:
+            raise ValueError(
+                f"--{flag} must have labels that are written alike: 1 and 01 "
+                "may be one number or two names. Received: "
+                f"{where} with {forms[int(text)]} and {text}"
+            )
 
 
 def _of_names(texts, names, where, flag):

@@ -61,6 +61,7 @@ def test_names_that_there_are():
         ([0.5, np.nan], ("cat", "dog"), "Received: here with 0.5, nan"),
         (["cat", "-1", "dog"], None, "with -1 among -1, cat, dog"),
         (["cat", "NA", "dog"], None, "empty those .* with NA among NA, cat"),
+        (["0", "1", "01"], None, "written alike: 1 and .* with 01 and 1"),
         ([b"cat", b"d\xff"], None, r"UTF-8. Received: here with b.d\\xff"),
     ),
 )

@@ -63,6 +63,30 @@ def test_data_is_required(parsed):
         parsed()
 
 
+@pytest.mark.parametrize(
+    ("data", "flag", "value"),
+    (
+        ("sklearn:iris", "image_size", 8),
+        ("sklearn:iris", "channels", "1"),
+        ("sklearn:iris", "resize", "nearest"),
+        ("sklearn:iris", "seconds", 2.0),
+        ("sklearn:iris", "label", "y"),
+        ("sklearn:iris", "columns", ["a"]),
+        ("sklearn:digits", "bands", 20),
+        ("sklearn:digits", "sample_rate", 8000),
+        ("sklearn:digits", "features", "features.json"),
+        ("folder:photos", "label", "y"),
+    ),
+)
+def test_flags_that_the_data_would_ignore(data, flag, value):
+    with pytest.raises(
+        ValueError,
+        match=f"^--{flag} must be left out but for .* "
+        f"Received: --{flag}.*--data={data}",
+    ):
+        open_data(data, **{flag: value})
+
+
 def test_tables_have_columns_and_others_none(tmp_path):
     rows = "".join(f"{k},{k % 2}\n" for k in range(20))
     (tmp_path / "a.csv").write_text("a,label\n" + rows)
