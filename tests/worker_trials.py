@@ -141,9 +141,13 @@ def ends_late(strategy, index, folder):
     for method in METHODS:
 
         def wait(logs, method=method):
-            if index:
-                time.sleep(1)
-                (folder / f"{method}-came").write_text(str(time.monotonic()))
+            if index == 0:
+                (folder / f"{method}-first").touch()
+                return
+            while not (folder / f"{method}-first").exists():
+                time.sleep(0.01)
+            time.sleep(1)
+            (folder / f"{method}-came").write_text(str(time.monotonic()))
 
         late = keras.callbacks.LambdaCallback(**{METHODS[method]: wait})
         data = (x,) if method == "predict" else (x, y)

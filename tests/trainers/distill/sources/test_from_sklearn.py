@@ -58,7 +58,7 @@ def test_others_are_tables(name):
 def test_another_name():
     with pytest.raises(
         ValueError,
-        match="^--data must be sklearn:NAME with one of breast_cancer, .* "
+        match=r"^--data must be sklearn:NAME with one of breast_cancer, .* "
         "Received: --data=sklearn:mnist$",
     ):
         open_data("sklearn:mnist")
