@@ -62,7 +62,7 @@ def refusals(tmp_path_factory):
     """One cluster is led into one error after another."""
     folder = tmp_path_factory.mktemp("refusals")
     for process in start(folder, REFUSED):
-        process.join(120)
+        process.join(processes.PATIENCE)
         assert process.exitcode == 0
     return folder
 
@@ -87,7 +87,7 @@ def require_weights(folder, student):
 
 def test_workers_may_read_their_own_data(tmp_path):
     for process in start(tmp_path, ["own_data"]):
-        process.join(60)
+        process.join(processes.PATIENCE)
     one = kdtf.Distiller(nets.linear(0), nets.linear(7), temperature=2.0)
     one.compile(keras.optimizers.Adam(0.01))
     x, y = nets.inputs(worker_trials.ROWS), nets.labels(worker_trials.ROWS)
@@ -101,7 +101,7 @@ def test_workers_may_read_their_own_shards(tmp_path):
         tmp_path / "store", data=stores.of_range, examples=22, batch_size=2
     )
     for process in start(tmp_path, ["own_shards"]):
-        process.join(60)
+        process.join(processes.PATIENCE)
     for said in ends(tmp_path, "own_shards"):
         assert said == "nothing was raised"
 
@@ -135,23 +135,23 @@ def epoch_of(folder):
 def test_a_lost_worker_is_named_and_all_resume(tmp_path, victim):
     """Started again they end with the weights of an uninterrupted run."""
     workers = start(tmp_path, ["killed"])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + processes.PATIENCE
     while epoch_of(tmp_path) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     workers[victim].kill()
     for worker in workers:
-        worker.join(60)
+        worker.join(processes.PATIENCE)
         assert worker.exitcode is not None
     said = (tmp_path / f"killed-{1 - victim}").read_text()
     assert said.startswith("WorkerLost: A worker was lost: start all of them")
     assert not list(tmp_path.glob("weights-*"))
 
     for worker in start(tmp_path, ["killed"]):
-        worker.join(60)
+        worker.join(processes.PATIENCE)
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     for worker in start(undisturbed, ["killed"]):
-        worker.join(60)
+        worker.join(processes.PATIENCE)
     for index in range(2):
         found, expected = (
             np.load(folder / f"weights-{index}.npz")
@@ -164,7 +164,7 @@ def test_a_lost_worker_is_named_and_all_resume(tmp_path, victim):
 def test_none_leaves_a_run_before_all_have_come_to_its_end(tmp_path):
     """Its process may end then, which would fail what the others receive."""
     for process in start(tmp_path, ["ends_late"]):
-        process.join(60)
+        process.join(processes.PATIENCE)
     assert ends(tmp_path, "ends_late") == ["nothing was raised"] * 2
     for method in worker_trials.METHODS:
         came, *left = (

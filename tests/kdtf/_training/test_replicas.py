@@ -102,7 +102,7 @@ def test_workers_train_as_one_process(tmp_path, count, names):
         f"--scenarios={','.join(names)}",
     )
     for process in others:
-        process.join(60)
+        process.join(processes.PATIENCE)
         assert process.exitcode == 0
     assert list(found) == list(names)
     assert_close(found)

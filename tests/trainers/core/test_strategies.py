@@ -26,7 +26,7 @@ TINY = (
     "--checkpoint_every=1",
 )
 KILLS, SEED = 10, 21  # of the moments
-BOUND = 60  # seconds, by which those that are left must have ended
+BOUND = 60  # seconds after a worker is lost, by which the others have ended
 
 
 def config(workers=("a:1", "b:2"), index=0, kind="worker"):
@@ -138,7 +138,8 @@ def start_workers(folder, *arguments, others=()):
 
 def wait_until_said(folder, index, what):
     """Waits until a worker's errors hold a text."""
-    path, deadline = folder / f"errors{index}", time.monotonic() + BOUND
+    path = folder / f"errors{index}"
+    deadline = time.monotonic() + processes.PATIENCE
     while not (path.exists() and what in path.read_text()):
         assert time.monotonic() < deadline, path
         time.sleep(0.005)
@@ -177,7 +178,7 @@ def test_worker_0_decides_for_all():
             f"FlagsError: Worker 0 has ended: {said}",
         )
     ):
-        assert answers[own].poll(BOUND)
+        assert answers[own].poll(processes.PATIENCE)
         told = answers[own].recv()
         assert told == [[0, "ä" * 500], own, own, error, None]
 
@@ -353,7 +354,7 @@ def test_sigterm_ends_a_worker_at_once(tmp_path):
     """TensorFlow would go on, and a scheduler wait until it kills it."""
     run_dir = tmp_path / "run"
     workers = start_workers(tmp_path, *TINY, f"--run_dir={run_dir}")
-    deadline = time.monotonic() + BOUND
+    deadline = time.monotonic() + processes.PATIENCE
     while not progress(run_dir) and time.monotonic() < deadline:
         time.sleep(0.01)
     workers[0].terminate()
@@ -380,7 +381,7 @@ def test_workers_with_other_flags(tmp_path, other, message, message_of_0):
         tmp_path, *TINY, f"--run_dir={tmp_path / 'run'}", others=[other]
     )
     for worker in workers:
-        worker.join(BOUND)
+        worker.join(processes.PATIENCE)
     said = [(tmp_path / f"errors{i}").read_text() for i in range(2)]
     assert [worker.exitcode for worker in workers] == [1, 1], said
     assert message in said[1] and "Traceback" not in "".join(said)
@@ -398,7 +399,7 @@ def test_a_worker_says_that_it_waits(tmp_path):
     assert (tmp_path / "errors0").read_text().splitlines()[-1] == said
     late = start_worker(tmp_path, 1, second, *flags, "--seeds=2")
     for worker in (early, late):
-        worker.join(BOUND)
+        worker.join(processes.PATIENCE)
     for i in range(2):
         said = (tmp_path / f"errors{i}").read_text()
         assert "`--seeds` must be the same on all" in said
@@ -411,7 +412,7 @@ def test_what_stops_worker_0_is_told_by_all(tmp_path):
     pathlib.Path(run_dir, "mine").touch()
     workers = start_workers(tmp_path, *TINY, f"--run_dir={run_dir}")
     for worker in workers:
-        worker.join(BOUND)
+        worker.join(processes.PATIENCE)
     said = [(tmp_path / f"errors{i}").read_text() for i in range(2)]
     assert [worker.exitcode for worker in workers] == [1, 1], said
     [sentence] = [s for s in said[0].splitlines() if "['mine']" in s]

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests import speech_corpora
+from tests import processes, speech_corpora
 from trainers.core import workers
 from trainers.core.errors import FlagsError
 from trainers.speech import recipes, run
@@ -124,7 +124,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     worker = _wait_for(lambda: _number_in(tmp_path / "pid"))
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    assert _wait_for(lambda: not _is_running(worker), seconds=30)
+    assert _wait_for(lambda: not _is_running(worker))
 
 
 def _with_path():
@@ -143,8 +143,8 @@ def _is_running(pid):
         return False
 
 
-def _wait_for(condition, seconds=90):
-    end = time.monotonic() + seconds
+def _wait_for(condition):
+    end = time.monotonic() + processes.PATIENCE
     while time.monotonic() < end:
         if found := condition():
             return found

@@ -148,7 +148,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for marks in ("checkpoints/epoch*", "student-*/result", "seed1/*"):
         process = processes.start("trainers.mnist", *arguments)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + processes.PATIENCE
         while not found(run_dir, marks) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()

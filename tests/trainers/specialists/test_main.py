@@ -109,7 +109,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(tiny_run, tmp_path):
     arguments = (*TINY, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for pattern in ("seed0/generalist-*/*", "*/checkpoints/*", "random-*/*"):
         process = processes.start("trainers.specialists", *arguments)
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + processes.PATIENCE
         while not has(run_dir, pattern) and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random.random())

@@ -113,7 +113,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_figures(
     arguments = (*tiny, f"--run_dir={run_dir}", "--checkpoint_every=1")
     for marks in ("checkpoints/epoch*", "distilled-*"):
         process = processes.start("trainers.speech", *arguments)
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + processes.PATIENCE
         while not holds(run_dir, marks) and time.monotonic() < deadline:
             time.sleep(0.01)
         process.kill()
