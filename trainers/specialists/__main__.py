@@ -83,7 +83,7 @@ def _open_run(values):
     )
     settings = core_settings.from_flags(values, defaults)
     data = datasets.load(values, settings)
-    few = values.experiment in ("soft_targets", "all")
+    few = not {"soft_targets", "all"}.isdisjoint(values.experiment)
     datasets.check(settings, data, few=few)
     return Run(
         settings,

@@ -204,7 +204,7 @@ def values(**given):
     return types.SimpleNamespace(
         **{
             "dataset": "glyphs",
-            "experiment": "table",
+            "experiment": ["table"],
             "tiny": True,
             "seeds": 1,
             "checkpoint_every": 5,
@@ -243,11 +243,15 @@ SMALL = {"specialists": 3, "size": 4, "batch_size": 16}
         ({"batch_size": 25}, "--batch_size must be at most .* 24. .*=25"),
         ({"train_cases": 100}, "--train_cases must be at least.*_cases=100"),
         (
-            {"experiment": "soft_targets", "few": 0.03, "batch_size": 4},
+            {
+                "experiment": ["table", "soft_targets"],
+                "few": 0.03,
+                "batch_size": 4,
+            },
             "--few must leave.*--few=0.03",
         ),
         (
-            {"experiment": "all", "few": 0.03, "batch_size": 4},
+            {"experiment": ["all"], "few": 0.03, "batch_size": 4},
             "--few must leave.*--few=0.03",
         ),
         (
