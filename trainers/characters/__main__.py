@@ -31,6 +31,7 @@ import dataclasses
 
 from absl import app, flags
 
+from trainers.characters import few
 from trainers.characters.experiments import EXPERIMENTS
 from trainers.characters.run import Run
 from trainers.characters.settings import DEFAULTS, Settings
@@ -54,12 +55,7 @@ def _open_run(values):
     """The `Run` that absl's flag values describe."""
     settings = core_settings.from_flags(values, DEFAULTS[values.dataset])
     data = _load(values, settings)
-    if settings.batch_size > len(data.train_labels):
-        raise ValueError(
-            "--batch_size must be at most the number of training cases, "
-            f"{len(data.train_labels)}. "
-            f"Received: --batch_size={settings.batch_size}"
-        )
+    _require_batches(values, settings, len(data.train_labels))
     return Run(
         settings,
         data,
@@ -69,6 +65,25 @@ def _open_run(values):
         seeds=values.seeds,
         checkpoint_every=values.checkpoint_every,
     )
+
+
+def _require_batches(values, settings, cases):
+    """Requires a batch of the cases that each net sees, at least.
+
+    Args:
+      values: absl's flag values.
+      settings: `settings.Settings`.
+      cases: int, training cases.
+    """
+    of_few = ""
+    if not {"few", "all"}.isdisjoint(values.experiment):
+        cases = min(cases, few.DRAWINGS * settings.classes)
+        of_few = f" ({few.DRAWINGS} of each character in --experiment=few)"
+    if settings.batch_size > cases:
+        raise ValueError(
+            "--batch_size must be at most the number of training cases, "
+            f"{cases}{of_few}. Received: --batch_size={settings.batch_size}"
+        )
 
 
 def _load(values, settings):

@@ -76,6 +76,7 @@ def values(**given):
     return types.SimpleNamespace(
         **{
             "dataset": "glyphs",
+            "experiment": ["table"],
             "tiny": True,
             "seeds": 1,
             "data_dir": None,
@@ -93,6 +94,14 @@ def values(**given):
         ({"data_dir": "/data"}, "--data_dir must be left out.*=/data"),
         ({"manual_dir": "/data"}, "--manual_dir must be left out.*=/data"),
         ({"batch_size": 157}, "--batch_size must be at most .* 156.*=157"),
+        (
+            {"experiment": ["table", "few"], "batch_size": 37},
+            "--batch_size must be at most .* 36 .*=few.*=37",
+        ),
+        (
+            {"experiment": ["all"], "batch_size": 37},
+            "--batch_size must be at most .* 36 .*=few.*=37",
+        ),
     ),
 )
 def test_bad_values(tmp_path, given, message):
