@@ -77,7 +77,7 @@ from trainers.core import main as core
 from trainers.core import results, run_directory, sections, workers
 from trainers.core import settings as core_settings
 from trainers.data import digits, mnist
-from trainers.mnist import figures, recipes, runs
+from trainers.mnist import choice, figures, recipes, runs
 from trainers.mnist.experiments import EXPERIMENTS
 from trainers.mnist.settings import DEFAULTS, Settings
 
@@ -115,6 +115,7 @@ def _open_run(values):
     settings = core_settings.from_flags(
         values, DEFAULTS[values.dataset], held_out=values.held_out
     )
+    _require_held_out(values)
     data = _load_data(values)
     for name in ("teacher_batch_size", "batch_size"):
         size = getattr(settings, name)
@@ -137,6 +138,16 @@ def _open_run(values):
         label_shares=label_shares,
         processes=values.processes,
     )
+
+
+def _require_held_out(values):
+    """Refuses a choice of settings by test cases before a directory is made.
+
+    It would belong to runs of these, and none other could go there.
+    """
+    chosen = (EXPERIMENTS[n] for n in values.experiment if n != "all")
+    if not values.held_out and not all(each.in_all for each in chosen):
+        raise ValueError(choice.TEST_CASES)
 
 
 def _label_shares(given):

@@ -9,6 +9,12 @@ from trainers.core import pages
 from trainers.core.errors import FlagsError
 from trainers.mnist import columns, evaluation, recipes
 
+# Why a run of test cases is refused.
+TEST_CASES = (
+    "Settings must be chosen on held-out training cases, since nothing is "
+    "chosen by test figures: add --held_out=10000, or --held_out=300 for "
+    "digits. Received: --held_out=0"
+)
 OF_TABLE = {
     "teacher": (
         {},
@@ -60,11 +66,7 @@ def measure(every, run):
       FlagsError: if the run is evaluated on the test set.
     """
     if run.data.eval_name == "test":
-        raise FlagsError(
-            "Settings must be chosen on held-out training cases, since nothing "
-            "is chosen by test figures: add --held_out=10000, or "
-            "--held_out=300 for digits. Received: --held_out=0"
-        )
+        raise FlagsError(TEST_CASES)
     named = [(kind, each) for kind, varied in every.items() for each in varied]
     arms = [
         dataclasses.replace(getattr(recipes, kind)(run.settings), **varied)

@@ -222,6 +222,7 @@ def values(**given):
     return types.SimpleNamespace(
         **{
             "dataset": "digits",
+            "experiment": ["table"],
             "tiny": True,
             "held_out": 0,
             "seeds": 1,
@@ -241,6 +242,11 @@ def values(**given):
         ({"data_dir": "/data"}, "--data_dir must be left out.*=/data"),
         ({"manual_dir": "/data"}, "--manual_dir must be left out.*=/data"),
         ({"batch_size": 899}, "--batch_size must be at most .* 898.*=899"),
+        ({"experiment": ["choice"]}, "Settings must be chosen on.*held_out=0"),
+        (
+            {"experiment": ["table", "convolutional_choice"]},
+            "Settings must be chosen on.*held_out=0",
+        ),
         ({"label_shares": ["3", "ten"]}, "--label_shares must .*=3,ten"),
         ({"label_shares": ["0"]}, "--label_shares must .*=0"),
         ({"label_shares": ["101"]}, "--label_shares must .*=101"),
