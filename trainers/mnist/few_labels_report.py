@@ -1,5 +1,6 @@
 """The section of the experiment `trainers.mnist.few_labels`."""
 
+import numpy as np
 from matplotlib import ticker
 
 from trainers.core import pages, plots
@@ -187,6 +188,7 @@ def _log_errors(axes):
 def _plot_curves(metrics):
     shares = sorted({a["share"] for a in metrics["arms"] if a["share"]})
     figure, panels = plots.new(len(shares))
+    panels = np.ravel(panels)  # of one share there is one
     for axes, share in zip(panels, shares, strict=True):
         for arm in metrics["arms"]:
             if arm["share"] in (share, few_labels.NO_LABELS):

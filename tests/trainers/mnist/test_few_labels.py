@@ -180,6 +180,16 @@ def test_all_labels_are_not_compared_with_themselves(run):
     assert kinds.count(("labels", 1.0)) == 1 and ("same", 1.0) in kinds
 
 
+def test_all_labels_alone_make_a_report(run):
+    """Of one share there is one panel of curves."""
+    run.label_shares = (1.0,)
+    run.result_of = lambda arm: result(25)
+    figures = few_labels.measure(run)
+    assert figures["against_labels"] == []
+    for plot in few_labels_report.details(figures, run.data):
+        assert plot.png.startswith(b"\x89PNG")
+
+
 def test_the_report_begins_with_what_was_found(run, tmp_path):
     figures = few_labels.measure(run)
     _, cases = few_labels.split(run.data.train_labels)
