@@ -17,6 +17,7 @@ import dataclasses
 import numpy as np
 
 from kdtf import output_bias
+from trainers.core.errors import FlagsError
 from trainers.mnist import batches, evaluation, nets, recipes
 
 _SPLIT_SEED = 20150309  # the day of the paper
@@ -59,6 +60,7 @@ def measure(omission, run):
     """
     data = run.data
     labelled, kept = split(omission, data.train_labels)
+    _require_digits(omission, data, labelled, kept)
     arm = arm_of(omission, run.settings, len(data.train_labels), len(kept))
     by_seed = []
     [students] = run.students([arm], [[kept] * run.seeds])
@@ -74,6 +76,26 @@ def measure(omission, run):
         "shifted": list(omission.shifted),
         **summarise(by_seed),
     }
+
+
+def _require_digits(omission, data, labelled, kept):
+    """Raises a FlagsError where cases lack what is learned or counted."""
+    omitted = data.eval_labels[omission.is_omitted(data.eval_labels)]
+    learned = np.unique(data.train_labels)
+    if (
+        len(labelled)
+        and len(kept)
+        and len(omitted)
+        and len(learned) == data.classes
+    ):
+        return
+    raise FlagsError(
+        "--held_out must leave cases of every digit to train on, and hold out "
+        f"some of the digits that --experiment={omission.name} omits: give "
+        "another number. Received: "
+        f"--held_out={len(data.eval_labels)} of "
+        f"{len(data.train_labels) + len(data.eval_labels)} cases"
+    )
 
 
 def split(omission, train_labels):

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
 
 from tests import reference
 from trainers.core import pages
+from trainers.core.errors import FlagsError
 from trainers.data import ImageData
 from trainers.mnist import batches, omitted
 from trainers.mnist.experiments import EXPERIMENTS
@@ -149,3 +151,22 @@ def test_the_report_says_what_was_found(evaluated, tmp_path):
     right = 1 - results["oracle"]["omitted_errors"] / 50
     assert f"| {right:.1%} |" in oracle and "| 109 |" in oracle
     assert (tmp_path / "omit_3.png").read_bytes().startswith(b"\x89PNG")
+
+
+ALL = np.arange(120) % CLASSES
+
+
+@pytest.mark.parametrize(
+    "omission, train, held_out",
+    (
+        (omitted.OMIT_3, ALL, [1, 2, 4]),  # no 3 to count errors on
+        (omitted.OMIT_3, ALL[ALL != 5], ALL),  # a digit without a share
+        (omitted.OMIT_3, ALL[:5], ALL),  # none of which the labels are used
+        (omitted.ONLY_7_8, ALL[(ALL < 7) | (ALL > 8)], ALL),
+    ),
+)
+def test_too_few_cases_are_refused(omission, train, held_out):
+    run = types.SimpleNamespace(data=data_of(train, np.array(held_out)))
+    received = f"{len(held_out)} of {len(train) + len(held_out)} cases"
+    with pytest.raises(FlagsError, match=f"--held_out must .*{received}"):
+        omitted.measure(omission, run)
