@@ -161,7 +161,8 @@ def _write_store(run, seed):
                 _store_path(run, seed),
                 teacher,
                 _InOrder(run, bar),
-                top_k=_TOP_K,
+                # Of no more classes all logits are kept.
+                top_k=_TOP_K if run.classes > _TOP_K else None,
                 temperature=1.0,
                 verbose=0,
             )

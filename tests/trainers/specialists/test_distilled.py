@@ -100,6 +100,21 @@ def test_students_are_taught_what_generalist_and_specialists_say(run, calls):
         )
 
 
+def test_of_few_classes_all_logits_are_kept(run, calls):
+    """There are 12 classes, and no 32 largest logits of them."""
+    distilled._write_store(run, 0)
+    distilled._student(run, 0, 6, 0.5)
+    _, _, endless = calls[-1]
+    x, y = next(iter(endless(0)))
+    pixels = run.data.train_images.reshape(240, -1) / 255
+    rows = np.abs(x.numpy()[:, None] - pixels[None]).max(-1).argmin(-1)
+    np.testing.assert_array_equal(y["labels"], run.data.train_labels[rows])
+    ensemble = groups.of_confused(run, 0)[0].ensemble()
+    p = runs.softmax(ensemble(pixels[rows].astype(np.float32)).numpy())
+    kept = y["teacher_logits"].numpy().astype(np.float64)
+    np.testing.assert_allclose(runs.softmax(kept), p, atol=2e-3)
+
+
 def test_students_of_labels_alone_need_no_store(run, calls):
     distilled._student(run, 0, 6, 0.0)
     [(arm, _, endless)] = calls
