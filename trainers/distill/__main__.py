@@ -156,6 +156,7 @@ def _open_run(values):
     source = teachers.source(values)
     student = _student(values)
     _check_flags(values, settings, source)
+    _check_training_flags(values, source, student)
     data = sources.open_data(values, **_image(source, student))
     if not data.classes:
         data = teachers.with_its_classes(data, source)
@@ -253,7 +254,7 @@ def _check_scaling(values, source, student, data):
         (
             "student_preprocess",
             values.student_preprocess,
-            student.spec.partition(":")[0] in students.OWN,
+            students.is_own(student.spec),
         ),
     ):
         if given in (None, preprocessing.NONE):
@@ -287,6 +288,26 @@ def _check_flags(values, settings, source):
             "--views must be 1 or more with --soft_targets, which are of so "
             "many copies of each case. Received: --views=0"
         )
+
+
+def _check_training_flags(values, source, student):
+    """Refuses flags of nets that are trained here where they are none such."""
+    by_name = source is not None and source.is_trained_here
+    teacher = by_name and students.is_own(source.specs[0])
+    student_too = teacher or students.is_own(student.spec)
+    for flag, is_used, of in (
+        ("teacher_epochs", by_name, "a net by name as --teacher"),
+        ("teacher_learning_rate", by_name, "a net by name as --teacher"),
+        ("dropout", teacher, "an mlp or a cnn as --teacher"),
+        ("l2", student_too, "an mlp or a cnn as --teacher or --student"),
+    ):
+        given = getattr(values, flag)
+        if given is not None and not is_used:
+            raise ValueError(
+                f"--{flag} must be left out but for {of}. "
+                f"Received: --{flag}={given} with --student={student.spec}, "
+                f"--teacher={','.join(source.specs) if source else None}"
+            )
 
 
 def _flags_of(values, settings, source, student):

@@ -44,14 +44,14 @@ class Settings:
         any=1,
     )
     l2: float = setting(
-        "weight of the squared kernels in the loss, of named nets",
+        "weight of the squared kernels in the loss, of an mlp or a cnn",
         low=0.0,
         high=LARGEST_WEIGHT,
         any=0.0,
     )
     dropout: float = setting(
-        "share of the last features dropped, of a named teacher that is "
-        "trained here",
+        "share of the last features dropped, of a teacher that is trained "
+        "here, an mlp or a cnn",
         low=0.0,
         high=0.95,
         any=0.2,

@@ -22,6 +22,11 @@ def is_file(spec):
     return spec.endswith((".keras", ".h5")) or pathlib.Path(spec).exists()
 
 
+def is_own(spec):
+    """Whether a net by name is an mlp or a cnn."""
+    return spec.partition(":")[0] in OWN
+
+
 def check(flag, spec, data):
     """Refuses a name that means nothing, or nothing for these data.
 

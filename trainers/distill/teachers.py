@@ -58,9 +58,10 @@ def source(values):
       ValueError: names the flag.
     """
     specs = _split(values.teacher or [])
+    kept = [s for s in specs if _is_saved(s)]
+    _require_used(values, specs, kept)
     if not specs:
         return None
-    kept = [s for s in specs if _is_saved(s)]
     if len(specs) > 1 and len(kept) < len(specs):
         [other, *_] = [s for s in specs if s not in kept]
         raise ValueError(
@@ -79,9 +80,32 @@ def source(values):
     )
 
 
+def _require_used(values, specs, kept):
+    """Refuses flags that such a teacher would ignore."""
+    signed = any(_is_saved_model(path) for path in kept)
+    for flag, field, is_used, of in (
+        ("combine", "combine", len(specs) > 1, "several"),
+        ("teacher_signature", "signature", signed, "a SavedModel"),
+        ("teacher_output", "output", signed, "a SavedModel"),
+        ("teacher_gives", "gives", bool(kept), "a file or a SavedModel"),
+        ("teacher_preprocess", "preprocess", bool(specs), "one"),
+    ):
+        given = getattr(values, flag)
+        if not is_used and given != getattr(Source, field):
+            raise ValueError(
+                f"--{flag} must be left out but for {of} as --teacher. "
+                f"Received: --{flag}={given} with "
+                f"--teacher={','.join(specs)}"
+            )
+
+
+def _is_saved_model(path):
+    return (pathlib.Path(path) / _SAVED_MODEL).is_file()
+
+
 def _split(given):
     """Lists come apart at commas, in `mlp:256,256` too: put it together."""
-    if given and given[0].partition(":")[0] in students.OWN:
+    if given and students.is_own(given[0]):
         return [",".join(given)]
     return given
 
@@ -156,7 +180,7 @@ def outputs_of(model):
 
 
 def _load_one(source, spec, data):
-    if (pathlib.Path(spec) / _SAVED_MODEL).is_file():
+    if _is_saved_model(spec):
         model = _of_saved_model(source, spec, data)
     else:
         model = students.as_logits(files.load_model("teacher", spec))

@@ -170,6 +170,22 @@ def files(tmp_path_factory):
 
 
 MISTAKES = {
+    "epochs of a trained teacher": (
+        ["--teacher_epochs=9"],
+        "--teacher_epochs must be left out but for a net by name as --teacher",
+    ),
+    "a rate of a trained teacher": (
+        ["--teacher_learning_rate=0.1"],
+        "--teacher_learning_rate must be left out but for a net by name",
+    ),
+    "dropout of a trained teacher": (
+        ["--dropout=0.5"],
+        "--dropout must be left out but for an mlp or a cnn as --teacher",
+    ),
+    "L2 of an architecture": (
+        ["--l2=0.1", "--student=mobilenet_v2"],
+        "--l2 must be left out but for an mlp or a cnn as --teacher or",
+    ),
     "no such teacher": (
         ["--teacher={}/missing.keras"],
         "--teacher must be a file or folder that exists",

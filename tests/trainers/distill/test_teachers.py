@@ -169,6 +169,30 @@ def test_a_name_is_trained_and_not_loaded():
     assert teachers.source(values([])) is None
 
 
+@pytest.mark.parametrize(
+    "flag, given, teachers_are",
+    (
+        ("combine", "geometric", ["a.keras"]),
+        ("combine", "geometric", ["mlp:8", "4"]),
+        ("teacher_signature", "other", ["a.keras"]),
+        ("teacher_output", "logits", ["a.keras", "b.keras"]),
+        ("teacher_output", "logits", ["mlp:8"]),
+        ("teacher_gives", "probabilities", ["mlp:8"]),
+        ("teacher_gives", "probabilities", []),
+        ("teacher_preprocess", "unit", []),
+    ),
+)
+def test_flags_that_a_teacher_ignores(tmp_path, flag, given, teachers_are):
+    specs = [
+        saved(tmp_path / spec, net()) if spec.endswith(".keras") else spec
+        for spec in teachers_are
+    ]
+    with pytest.raises(
+        ValueError, match=f"^--{flag} must be left out.*--{flag}={given} with"
+    ):
+        teachers.source(values(specs, **{flag: given}))
+
+
 def test_what_tells_a_teacher_changes_with_its_file(tmp_path):
     path = saved(tmp_path / "t.keras", net())
     before = teachers.source(values([path]))
