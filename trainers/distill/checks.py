@@ -96,8 +96,9 @@ def _check_stored(run):
     with files.named(
         "soft_targets",
         run.stored,
-        "those of the training cases of --data, in their order, and with "
-        "their --augment",
+        "those of the training cases of --data, in their order, with their "
+        "--augment and of their shape (give --image_size and --channels, "
+        "which a teacher's file told before)",
     ):
         keys = run.stored_keys
         _compare_stored(run)

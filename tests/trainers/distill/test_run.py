@@ -215,6 +215,25 @@ def test_soft_targets_of_other_cases_are_refused_at_once(tmp_path):
     assert str(stored) in str(e.value) and "delete" not in str(e.value)
 
 
+def test_soft_targets_of_larger_cases_name_the_flags_of_their_size(tmp_path):
+    """A teacher's file told the size of images, and is no longer there."""
+    data = data_of("images")
+    x, _ = arrays(data.train)
+    small = np.ascontiguousarray(x[:, ::2, ::2])
+    model = keras.Sequential(
+        [
+            keras.Input(small.shape[1:]),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    stored = tmp_path / "stored"
+    kdtf.SoftTargets.write(stored, model, small, verbose=0)
+    opened = run_of(tmp_path, data=data, stored=stored)
+    with pytest.raises(ValueError, match=r"^--soft_targets .*--image_size"):
+        checks.check(opened, larger=False)
+
+
 def test_a_teacher_beside_soft_targets_of_another_head(tmp_path):
     data = data_of("table", classes=("no", "yes"))
     model, source = teacher_file(tmp_path, 2)
