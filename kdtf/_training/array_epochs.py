@@ -27,8 +27,9 @@ class ArraysAdapter(keras_private.DataAdapter):
       data: structure of tensors `[rows, ...]`, or None: x, y, sample weight.
       rows: int.
       bytes_a_row: int.
-      complete: function of the data to those of the next epoch; it may add to
-        them what it takes time to find out.
+      epochs: int, how many have begun.
+      complete: function of the data to those of the epoch that begins; it may
+        add to them what it takes time to find out.
     """
 
     complete = staticmethod(lambda data: data)
@@ -41,13 +42,17 @@ class ArraysAdapter(keras_private.DataAdapter):
         self.bytes_a_row = sum(map(_bytes, leaves)) // max(1, self.rows)
         self._orders = _orders(self.rows) if shuffle else None
         self._in_order = tf.range(self.rows)
+        self.epochs = 0
 
     def get_tf_dataset(self):
         return self
 
     def __iter__(self):
         order = next(self._orders) if self._orders else self._in_order
-        return ArrayEpoch(self, self.complete(self.data), order)
+        return ArrayEpoch(self, order)
+
+    def on_epoch_begin(self):
+        self.epochs += 1
 
     def rows_in_order(self, data, first, size):
         """Some rows of data like its own, as they come without shuffling."""
@@ -76,19 +81,39 @@ class ArraysAdapter(keras_private.DataAdapter):
 
 
 class ArrayEpoch:
-    """What is left of an epoch.
+    """What is left of an epoch: of one pass over the rows.
 
     Attributes:
-      data: structure of tensors `[rows, ...]`, or None.
       order: `[rows]` integers, which row comes when.
-      element_spec: of a batch.
     """
 
-    def __init__(self, adapter, data, order):
-        self.data, self.order = data, order
-        self.element_spec = _specs(data)
+    def __init__(self, adapter, order):
+        self._adapter, self.order = adapter, order
+        self._data = self._spec = self._completed_in = None
         self._size, self._rows = adapter.batch_size, adapter.rows
         self._first = 0
+
+    @property
+    def data(self):
+        """Structure of tensors `[rows, ...]`, or None."""
+        return self._completed()[0]
+
+    @property
+    def element_spec(self):
+        """The spec of a batch of it."""
+        return self._completed()[1]
+
+    def _completed(self):
+        """Data and spec, found out in each of Keras's epochs.
+
+        With `steps_per_epoch` a pass is begun before the callbacks between two
+        epochs, or goes on after them, and they may change a teacher.
+        """
+        if self._completed_in != self._adapter.epochs:
+            self._data = self._adapter.complete(self._adapter.data)
+            self._spec = _specs(self._data)
+            self._completed_in = self._adapter.epochs
+        return self._data, self._spec
 
     def __next__(self):
         """The next batch."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._training import array_epochs, fit_data, taught_arrays
-from tests import nets
+from tests import nets, reference
 
 X, Y = nets.inputs(22), nets.labels(22, unlabelled=(3,))
 
@@ -246,3 +246,46 @@ def test_a_bar_if_it_takes_long(monkeypatch, capsys):
     )
     silent.move(1)
     assert not capsys.readouterr().out
+
+
+class Cool(keras.callbacks.Callback):
+    """Lowers the temperature, on which the word of an Ensemble depends."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.temperature.assign(4.0 / 2**epoch)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize(
+    "steps, rows",
+    (
+        (3, [slice(12)] * 3),
+        (2, [slice(8), slice(8, 12), slice(8)]),  # of three batches
+    ),
+)
+def test_epochs_of_some_steps_hear_what_holds_then(steps, rows):
+    """Keras begins or goes on with a pass before the callbacks are called."""
+    teacher = kdtf.Ensemble([nets.linear(7), nets.linear(8)])
+    distiller = kdtf.Distiller(nets.linear(), teacher, temperature=9.0)
+    distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    x, members = X[:12], [nets.values(member) for member in teacher.members]
+    found = distiller.fit(
+        x,
+        Y[:12],
+        batch_size=4,
+        steps_per_epoch=steps,
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=[Cool(), Drift(teacher)],
+    ).history["soft_loss"]
+    z = np.asarray(distiller.student(x))
+    for epoch in range(3):
+        at, more = 4.0 / 2**epoch, 0.5 * epoch  # as `Drift` moves weights
+        p = [
+            reference.softmax(np.float64(x) @ (kernel + more) + bias + more, at)
+            for kernel, bias in members
+        ]
+        losses = reference.soft_loss(z, at * np.log(np.mean(p, axis=0)), at)
+        expected = losses[rows[epoch]].mean()
+        assert found[epoch] == pytest.approx(expected, rel=1e-4)
