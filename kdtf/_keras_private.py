@@ -270,6 +270,15 @@ def initial_epoch(model):
     return getattr(model, "_initial_epoch", None) or 0
 
 
+def forget_initial_epoch(model):
+    """Has the next `fit` begin where it is told to.
+
+    Reason: what Keras's callback told one `fit` holds for all later ones, which
+    would leave out as many epochs.
+    """
+    model._initial_epoch = None
+
+
 @contextlib.contextmanager
 def computing_in_float32(layers):
     """Has layers compute in float32; afterwards they are as they were.

@@ -99,6 +99,10 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
         if _workers.spans(self._strategy):
             self._require_one_backup()
 
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Has the next `fit` begin with its own first epoch again."""
+        keras_private.forget_initial_epoch(self.model)
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Backs up, if it is time.
 
@@ -118,6 +122,7 @@ class BackupAndRestore(keras.callbacks.BackupAndRestore):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Deletes the backup, if it is to be deleted."""
+        keras_private.forget_initial_epoch(self.model)
         if not self._is_chief():
             return
         super().on_train_end(logs)

@@ -69,6 +69,7 @@ class FitLoops(keras.Model):
             soft targets that were made at another temperature or for other
             examples; or if a file that they are read from is damaged.
         """
+        keras_private.forget_initial_epoch(self)
         self._set_class_weight(class_weight)
         _require_y_of_weights(x, y, sample_weight)
         sample_weight = self._student_outputs.weights_beside(y, sample_weight)

@@ -203,3 +203,27 @@ def test_killed_at_any_moment(tmp_path):
         epoch, iterations = look.found
         assert epoch > before and iterations == epoch * backup_writer.STEPS
         before = epoch
+
+
+@pytest.mark.parametrize("killed", (True, False))
+def test_a_second_fit_begins_with_its_own_first_epoch(tmp_path, killed):
+    """What was restored told the first one where to go on."""
+    if killed:
+        with pytest.raises(Killed):
+            fit(make_model("keras"), backup(tmp_path), KillIn(2))
+    else:
+        fit(make_model("keras"), backup(tmp_path, delete_checkpoint=False))
+    model = make_model("keras")
+    rest = [2, 3, 4] if killed else []
+    assert fit(model, backup(tmp_path)).epoch == rest
+    assert fit(model).epoch == list(range(EPOCHS))
+
+
+@pytest.mark.slow
+def test_a_second_fit_of_a_distiller_after_keras_own_callback(tmp_path):
+    own = keras.callbacks.BackupAndRestore
+    with pytest.raises(Killed):
+        fit(make_model("kdtf"), own(tmp_path / "backup"), KillIn(2))
+    distiller = make_model("kdtf")
+    assert fit(distiller, own(tmp_path / "backup")).epoch == [2, 3, 4]
+    assert fit(distiller).epoch == list(range(EPOCHS))
