@@ -96,6 +96,26 @@ def all_layers(model):
     return list(_attribute(model, "_flatten_layers")())
 
 
+def unusual_layers(model):
+    """The layers that were quantized or have weights of low rank, and how.
+
+    Reason: as of `all_layers`. Of what is no layer, or hides them, none.
+
+    Returns:
+      List of `(path, quantization mode, whether there are such weights)`.
+    """
+    flatten = getattr(model, "_flatten_layers", tuple)
+    found = (
+        (
+            layer.path,
+            getattr(layer, "quantization_mode", None),
+            getattr(layer, "lora_enabled", False),
+        )
+        for layer in flatten()
+    )
+    return [each for each in found if any(each[1:])]
+
+
 def operations_from_the_end(model, output=None):
     """Yields the layers and operations that make an output of a model.
 

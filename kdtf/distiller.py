@@ -202,6 +202,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._run_teacher: Callable | None = None
         self._teacher_weights = teachers.weights_function({})
         self._teacher_is_steady = False
+        self._unusual_of_teacher = teachers.unusual_layers_function({})
+        self._unusual: list = []
         self._programs = compiled_steps.CompiledSteps()
         self._ends = iterators.Ends()
         self._results: Any = None
@@ -261,6 +263,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         )
         self._teacher_weights = teachers.weights_function(teacher)
         self._teacher_is_steady = teachers.is_steady(teacher)
+        self._unusual_of_teacher = teachers.unusual_layers_function(teacher)
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None

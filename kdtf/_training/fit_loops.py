@@ -199,6 +199,7 @@ class FitLoops(keras.Model):
 
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""
+        self._forget_outdated()
         if self.train_function is not None and not force:
             return
         strategy_checks.require_scope(self)
@@ -214,6 +215,7 @@ class FitLoops(keras.Model):
 
     def make_test_function(self, force: bool = False) -> None:
         """As in Keras."""
+        self._forget_outdated()
         if self.test_function is not None and not force:
             return
         self._programs.reset("test")
@@ -224,6 +226,25 @@ class FitLoops(keras.Model):
         if self._is_one_program("test_step"):
             function = multi_step.ManySteps(self, self._evaluate, function)
         self.test_function = self._at_its_temperature("test", function)
+
+    def make_predict_function(self, force: bool = False) -> Any:
+        """As in Keras."""
+        self._forget_outdated()
+        return super().make_predict_function(force=force)
+
+    def _forget_outdated(self):
+        """Forgets what was traced before layers were quantized, or got LoRA.
+
+        Keras does so for the model whose method is called, which is not this.
+        """
+        unusual = [
+            *keras_private.unusual_layers(self.student),
+            *self._unusual_of_teacher(),
+        ]
+        if unusual != self._unusual:
+            self._unusual = unusual
+            self.train_function = None
+            self.test_function = self.predict_function = None
 
     def _execution(self, step):
         """What runs the steps of an execution, or None if Keras does."""

@@ -83,6 +83,18 @@ def weights_function(teacher):
     ]
 
 
+def unusual_layers_function(teacher):
+    """Function that returns `_keras_private.unusual_layers` of a teacher.
+
+    Like `targets_function` it hides the teacher from Keras.
+    """
+    return lambda: [
+        found
+        for each in _each(teacher)
+        for found in keras_private.unusual_layers(each)
+    ]
+
+
 def is_steady(teacher):
     """Whether what a teacher says of a row depends on its weights alone.
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from tests import nets
+from tests import nets, reference
 
 CALLBACKS = keras.callbacks
 
@@ -268,3 +268,24 @@ def stops_when_told(as_new, folder):
 )
 def test_callbacks(as_new, tmp_path, with_callback):
     with_callback(as_new, tmp_path)
+
+
+@pytest.mark.parametrize("quantized", ("student", "teacher"))
+def test_layers_that_are_quantized_later_are_run_so(quantized):
+    """Keras drops the programs of the model that is quantized alone."""
+    x = nets.inputs()
+    models = {"student": nets.linear(0), "teacher": nets.linear(7)}
+    distiller = kdtf.Distiller(**models, temperature=2.0)
+    distiller.compile("sgd", jit_compile=False)
+    losses = []
+    for _ in range(2):
+        soft = distiller.evaluate(x, verbose=0, return_dict=True)["soft_loss"]
+        logits = distiller.predict(x, verbose=0)
+        ours, theirs = (np.asarray(model(x)) for model in models.values())
+        np.testing.assert_allclose(logits, ours, atol=1e-6)
+        expected = reference.soft_loss(ours, theirs, 2.0).mean()
+        assert soft == pytest.approx(expected, rel=1e-5)
+        losses.append(expected)
+        if not models[quantized].layers[0].quantization_mode:
+            models[quantized].quantize("int8")
+    assert losses[0] != pytest.approx(losses[1], rel=1e-4)
