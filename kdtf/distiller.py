@@ -207,6 +207,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._programs = compiled_steps.CompiledSteps()
         self._ends = iterators.Ends()
         self._results: Any = None
+        self._builds_metrics = self._evaluates = False
         self._chooses_steps = False
         self._choose_compilation = None
         self._constructor_arguments = {
@@ -319,18 +320,19 @@ class Distiller(SavedWithoutTeacher, Steps):
           y: a named tuple of `labels` (`[...]` or `[..., classes]`),
             `teacher_logits` (`[..., classes]`, at T = 1) and `tempered_logits`
             (u with softmax(u / T) equal to the soft targets), each None if
-            absent; or y as in `fit`.
+            absent; or y as in `fit`, from a `train_step` of your own.
           y_pred: `[..., classes]`, the student's logits.
           sample_weight: `[...]` float32, the weights of the entries, class
-            weights and mask included; or None. Of several outputs these three
-            are dicts by output.
+            weights and mask included; or None. Beside y as in `fit`, as in
+            `fit`. Of several outputs these three are dicts by output.
           training: whether it is called by `fit`, and not by `evaluate`.
 
         Returns:
           Scalar, with the student's regularisation losses.
 
         Raises:
-          ValueError: if y holds neither labels nor soft targets.
+          ValueError: if y holds neither labels nor soft targets, or x is
+            missing beside y as in `fit`.
 
         Example:
           >>> class Confident(kdtf.Distiller):
@@ -339,14 +341,13 @@ class Distiller(SavedWithoutTeacher, Steps):
           ...         return loss - 0.01 * tf.reduce_mean(tf.abs(y_pred))
         """
         logits = self._student_outputs.of_student(y_pred)
-        batch = y
+        batch, weights = y, sample_weight
         if not self._student_outputs.are_targets(batch):
-            batch, _ = self._taught(x, y)
-            batch = self._student_outputs.each(
-                Output.fit_to_logits, batch, logits
+            batch, weights = self._as_of_a_step(
+                x, y, logits, sample_weight, training=training
             )
         losses = self._student_outputs.each(
-            self._output_loss, batch, logits, sample_weight
+            self._output_loss, batch, logits, weights
         )
         loss = self._student_outputs.total(losses, logits)
         if self.losses:  # regularisers, activity regularisers, `add_loss`
@@ -371,18 +372,20 @@ class Distiller(SavedWithoutTeacher, Steps):
           x: the batch's input.
           y: as in `compute_loss`.
           y_pred: `[..., classes]`, the student's logits.
-          sample_weight: `[...]` float32 or None.
+          sample_weight: as in `compute_loss`.
 
         Returns:
           Dict from name to result, without the metrics that the batch has no
           data for.
         """
         logits = self._student_outputs.of_student(y_pred)
-        batch = y
-        if not self._student_outputs.are_targets(batch):
+        batch, weights = y, sample_weight
+        if self._builds_metrics:
             batch = self._student_outputs.each(
                 Output.stand_ins, self._student_outputs.of_data(y), logits
             )
+        elif not self._student_outputs.are_targets(batch):
+            batch, weights = self._as_of_a_step(x, y, logits, sample_weight)
         absent = {each.name for each in self._trackers} - self._reported
         compiled = keras_private.compiled_metrics(self)
         if compiled is not None:
@@ -396,7 +399,7 @@ class Distiller(SavedWithoutTeacher, Steps):
                     )
                 )
 
-            self._student_outputs.each(update, batch, logits, sample_weight)
+            self._student_outputs.each(update, batch, logits, weights)
         results = self.get_metrics_result()
         return {n: value for n, value in results.items() if n not in absent}
 

@@ -129,7 +129,8 @@ class FitLoops(keras.Model):
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
         if not from_fit:
             given = self._for_all_workers("evaluate", given)
-        with self._around_a_run(None if from_fit else y):
+        run = self._around_a_run(None if from_fit else y)
+        with run, self._while("_evaluates"):
             steps = self.steps_per_execution
             if not from_fit:
                 self._see_shapes(x)
@@ -181,7 +182,7 @@ class FitLoops(keras.Model):
           ValueError: as `fit`.
         """
         self._student_outputs.require_temperature(y)
-        with self._around_a_run(y):
+        with self._around_a_run(y), self._while("_evaluates"):
             return super().test_on_batch(x, y, *args, **kwargs)
 
     @property
@@ -257,10 +258,21 @@ class FitLoops(keras.Model):
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """As in Keras, of the shapes that the first replica sees."""
         build = super()._maybe_symbolic_build
-        if iterator is None or not replicas.trains_on_several(self):
-            build(iterator=iterator, data_batch=data_batch)
-        else:
-            keras_private.build_from_spec(build, iterator)
+        with self._while("_builds_metrics"):
+            if iterator is None or not replicas.trains_on_several(self):
+                build(iterator=iterator, data_batch=data_batch)
+            else:
+                keras_private.build_from_spec(build, iterator)
+
+    @contextlib.contextmanager
+    def _while(self, flag):
+        """Has an attribute be True for a while."""
+        before = getattr(self, flag)
+        setattr(self, flag, True)
+        try:
+            yield
+        finally:
+            setattr(self, flag, before)
 
     def _at_its_temperature(self, kind, function):
         """Keras's function of an iterator, which refuses targets of another T.

@@ -121,6 +121,51 @@ class Steps(FitLoops):
         loss *= tf.cast(part.share, loss.dtype)
         return loss, batch, logits, weights
 
+    def _as_of_a_step(self, x, y, logits, sample_weight, *, training=True):
+        """Targets and weights of a batch as a data set gives it.
+
+        For steps of a subclass that call what a step of kdtf's own does.
+
+        Args:
+          x: structure of `[batch, ...]`.
+          y: as in `fit`.
+          logits: for each output `[..., classes]`.
+          sample_weight: as in `fit`.
+          training: whether class weights count, if `fit` runs the step.
+
+        Returns:
+          `(batch, weights)`, as `_loss_of` returns them.
+
+        Raises:
+          ValueError: if x is missing, or the last layer is fused with the loss.
+        """
+        if x is None and self._asks_teacher():
+            raise ValueError(
+                "`x` must be given to compute_loss and compute_metrics beside "
+                "y as in fit: the teacher says what it makes of it. "
+                "Received: x=None"
+            )
+        if self._linear_head is not None and self._asks_teacher():
+            raise ValueError(
+                "`rows_at_a_time` must be None for a subclass whose steps call "
+                "compute_loss or compute_metrics with logits. "
+                f"Received: {type(self).__name__} with rows_at_a_time="
+                f"{self._linear_head.rows_at_a_time}"
+            )
+        outputs = self._student_outputs
+        batch, _ = self._taught(x, y)
+        batch = outputs.each(Output.fit_to_logits, batch, logits)
+        weights = outputs.each(
+            functools.partial(
+                Output.entry_weights,
+                training=training and not self._evaluates,
+            ),
+            batch,
+            logits,
+            outputs.of_weights(sample_weight),
+        )
+        return batch, weights
+
     def _student_of(self, x, training):
         """What the student returns for a batch, and its features of the hints.
 
@@ -165,7 +210,7 @@ class Steps(FitLoops):
         batch = outputs.each(from_data, outputs.of_data(y))
         if found is not None:
             return outputs.each(targets.taught, batch, found), ()
-        if not (run and (outputs.taught_names() or self._hint_terms.hints)):
+        if not self._asks_teacher():
             return batch, ()
 
         @gradient_registry.held_by_graph
@@ -183,3 +228,8 @@ class Steps(FitLoops):
             else teachers.batch_by_batch(teach, x, among)
         )
         return outputs.each(targets.taught, batch, found), theirs
+
+    def _asks_teacher(self):
+        """Whether there is a teacher, and something to learn from it."""
+        learns = self._student_outputs.taught_names() or self._hint_terms.hints
+        return bool(self._run_teacher and learns)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdtf
-from tests import devices, nets
+from tests import devices, nets, reference
 
 WAYS = {
     "eager": {"run_eagerly": True},
@@ -134,3 +134,93 @@ def test_auto_leaves_a_subclass_to_keras():
         each.compile("sgd")
     assert plain.jit_compile is True
     assert distiller.jit_compile is not True
+
+
+class OwnSteps(kdtf.Distiller):
+    """Steps as Keras's guide writes them, of a batch as it comes."""
+
+    def train_step(self, data):
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            logits = self(x, training=True)
+            loss = self.compute_loss(x, y, logits, weights)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        logs = self.compute_metrics(x, y, logits, sample_weight=weights)
+        return {**logs, "own_loss": loss}
+
+    def test_step(self, data):
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(x, training=False)
+        loss = self.compute_loss(x, y, logits, weights)
+        logs = self.compute_metrics(x, y, logits, sample_weight=weights)
+        return {**logs, "own_loss": loss}
+
+
+def test_steps_of_ones_own_count_mask_weights_and_the_teacher():
+    x = nets.inputs(12).reshape(4, 3, nets.FEATURES)
+    x[1:, 2] = 0.0  # masked
+    y = nets.labels(12, unlabelled=(0, 4)).reshape(4, 3)
+    weights, of_class = np.array([1.0, 0.5, 2.0, 3.0]), 4.0
+    student = keras.Sequential(
+        [
+            keras.Input((None, nets.FEATURES)),
+            keras.layers.Masking(),
+            keras.layers.Dense(nets.CLASSES),
+        ]
+    )
+    teacher = nets.linear(7)
+    distiller = OwnSteps(
+        student,
+        lambda x: tf.matmul(x, teacher.weights[0]) + teacher.weights[1],
+        temperature=2.0,
+    )
+    distiller.compile(
+        keras.optimizers.SGD(0.0), metrics=[kdtf.metrics.FidelityKL()]
+    )
+    given = {"sample_weight": weights, "batch_size": 4, "verbose": 0}
+    fitted = distiller.fit(x, y, class_weight={1: of_class}, **given).history
+    tested = distiller.evaluate(x, y, return_dict=True, **given)
+    kernel, bias = nets.values(teacher)
+    z, u = np.asarray(student(x)), np.float64(x) @ kernel + bias
+    valid = x.any(-1)
+    losses = reference.distillation_loss(z, u, y, 2.0, 0.9, 0.1)
+    losses *= weights[:, None]
+    by_class = np.where(y == 1, of_class, 1.0)
+    fidelity = reference.soft_loss(z, u, 1.0)[valid].mean()
+    for found, expected in (
+        ({name: each[0] for name, each in fitted.items()}, losses * by_class),
+        (tested, losses),
+    ):
+        loss = expected[valid].sum() / valid.sum()
+        assert found["own_loss"] == pytest.approx(loss, rel=1e-5)
+        assert found["fidelity_kl"] == pytest.approx(fidelity, rel=1e-5)
+
+
+def test_a_step_that_does_not_tell_what_the_teacher_sees_is_refused():
+    class WithoutX(kdtf.Distiller):
+        def test_step(self, data):
+            x, y = data
+            return {"own_loss": self.compute_loss(y=y, y_pred=self(x))}
+
+    x, y = nets.inputs(), nets.labels()
+    distiller = WithoutX(nets.linear(0), nets.linear(7), temperature=2.0)
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"`x` must be given.*x=None"):
+        distiller.evaluate(x, y, verbose=0)
+    alone = WithoutX(
+        nets.linear(0), nets.linear(7), temperature=2.0, soft_weight=0.0
+    )
+    alone.compile("sgd")
+    found = alone.evaluate(x, y, batch_size=12, verbose=0, return_dict=True)
+    expected = reference.hard_loss(np.asarray(alone.student(x)), y).mean()
+    assert found["own_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_steps_of_ones_own_get_logits_and_no_hidden_states():
+    distiller = OwnSteps(
+        nets.linear(0), nets.linear(7), temperature=2.0, rows_at_a_time=4
+    )
+    distiller.compile("sgd")
+    with pytest.raises(ValueError, match=r"`rows_at_a_time` must be None"):
+        distiller.fit(nets.inputs(), nets.labels(), verbose=0)
