@@ -64,6 +64,20 @@ def _require_built(student: Any) -> None:
         )
     if isinstance(student, _models.MadeOfModels):
         _require_built(student.input_model)
+    elif not hasattr(student, "inputs"):
+        _require_shapes(student)
+
+
+def _require_shapes(student: keras.Model) -> None:
+    """Raises unless Keras has recorded what a subclass was built on."""
+    if "input_shape" not in (student.get_build_config() or {}):
+        raise ValueError(
+            "`distiller_or_student` must be built by Keras, which then knows "
+            "the shape of its input: do not set `built`, but call the model on "
+            "a batch, or its `build(input_shape)`; or make a functional model "
+            f"of it. Received: {student.name!r}, of whose input nothing is "
+            "known"
+        )
 
 
 def _given_key(path: Sequence[Any], spec: tf.TensorSpec) -> str | None:

@@ -113,3 +113,26 @@ def test_keys_that_would_come_twice():
     given = ["ids", "ids", None, "x", "ids_1"]
     expected = ["ids", "ids_2", "x_1", "x", "ids_1"]
     assert _inputs._unique_keys(given) == expected
+
+
+class BuiltByItself(keras.Model):
+    """Its layers are built where they are made, as in models of others."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(nets.CLASSES)
+        self.dense.build((None, nets.FEATURES))
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_subclass_that_keras_has_not_built_is_refused():
+    student = BuiltByItself()
+    student(nets.inputs())  # Keras takes its word for it
+    with pytest.raises(ValueError, match=r"must be built by Keras.*Received"):
+        _inputs.specs_of(student, None)
+    student.build((None, nets.FEATURES))
+    spec = _inputs.specs_of(student, None)
+    assert spec.shape.as_list() == [None, nets.FEATURES]
