@@ -111,7 +111,6 @@ class FitLoops(keras.Model):
         x: Any = None,
         y: Any = None,
         *args: Any,
-        sample_weight: Any = None,
         **kwargs: Any,
     ) -> Any:
         """As `keras.Model.evaluate`; y and `sample_weight` as in `fit`.
@@ -119,12 +118,13 @@ class FitLoops(keras.Model):
         Raises:
           ValueError: as `fit`.
         """
-        _require_y_of_weights(x, y, sample_weight)
-        sample_weight = self._student_outputs.weights_beside(y, sample_weight)
-        named = inspect.signature(super().evaluate).bind(
-            x, y, *args, sample_weight=sample_weight, **kwargs
-        )
+        named = inspect.signature(super().evaluate).bind(x, y, *args, **kwargs)
         given = named.arguments.pop("kwargs", {}) | named.arguments
+        sample_weight = given.get("sample_weight")
+        _require_y_of_weights(x, y, sample_weight)
+        given["sample_weight"] = self._student_outputs.weights_beside(
+            y, sample_weight
+        )
         self._ends.expect("test", x, given.get("steps"))
         from_fit = keras_private.is_evaluated_by_fit(kwargs)  # checked there
         if not from_fit:

@@ -171,3 +171,15 @@ def test_weights_beside_a_data_set(method):
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(4)
     with pytest.raises(ValueError, match=r"part of the tf\.data\.Data"):
         getattr(new_distiller(), method)(data, sample_weight=WEIGHTS)
+
+
+def test_arguments_of_evaluate_in_their_order():
+    """As Keras has it: batch size, verbosity and sample weights."""
+    distiller = new_distiller()
+    weights = np.linspace(0.0, 2.0, len(X))
+    found = distiller.evaluate(X, Y, 4, 0, weights, return_dict=True)
+    expected = distiller.evaluate(
+        X, Y, batch_size=4, verbose=0, sample_weight=weights, return_dict=True
+    )
+    assert found == expected
+    assert found != distiller.evaluate(X, Y, 4, 0, return_dict=True)
