@@ -12,6 +12,7 @@ from kdtf import _models
 from kdtf._training import (
     compile_policy,
     compiled_steps,
+    fit_loops,
     hint_terms,
     hyperparameters,
     iterators,
@@ -207,7 +208,7 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._programs = compiled_steps.CompiledSteps()
         self._ends = iterators.Ends()
         self._results: Any = None
-        self._builds_metrics = self._evaluates = False
+        self._builds_metrics = self._evaluates = self._fits = False
         self._chooses_steps = False
         self._choose_compilation = None
         self._constructor_arguments = {
@@ -245,7 +246,8 @@ class Distiller(SavedWithoutTeacher, Steps):
           teacher: as in the constructor.
 
         Raises:
-          ValueError: as in the constructor.
+          ValueError: as in the constructor; or from a `fit` that is going on,
+            if it has further steps to do.
         """
         self._hint_terms.set_teacher(teacher)
         self._take_teacher(teacher)
@@ -268,6 +270,8 @@ class Distiller(SavedWithoutTeacher, Steps):
         self._awaits_teacher = False
         # Compiled steps hold the teacher they were traced with.
         self.train_function = self.test_function = None
+        if self._fits:
+            self.train_function = fit_loops.refuse_other_teacher
 
     def export(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Exports the student alone, by its own `keras.Model.export`.

@@ -86,7 +86,8 @@ class FitLoops(keras.Model):
         # Before the data are regrouped, which hides what they are.
         self._ends.expect("train", x, given.get("steps_per_epoch"))
         given = self._for_all_workers("fit", given)
-        with self._around_a_run(y), worker_checks.no_noise(x):
+        run = self._around_a_run(y)
+        with run, worker_checks.no_noise(x), self._while("_fits"):
             self._see_shapes(x)
             given, steps = fit_data.for_fit(self, given)
             with fit_data.steps_of_an_execution(self, steps):
@@ -201,6 +202,8 @@ class FitLoops(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""
         self._forget_outdated()
+        if self.train_function is refuse_other_teacher:
+            self.train_function = None
         if self.train_function is not None and not force:
             return
         strategy_checks.require_scope(self)
@@ -390,3 +393,14 @@ def _require_y_of_weights(x, y, sample_weight, argument="sample_weight"):
             "as in y=np.full(len(x), -1): Keras drops weights without y. "
             "Received: sample weights, and no y"
         )
+
+
+def refuse_other_teacher(iterator):
+    """In place of the steps that a `fit` has begun with."""
+    del iterator
+    raise ValueError(
+        "`set_teacher` must be called between two calls of `fit`, whose steps "
+        "and answers are those of one teacher: fit(..., initial_epoch=...) "
+        "goes on with another one. Received: another teacher, set by a "
+        "callback during `fit`"
+    )

@@ -393,3 +393,26 @@ def test_a_new_teacher_teaches_at_once(way):
         nets.values(changed.student), nets.values(fresh.student), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("last", (False, True))
+def test_another_teacher_during_fit_is_refused(last):
+    """Unless nothing is left to do, as at the end of a generation."""
+
+    def set_it(epoch, logs):
+        if epoch == last:
+            distiller.set_teacher(nets.linear(8))
+
+    distiller = kdtf.Distiller(nets.linear(0), nets.linear(7), temperature=2.0)
+    distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=set_it)
+    given = {"x": nets.inputs(), "epochs": 2, "verbose": 0}
+    if last:
+        distiller.fit(**given, callbacks=[callback])
+    else:
+        with pytest.raises(ValueError, match=r"`set_teacher`.*initial_epoch"):
+            distiller.fit(**given, callbacks=[callback])
+    found = distiller.fit(**given).history["soft_loss"][0]
+    ours, theirs = (np.asarray(nets.linear(i)(given["x"])) for i in (0, 8))
+    expected = reference.soft_loss(ours, theirs, 2.0).mean()
+    assert found == pytest.approx(expected, rel=1e-5)
