@@ -74,8 +74,9 @@ class Lexicon:
 
         Raises:
           ValueError: if `sharing` is neither "none" nor "position", if
-            `pronunciations` is empty, or if a word has no pronunciation, an
-            empty one, the same one twice, or one with the phone of silence.
+            `pronunciations` is empty, or if a word has no list of strings, an
+            empty pronunciation, the same one twice, or one with the phone of
+            silence.
         """
         if sharing not in _SHARINGS:
             raise ValueError(
@@ -124,8 +125,8 @@ class Lexicon:
           `Lexicon` with the words in the order of their first lines.
 
         Raises:
-          ValueError: if the constructor refuses the content; the message names
-            the file.
+          ValueError: if it is no UTF-8, or the constructor refuses the content;
+            the message names the file.
 
         Example:
           >>> with open("words.txt", "w") as file:
@@ -134,7 +135,14 @@ class Lexicon:
           >>> kdtf.speech.Lexicon.read("words.txt").pronunciations
           {'the': (('DH', 'AH'), ('DH', 'IY'))}
         """
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        try:
+            # Some editors begin a file with a mark, which is of no word.
+            text = pathlib.Path(path).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                "`path` must be a text file in UTF-8: save it again in this "
+                f"encoding. Received: {path} ({error})"
+            ) from error
         try:
             return cls(_parse(text), sharing=sharing)
         except ValueError as error:
@@ -246,6 +254,15 @@ def _parse(text: str) -> dict[str, list[str]]:
 
 
 def _phones(word: str, variants: Sequence[str]) -> tuple[_Pronunciation, ...]:
+    # Of one string the letters would be pronunciations.
+    if isinstance(variants, str) or not all(
+        isinstance(variant, str) for variant in variants
+    ):
+        raise ValueError(
+            "`pronunciations` must give every word a list of its "
+            "pronunciations, each a string of phones separated by spaces, as "
+            f'["DH AH", "DH IY"]. Received: {word}: {variants!r}'
+        )
     phones = tuple(tuple(variant.split()) for variant in variants)
     if not all(phones) or not phones or len(set(phones)) < len(phones):
         raise ValueError(

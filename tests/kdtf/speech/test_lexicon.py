@@ -102,3 +102,25 @@ def test_missing_words_are_listed():
 def test_bad_sharing():
     with pytest.raises(ValueError, match=r"`sharing` must be one of.*'all'"):
         speech.digits(sharing="all")
+
+
+@pytest.mark.parametrize("variants", ("AH", [("AH", "N")], ["AH", 1]))
+def test_pronunciations_that_are_no_list_of_strings(variants):
+    """The letters of one string would be pronunciations, A and H."""
+    message = r"`pronunciations` must give every word a list.*Received: a: "
+    with pytest.raises(ValueError, match=message):
+        speech.Lexicon({"no": ["N OW"], "a": variants})
+
+
+@pytest.mark.parametrize("first", ("", "# words\n"))
+def test_a_mark_at_the_beginning_of_a_file_is_of_no_word(tmp_path, first):
+    path = tmp_path / "words.txt"
+    path.write_text(f"{first}no N OW\nyes Y EH S\n", encoding="utf-8-sig")
+    assert speech.Lexicon.read(path).words == ("no", "yes")
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_text("café K AH F\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"`path` must be.*UTF-8.*words\.txt"):
+        speech.Lexicon.read(path)
