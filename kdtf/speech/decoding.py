@@ -84,7 +84,8 @@ def decode(
 
     Raises:
       ValueError: if an utterance is not of shape `[time, states]` or has a NaN,
-        or `stay` is not between 0 and 1.
+        `log_priors` are not finite or not of shape `[states]`, `penalty` is
+        not finite, or `stay` is not between 0 and 1 or of another shape.
 
     Example:
       >>> lexicon = kdtf.speech.digits()
@@ -96,11 +97,13 @@ def decode(
     """
     arrays = [_checked(s, i, lexicon) for i, s in enumerate(scores)]
     if log_priors is not None:
-        arrays = [s - np.asarray(log_priors) for s in arrays]
-    stay = np.broadcast_to(np.asarray(stay, np.float64), lexicon.num_states)
-    if not ((stay > 0) & (stay < 1)).all():
+        priors = _checked_priors(log_priors, lexicon)
+        arrays = [s - priors for s in arrays]
+    stay = _checked_stay(stay, lexicon)
+    cost = np.asarray(penalty)
+    if cost.ndim or cost.dtype.kind not in "fiu" or not np.isfinite(cost):
         raise ValueError(
-            f"`stay` must be more than 0 and less than 1. Received: {stay}"
+            f"`penalty` must be a finite number. Received: penalty={penalty!r}"
         )
     loop = _loop_of(lexicon, isolated)
     words: list[tuple[str, ...]] = [()] * len(arrays)
@@ -273,3 +276,35 @@ def _checked(
             f"`scores` must not be NaN. Received: NaN in utterance {position}"
         )
     return scores
+
+
+def _checked_priors(log_priors: npt.ArrayLike, lexicon: Lexicon) -> np.ndarray:
+    priors = np.asarray(log_priors, np.float64)
+    received = None
+    if priors.shape != (lexicon.num_states,):
+        received = f"shape {priors.shape}"
+    elif not np.isfinite(priors).all():
+        # A state that never occurred would be the best one in every frame.
+        state = int(np.isfinite(priors).argmin())
+        received = f"{priors[state]} for state {state}"
+    if received:
+        raise ValueError(
+            "`log_priors` must be finite, one number for each of the lexicon's "
+            f"{lexicon.num_states} states, as `log_priors_of` gives them. "
+            f"Received: {received}"
+        )
+    return priors
+
+
+def _checked_stay(stay: npt.ArrayLike, lexicon: Lexicon) -> np.ndarray:
+    found = np.asarray(stay, np.float64)
+    if (
+        found.shape not in ((), (lexicon.num_states,))
+        or not ((found > 0) & (found < 1)).all()
+    ):
+        raise ValueError(
+            "`stay` must be more than 0 and less than 1, one number or one for "
+            f"each of the lexicon's {lexicon.num_states} states. "
+            f"Received: stay={stay!r}"
+        )
+    return np.broadcast_to(found, lexicon.num_states)

@@ -145,3 +145,35 @@ def test_other_bad_arguments():
     for labels in ([0, 15], [-1, 3]):
         with pytest.raises(ValueError, match="`labels` must be from 0 to 14"):
             speech.log_priors_of(labels, 15)
+
+
+@pytest.mark.parametrize("never", (0, 5))
+def test_a_state_that_never_occurred_is_refused(never):
+    """Less its log-frequency of -inf, its score would be +inf: the best."""
+    counts = np.ones(LEXICON.num_states)
+    counts[never] = 0
+    with np.errstate(divide="ignore"):
+        priors = np.log(counts / counts.sum())
+    message = rf"`log_priors` must be finite.*-inf for state {never}$"
+    with pytest.raises(ValueError, match=message):
+        speech.decode([scores_of(0, 30)], LEXICON, log_priors=priors)
+
+
+@pytest.mark.parametrize("shape", ((), (1,), (20,), (30, 21)))
+def test_priors_of_other_states_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`log_priors` must.*21 states.*shap"):
+        speech.decode([scores_of(0, 30)], LEXICON, log_priors=np.zeros(shape))
+
+
+@pytest.mark.parametrize("penalty", (np.nan, np.inf, "1", None, [0.0]))
+def test_a_penalty_is_a_finite_number(penalty):
+    with pytest.raises(ValueError, match="`penalty` must be a finite number"):
+        speech.decode([scores_of(0, 30)], LEXICON, penalty=penalty)
+    found = speech.decode([scores_of(0, 30)], LEXICON, penalty=np.float32(2))
+    assert found == speech.decode([scores_of(0, 30)], LEXICON, penalty=2.0)
+
+
+def test_stay_of_other_states_is_refused():
+    for shape in ((20,), (1,), (30, 21)):
+        with pytest.raises(ValueError, match=r"`stay` must.*21 states"):
+            speech.decode([scores_of(0, 30)], LEXICON, stay=np.full(shape, 0.5))
