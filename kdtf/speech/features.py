@@ -8,6 +8,8 @@ would be 26 times as large as the frames.
 """
 
 import functools
+import math
+import numbers
 from collections.abc import Iterable
 
 import numpy as np
@@ -46,10 +48,14 @@ def framing(sample_rate: float) -> tuple[int, int]:
       >>> kdtf.speech.framing(8000)
       (200, 80)
     """
-    if not sample_rate >= _SLOWEST_RATE:
+    if not (
+        isinstance(sample_rate, numbers.Real)
+        and _SLOWEST_RATE <= sample_rate < math.inf
+    ):
         raise ValueError(
             f"`sample_rate` must be a number of at least {_SLOWEST_RATE}, in "
-            f"hertz. Received: sample_rate={sample_rate}"
+            "hertz; of a tensor, as tf.audio.decode_wav returns it, give "
+            f"int(sample_rate). Received: sample_rate={sample_rate!r}"
         )
     return round(WINDOW_SECONDS * sample_rate), round(
         STEP_SECONDS * sample_rate
@@ -166,7 +172,8 @@ def statistics(clips: Iterable[npt.ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
       band is given as 1, so that it is safe to divide by.
 
     Raises:
-      ValueError: if there are no frames, or a value is not finite.
+      ValueError: if there are no frames, a value is not finite, or a clip is
+        not `[time, bands]` with as many bands as the others.
 
     Example:
       >>> clips = [np.zeros([3, 2]), np.full([5, 2], 4.0)]
@@ -175,9 +182,18 @@ def statistics(clips: Iterable[npt.ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
       (array([2.5, 2.5], dtype=float32), array([1.94, 1.94], dtype=float32))
       >>> layer = keras.layers.Normalization(mean=mean, variance=deviation**2)
     """
-    count, shift, total, squares = 0, None, 0.0, 0.0
+    count, bands, shift, total, squares = 0, None, None, 0.0, 0.0
     for clip in clips:
         frames = np.asarray(clip, np.float64)
+        # The rows of one array, in place of a list, would be clips of numbers.
+        if frames.ndim != 2 or frames.shape[1] != (bands or frames.shape[1]):
+            among = "" if bands is None else f", after one of {bands} bands"
+            raise ValueError(
+                "`clips` must be a list, or another iterable, of arrays [time, "
+                "bands], all of as many bands; give one clip as [clip]. "
+                f"Received: a clip of shape {frames.shape}{among}"
+            )
+        bands = frames.shape[1]
         if not np.isfinite(frames).all():
             raise ValueError(
                 "`clips` must be finite. Received: NaN or infinity"

@@ -221,3 +221,34 @@ def test_other_bad_arguments():
     with pytest.raises(ValueError, match="`clips` must be finite"):
         speech.statistics([np.array([[1.0, np.inf]])])
     assert features.framing(11025) == (276, 110)
+
+
+@pytest.mark.parametrize(
+    ("clips", "shape"),
+    [
+        (np.ones((9, 4)), r"\(4,\)"),  # one clip, and not a list of clips
+        ([np.ones((3, 9, 4))], r"\(3, 9, 4\)"),
+        ([np.ones((9, 4)), np.ones((9, 1))], r"\(9, 1\), after one of 4"),
+        ([np.ones((0, 4)), np.ones((9, 3))], r"\(9, 3\), after one of 4"),
+    ],
+)
+def test_statistics_of_other_shapes_are_refused(clips, shape):
+    with pytest.raises(ValueError, match=rf"`clips` must be a.*{shape}"):
+        speech.statistics(clips)
+    batch = np.random.default_rng(0).normal(size=(3, 9, 4))
+    mean, deviation = speech.statistics(batch)  # of clips of one length
+    np.testing.assert_allclose(mean, batch.mean((0, 1)), atol=1e-6)
+    np.testing.assert_allclose(deviation, batch.std((0, 1)), rtol=1e-6)
+
+
+def test_a_sample_rate_that_is_no_number_is_refused():
+    """Such as the tensor that tf.audio.decode_wav returns."""
+    wave = np.zeros(800, np.float32)
+    for rate in (tf.constant(8000), "8000", None, np.inf, np.array([8000])):
+        with pytest.raises(ValueError, match=r"`sample_rate` must be a number"):
+            speech.log_mel(wave, sample_rate=rate)
+    rate = int(tf.constant(8000))
+    expected = speech.log_mel(wave, sample_rate=8000)
+    for same in (rate, np.int32(8000), np.float32(8000)):
+        found = speech.log_mel(wave, sample_rate=same)
+        np.testing.assert_array_equal(found, expected)
