@@ -88,6 +88,9 @@ class WordHMMs:
         Returns:
           `[time, states]` float64 array.
 
+        Raises:
+          ValueError: if the clip is of another shape.
+
         Example:
           >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
           >>> loudness = np.repeat([0, 5, 9, 7, 0], [3, 4, 4, 4, 3])
@@ -96,7 +99,9 @@ class WordHMMs:
           >>> hmms.log_likelihoods(clip).shape
           (18, 6)
         """
-        return self.mixtures.log_likelihoods(np.asarray(clip, np.float64))
+        frames = np.asarray(clip, np.float64)
+        _require_features([frames], self.mixtures.means.shape[-1])
+        return self.mixtures.log_likelihoods(frames)
 
     def align(
         self,
@@ -117,8 +122,9 @@ class WordHMMs:
 
         Raises:
           ValueError: if the numbers of clips and transcripts differ, a word is
-            not in the lexicon, no clip can be aligned, or one cannot and
-            `skip_unusable` is False.
+            not in the lexicon, clips differ in the number of their features
+            (from those that were trained on, too), no clip can be aligned, or
+            one cannot and `skip_unusable` is False.
 
         Example:
           >>> lexicon = kdtf.speech.Lexicon({"a": ["AH"]})
@@ -131,6 +137,8 @@ class WordHMMs:
         arrays, batches, skipped = _prepare(
             clips, transcripts, self.lexicon, skip_unusable
         )
+        usable = [arrays[i] for _, rows in batches for i in rows]
+        _require_features(usable, self.mixtures.means.shape[-1])
         return _align(self, arrays, batches, skipped)
 
 
@@ -166,8 +174,9 @@ def train_hmms(
 
     Raises:
       ValueError: if `components` is not a power of two, the numbers of clips
-        and transcripts differ, a word is not in the lexicon, no clip can be
-        aligned, or one cannot and `skip_unusable` is False.
+        and transcripts differ, a word is not in the lexicon, clips differ
+        in the number of their features, no clip can be aligned, or one cannot
+        and `skip_unusable` is False.
 
     Example:
       >>> rng = np.random.default_rng(0)
@@ -191,6 +200,7 @@ def train_hmms(
         clips, transcripts, lexicon, skip_unusable
     )
     usable = [i for _, rows in batches for i in rows]
+    _require_features([arrays[i] for i in usable])
     frames = np.concatenate([arrays[i] for i in usable])
     labels = np.concatenate(
         [
@@ -376,3 +386,21 @@ def _why_unusable(clip: np.ndarray, graph: _hmm.Graph) -> str | None:
     if np.ptp(clip, axis=0).max() < _SMALLEST_DIFFERENCE:
         return "silent: all frames are equal"
     return None
+
+
+def _require_features(
+    clips: Sequence[np.ndarray], features: int | None = None
+) -> None:
+    """Raises ValueError unless clips are `[time, features]`, of as many each.
+
+    Args:
+      clips: arrays, one at least.
+      features: int, or None for those of the first clip.
+    """
+    expected = clips[0].shape[-1] if features is None else features
+    for clip in clips:
+        if clip.ndim != 2 or clip.shape[1] != expected:
+            raise ValueError(
+                "`clips` must be [time, features], all of as many features, "
+                f"here {expected}. Received: a clip of shape {clip.shape}"
+            )

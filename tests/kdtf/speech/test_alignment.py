@@ -233,3 +233,16 @@ def test_other_bad_arguments():
             speech.train_hmms(
                 nothing, ["ab"] * len(nothing), LEXICON, skip_unusable=True
             )
+
+
+def test_clips_of_other_features_are_refused():
+    clips, transcripts, _ = clips_of(6, count=4)
+    other = [*clips[:3], clips[3][:, :4]]
+    message = r"`clips` must be \[time, features\].*here 5\. .*shape \(\d+, 4\)"
+    with pytest.raises(ValueError, match=message):
+        speech.train_hmms(other, transcripts, LEXICON, components=1)
+    hmms, _ = speech.train_hmms(clips, transcripts, LEXICON, components=1)
+    with pytest.raises(ValueError, match=message):
+        hmms.align(other, transcripts)
+    with pytest.raises(ValueError, match=message):
+        hmms.log_likelihoods(other[3])
