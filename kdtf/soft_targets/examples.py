@@ -178,17 +178,18 @@ def batch_size(dataset):
     raise ValueError("`dataset` must not be empty. Received: no batch")
 
 
-def at_once(dataset, *, batched):
+def at_once(dataset, *, batched, beside=0):
     """How many examples one operation should handle.
 
     Args:
       dataset: a `tf.data.Dataset`.
       batched: whether it holds batches.
+      beside: int, bytes of what there is of an example beside the data set.
 
     Returns:
       int; 1 if examples may differ in shape, and so cannot be stacked.
     """
-    bytes_an_example = 1
+    bytes_an_example = 1 + beside
     for spec in tf.nest.flatten(dataset.element_spec):
         # Of None; TensorFlow 2.20 has no public name for it.
         if type(spec).__name__ == "NoneTensorSpec":

@@ -190,7 +190,7 @@ def _together(manifest, dataset):
     """How many single examples are joined at once."""
     if None in manifest.entries:  # each was a batch of its own
         return 1
-    return examples.at_once(dataset, batched=False)
+    return pairs.at_once(manifest, dataset, batched=False)
 
 
 def _of_range(manifest, function, first, last):

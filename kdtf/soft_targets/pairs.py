@@ -1,6 +1,7 @@
 """Batches next to what is stored for them, every example checked."""
 
 import functools
+import math
 
 import keras
 import tensorflow as tf
@@ -10,6 +11,7 @@ from kdtf.soft_targets import examples
 from kdtf.soft_targets import format as store_format
 
 _BUFFER = 2**18  # bytes that are read from a file at once
+_BYTES = 4  # of a number that is joined, at most
 
 
 def of_run(manifest, dataset, run, size, augment):
@@ -35,10 +37,10 @@ def of_run(manifest, dataset, run, size, augment):
         stored = with_length(stored, run.batches)
         placed = stored.scan(tf.cast(run.first, tf.int64), _counted)
         return _zip(shown, placed, manifest)
-    at_once = examples.at_once(dataset, batched=True)
-    chunk = size * max(1, at_once // size)
+    together = at_once(manifest, dataset, batched=True)
+    chunk = size * max(1, together // size)
     rows = _quotient(manifest.examples, manifest.batches)
-    stored = records.batch(_quotient(at_once, rows))
+    stored = records.batch(_quotient(together, rows))
     stored = stored.map(_decoder(store_format.decode, manifest))
     stored = stored.rebatch(chunk)
     stored = with_length(stored, _quotient(run.examples, chunk))
@@ -50,6 +52,16 @@ def of_run(manifest, dataset, run, size, augment):
     joined = _zip(shown.rebatch(chunk), placed, manifest)
     # Where all batches are whole, the batch axis is static.
     return joined.rebatch(size, drop_remainder=run.examples % size == 0)
+
+
+def at_once(manifest, dataset, *, batched):
+    """How many examples are joined by one operation; see `examples.at_once`.
+
+    Of many classes the soft targets are far larger than the examples.
+    """
+    fields = manifest.fields().values()
+    targets_bytes = sum(_BYTES * math.prod(field.shape) for field in fields)
+    return examples.at_once(dataset, batched=batched, beside=targets_bytes)
 
 
 def batches(manifest, run, size):

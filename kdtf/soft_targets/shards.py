@@ -9,6 +9,8 @@ from kdtf import _atomic, _disk
 from kdtf.soft_targets import examples
 from kdtf.soft_targets import format as store_format
 
+_BYTES_AT_ONCE = 2**26  # of records that are looked at
+
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
@@ -101,7 +103,7 @@ def look_at(path, identity, view, index):
     """
     first, end = (identity.first_batch_of(index + i) for i in (0, 1))
     rows, entries = 0, []
-    for place, examples_of_batch in _records(path, identity):
+    for place, examples_of_batch in _records(path, identity, end - first):
         batch = first + len(entries)
         if place is None or place[:2] != [view, batch] or batch == end:
             raise _refusal(path, "which was not written there")
@@ -142,12 +144,22 @@ def summary(path, rows, entries):
     )
 
 
-def _records(path, identity):
-    records = tf.data.TFRecordDataset(str(path)).batch(64)
+def _records(path, identity, most):
+    """Yields what `format.origins` does of each record of a shard.
+
+    Args:
+      path: of the shard.
+      identity: `Identity` of the store.
+      most: int, how many records it should have at most.
+    """
+    records = tf.data.TFRecordDataset(str(path))
     try:
+        # A batch of logits of many classes may take 100 MB.
+        size = path.stat().st_size // most
+        records = records.batch(min(64, max(1, _BYTES_AT_ONCE // (size + 1))))
         for some in examples.prompt(records):
             yield from store_format.origins(some, identity)
-    except tf.errors.OpError as error:
+    except (OSError, tf.errors.OpError) as error:
         raise _refusal(
             path, f"which is damaged ({_disk.reason(error)})"
         ) from error

@@ -76,3 +76,25 @@ def test_another_length_is_noticed_at_the_end(tmp_path, batch, count):
     joined = store.join(unknown if batch is None else unknown.batch(batch))
     with pytest.raises(FAILURES, match=r"elements|batches of one size"):
         stores.read(joined if batch else joined.batch(4))
+
+
+def test_large_soft_targets_are_joined_a_few_at_a_time(tmp_path):
+    """Of a number and 2^18 classes each takes 1 MB, and 4,096 take 4 GB."""
+    classes = 2**18
+    numbers = tf.data.Dataset.range(12)
+
+    def teacher(x):
+        return 3 * tf.one_hot(x, classes)
+
+    store = stores.write(tmp_path, teacher, numbers.batch(2), fingerprint="0")
+    manifest = store_manifest.read(tmp_path)
+    for batched, data in ((False, numbers), (True, numbers.batch(2))):
+        count = pairs.at_once(manifest, data, batched=batched)
+        assert count >= 1 and count * 4 * classes <= 2**22
+    for data in (numbers, numbers.batch(5)):
+        joined = store.join(data)
+        joined = joined.batch(5) if data is numbers else joined
+        x, targets = stores.read(joined)
+        np.testing.assert_array_equal(x, np.arange(12))
+        found = targets["teacher_logits"].argmax(-1)
+        np.testing.assert_array_equal(found, x)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from kdtf.soft_targets import format as store_format
 from kdtf.soft_targets import shards
 from tests import stores
 
@@ -91,3 +92,29 @@ def test_an_empty_file_is_no_shard(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="not complete"):
         shards.look_at(path, identity, 0, 0)
+
+
+@pytest.mark.parametrize(("most", "expected"), ((2**30, [2]), (1, [1, 1])))
+def test_large_records_are_looked_at_one_by_one(
+    tmp_path, monkeypatch, most, expected
+):
+    identity = stores.write(tmp_path)._manifest.identity
+    counts, origins = [], store_format.origins
+
+    def counted(records, identity):
+        counts.append(len(records))
+        return origins(records, identity)
+
+    monkeypatch.setattr(store_format, "origins", counted)
+    monkeypatch.setattr(shards, "_BYTES_AT_ONCE", most)
+    path = tmp_path / identity.shard(0, 1)
+    assert shards.look_at(path, identity, 0, 1).examples == 8
+    assert counts == expected
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path):
+    identity = stores.write(tmp_path)._manifest.identity
+    path = tmp_path / identity.shard(0, 1)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"shard00001.*damaged \(No such"):
+        shards.look_at(path, identity, 0, 1)
