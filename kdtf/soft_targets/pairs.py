@@ -137,10 +137,23 @@ def _attach(element, placed, *, identity):
     _require_checksums(found, stored.pop("checksum"), position)
     joined = _targets(stored, identity)
     if isinstance(y, dict):
+        _require_none_yet(y)
         joined = {**y, **joined}
     elif y is not None:
         joined = {"labels": y, **joined}
     return keras.utils.pack_x_y_sample_weight(x, joined, sample_weight)
+
+
+def _require_none_yet(y):
+    """Raises ValueError if y, a dict, holds soft targets already."""
+    found = [key for key in targets.KEYS if key != "labels" and key in y]
+    if found:
+        raise ValueError(
+            "`dataset` must be the one that was written, without soft targets: "
+            "those of another store would be lost. To learn from several "
+            "teachers write the soft targets of their kdtf.Ensemble. Received: "
+            f"a data set whose y holds {found}"
+        )
 
 
 def _targets(stored, identity):

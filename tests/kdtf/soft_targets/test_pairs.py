@@ -98,3 +98,13 @@ def test_large_soft_targets_are_joined_a_few_at_a_time(tmp_path):
         np.testing.assert_array_equal(x, np.arange(12))
         found = targets["teacher_logits"].argmax(-1)
         np.testing.assert_array_equal(found, x)
+
+
+@pytest.mark.parametrize("kind", ({}, {"top_k": 2, "temperature": 1.0}))
+def test_soft_targets_are_not_written_over(tmp_path, kind):
+    first = stores.write(tmp_path / "first")
+    second = stores.write(tmp_path / "second", nets.linear(4), **kind)
+    joined = first.join(stores.dataset())
+    message = "`dataset` must be.*without soft targets.*teacher_logits"
+    with pytest.raises(ValueError, match=message):
+        second.join(joined)
