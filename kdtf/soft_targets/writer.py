@@ -202,7 +202,9 @@ def commit(plan, summaries=()):
                 if not manifest.exists():
                     raise
     _require_place(directory, plan.identity)
-    (directory / store_format.UNFINISHED).unlink(missing_ok=True)
+    # It is finished all the same, also on a disk that may only be read.
+    with contextlib.suppress(OSError):
+        (directory / store_format.UNFINISHED).unlink(missing_ok=True)
     _atomic.remove_scratch(directory)
     return True
 

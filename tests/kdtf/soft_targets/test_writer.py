@@ -534,3 +534,19 @@ def test_killed_twenty_times(tmp_path):
         assert child.exitcode == 0
         assert stores.contents(directory) == whole
     assert rounds > 1
+
+
+@pytest.mark.slow
+def test_a_finished_store_on_a_disk_that_may_only_be_read(
+    tmp_path, monkeypatch
+):
+    stores.write(tmp_path)
+    before = stores.contents(tmp_path)
+
+    def refuse(path, missing_ok=False):
+        # Of a file that is not there, too, where a whole disk is read-only.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(pathlib.Path, "unlink", refuse)
+    assert len(stores.write(tmp_path)) == stores.EXAMPLES
+    assert stores.contents(tmp_path) == before
