@@ -374,3 +374,21 @@ def test_what_a_worker_finds_is_refused_in_words(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         write(tmp_path / "beam", **change)
     assert not (tmp_path / "beam").exists()
+
+
+def test_zeros_at_the_end_of_bytes_are_kept(tmp_path):
+    """As encoded images and the bytes of arrays may have them."""
+    rows = [np.float32([row, 0]).tobytes() for row in range(10)]
+
+    def teacher(x):
+        decoded = tf.io.decode_raw(x, tf.float32)
+        return tf.concat([decoded, decoded[:, :1] * 2], axis=1)
+
+    options = {"fingerprint": "bytes"}
+    given = list(enumerate(rows))
+    write(tmp_path / "beam", given=given, teacher=lambda: teacher, **options)
+    data = tf.data.Dataset.from_tensor_slices(rows).batch(4)
+    stores.write(tmp_path / "alone", teacher, data, **options)
+    assert stores.contents(tmp_path / "beam") == stores.contents(
+        tmp_path / "alone"
+    )
