@@ -73,7 +73,9 @@ def specialist_of(
         if not full_softmax:
             kernel, bias = _with_dustbin(kernel, bias, own)
         changes = {"units": len(bias), "use_bias": True, "trainable": True}
-        config = {**head.get_config(), **changes, "lora_rank": None}
+        # They draw nothing that stays, and may be of all classes alone.
+        initial = {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
+        config = {**head.get_config(), **changes, **initial, "lora_rank": None}
         new = keras.layers.Dense.from_config(config)
         pending.append(lambda: new.set_weights([kernel, bias]))
         return new

@@ -219,3 +219,21 @@ def test_bad_arguments(argument, value):
     given = {"classes": [1], argument: value}
     with pytest.raises(ValueError, match=f"`{argument}` must.*Received"):
         specialists.specialist_of(generalists.sequential(), **given)
+
+
+@pytest.mark.parametrize("full_softmax", (False, True))
+def test_initial_values_of_all_classes_do_not_matter(full_softmax):
+    """Such as log-frequencies of the classes: a specialist has others."""
+    shares = np.arange(1, 8) / 28
+    initial = keras.initializers.Constant(np.log(shares))
+    generalist = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(7, bias_initializer=initial)]
+    )
+    specialist = specialists.specialist_of(
+        generalist, OWN, full_softmax=full_softmax
+    )
+    biases = np.float64(specialist.net.layers[-1].bias)
+    if not full_softmax:
+        others = np.delete(shares, OWN).sum()
+        shares = np.append(shares[OWN], others)
+    np.testing.assert_allclose(biases, np.log(shares), rtol=1e-6)
