@@ -258,7 +258,15 @@ def _checked_data(data: Any) -> tuple[Any, np.ndarray]:
 
 def _checked_array(array: Any) -> Any:
     """An array as it is; as NumPy's if that takes no copy."""
-    if tf.is_tensor(array) or isinstance(array, np.ndarray):
+    if hasattr(array, "toarray"):
+        raise ValueError(
+            "x of `data` must be dense: give x.toarray(), or fewer features "
+            "where that does not fit into memory. "
+            f"Received: a {type(array).__name__} of shape {array.shape}"
+        )
+    # A column of pandas takes what is in brackets for labels of rows.
+    of_pandas = hasattr(array, "iloc")
+    if of_pandas or tf.is_tensor(array) or isinstance(array, np.ndarray):
         array = np.asarray(array)
     parts = ("shape", "dtype", "__getitem__")
     is_array = all(hasattr(array, part) for part in parts)

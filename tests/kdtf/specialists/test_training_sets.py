@@ -6,6 +6,7 @@ import math
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from kdtf import output_bias
@@ -410,3 +411,37 @@ def test_fitted_shift_undoes_the_sampling():
 def test_fitted_shift_refuses(logits, labels, message):
     with pytest.raises(ValueError, match=message):
         fitted_dustbin_shift(logits, labels)
+
+
+class Column:
+    """As a `pandas.Series`, whose brackets take labels, and not places."""
+
+    def __init__(self, values, labels):
+        self._values, self._labels = values, labels
+        self.shape, self.dtype = values.shape, values.dtype
+        self.iloc = values
+
+    def __array__(self, dtype=None, copy=None):
+        return self._values
+
+    def __getitem__(self, labels):
+        return self._values[[self._labels.index(label) for label in labels]]
+
+
+def test_a_column_of_shuffled_rows_is_read_by_place():
+    row, y = cases()
+    labels = np.random.default_rng(0).permutation(len(row)).tolist()
+    batches = training_set(
+        (Column(row, labels), y), OWN, batch_size=60, seed=0, dustbin=False
+    )
+    rows, classes = next(batches.as_numpy_iterator())
+    np.testing.assert_array_equal(classes, y[rows])
+
+
+@pytest.mark.parametrize(
+    "kind", (scipy.sparse.csr_matrix, scipy.sparse.csc_array)
+)
+def test_sparse_arrays_are_refused(kind):
+    x = kind(np.eye(120, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"x of `data` must be dense.*toarray"):
+        training_set((x, cases()[1]), OWN, batch_size=4, seed=0)
