@@ -259,7 +259,9 @@ def _files(path, content, version):
     for name, entry in content.items():
         good = type(entry) is list and len(entry) == length
         good = good and type(entry[1]) is str
-        good = good and all(map(_is_count, (entry[0], *entry[2:])))
+        # A shard may be of a batch without an example.
+        good = good and _is_count(entry[0])
+        good = good and all(type(n) is int and n >= 0 for n in entry[2:])
         _require(path, "files", good)
         files[name] = File(*(entry if length == 3 else [*entry, None]))
     return files

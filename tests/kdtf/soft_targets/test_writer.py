@@ -550,3 +550,27 @@ def test_a_finished_store_on_a_disk_that_may_only_be_read(
     monkeypatch.setattr(pathlib.Path, "unlink", refuse)
     assert len(stores.write(tmp_path)) == stores.EXAMPLES
     assert stores.contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("known", (True, False))
+def test_a_shard_of_a_batch_without_an_example(tmp_path, known):
+    """As a filter within batches leaves them."""
+    x = nets.inputs(10)
+    batches = (x[:4], x[:0], x[4:8], x[8:])
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(batches),
+        output_signature=tf.TensorSpec([None, nets.FEATURES]),
+    )
+    if known:
+        data = data.apply(tf.data.experimental.assert_cardinality(4))
+    store = stores.write(tmp_path, data=data, shards=4, dtype="float32")
+    assert len(store) == 10
+    store.verify()
+    alone = tf.data.Dataset.from_tensor_slices(x)
+    parts = [
+        stores.read(store.join(alone, shard_index=i, shard_count=2).batch(4))
+        for i in range(2)
+    ]
+    found = np.concatenate([targets["teacher_logits"] for _, targets in parts])
+    expected = stores.relative_logits(nets.linear(3), x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
