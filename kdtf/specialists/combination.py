@@ -50,7 +50,8 @@ def combine(
     Returns:
       `[batch, classes]` float32, or float64 if the generalist's logits are:
       log q, and `tf.nn.log_softmax` of these logits where no specialist is
-      active.
+      active; NaN where logits of the generalist or of an active specialist
+      have no softmax, such as NaN and infinity.
 
     Raises:
       ValueError: if the shapes do not fit, or `active` is not integers.
@@ -83,6 +84,10 @@ def combine(
         slots.indices,
         tf.cast(tf.where(slots.is_member, log_q, -math.inf), logits.dtype),
     )
+    # A maximum may pass over NaN, and leave a class its log of 0.
+    nan = tf.math.is_nan(tf.reduce_sum(slots.log_dustbins, -1, keepdims=True))
+    nan |= tf.math.is_nan(alone[:, :1])
+    combined = tf.where(nan, tf.cast(math.nan, combined.dtype), combined)
     is_any = tf.reduce_any(active >= 0, axis=-1, keepdims=True)
     return tf.where(is_any, combined, alone)
 

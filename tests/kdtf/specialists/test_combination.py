@@ -264,3 +264,25 @@ def test_indices_that_are_no_integers_are_refused():
     z, own, active = cases(0)
     with pytest.raises(ValueError, match=r"`active` must be integers.*float32"):
         specialists.combine(z, own, active.astype("f"), EVERY)
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "XLA"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_has_no_softmax_is_seen(how, value):
+    """As of nets that diverged; the other cases of the batch are right."""
+    run = {
+        "eager": specialists.combine,
+        "graph": tf.function(specialists.combine),
+        "XLA": tf.function(specialists.combine, jit_compile=True),
+    }[how]
+    z, own, active = cases(9, count=8)
+    z[1, 4] = value
+    own[3, 0, 0] = value  # of the first class of a specialist
+    own[5, 0, -1] = value  # of its dustbin
+    own[6, 0] = value
+    log_q = run(z, own, active, EVERY).numpy()
+    bad = [1, 3, 5, 6]
+    assert np.isnan(log_q[bad]).all()
+    good = np.delete(np.arange(8), bad)
+    right = [each[good] for each in cases(9, count=8)]
+    check(log_q[good], slow(right))
