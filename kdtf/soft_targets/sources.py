@@ -1,5 +1,6 @@
 """The data that `write` and `join` take, as a `tf.data.Dataset`."""
 
+import contextlib
 import inspect
 
 import keras
@@ -124,11 +125,33 @@ def _arrays(data):
             "`dataset` must be arrays whose first axis is the same. "
             f"Received: arrays of the shapes {shapes}"
         )
-    data = tf.nest.map_structure(
-        lambda a: a if a is None or tf.is_tensor(a) else np.asarray(a), data
-    )
+    data = tf.nest.map_structure(_array, data)
     # A list is several inputs, as in Keras, and not x, y and sample weights.
     return (_tuples(data),) if isinstance(data, list) else _tuples(data)
+
+
+def _array(array):
+    """An array as tf.data takes it, if TensorFlow has its dtype."""
+    if array is None or tf.is_tensor(array):
+        return array
+    array = np.asarray(array)
+    received = array.dtype.name
+    if array.dtype.hasobject:
+        others = (v for v in array.flat if not isinstance(v, str | bytes))
+        found = next(others, array)
+        if found is array:
+            return array
+        received = f"objects, such as the {type(found).__name__} {found!r:.60}"
+    else:
+        with contextlib.suppress(TypeError):
+            tf.as_dtype(array.dtype)
+            return array
+    raise ValueError(
+        "`dataset` must be arrays of numbers, bools or strings, of a dtype "
+        "that TensorFlow has: array.astype('float32') for numbers in a table "
+        "of objects, padded rows where their lengths differ. "
+        f"Received: an array of {received}"
+    )
 
 
 def _kind(data):
@@ -147,6 +170,7 @@ def _of_py_dataset(data):
             f"{type(data).__name__}, {received}"
         )
     first = [_element(data, index) for index in range(min(count, 2))]
+    _require_one_structure(first, data)
     spec = tf.nest.map_structure(_spec, *first)
 
     def read():
@@ -159,6 +183,21 @@ def _of_py_dataset(data):
     if len(spec) == 2 and _has_weights_alone(data):
         found = found.map(_without_labels)
     return found.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _require_one_structure(first, data):
+    try:
+        tf.nest.assert_same_structure(first[0], first[-1])
+    except (TypeError, ValueError) as error:
+        found = [
+            tf.nest.map_structure(lambda array: array.dtype.name, element)
+            for element in first
+        ]
+        raise ValueError(
+            "`dataset` must have batches of one structure. Received: a "
+            f"{type(data).__name__}, whose first two batches hold {found[0]} "
+            f"and {found[1]}"
+        ) from error
 
 
 def _element(data, index):

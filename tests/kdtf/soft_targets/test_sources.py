@@ -97,3 +97,42 @@ def test_an_axis_that_differs_later_is_named(tmp_path):
     message = r"`dataset` must have batches like.*batch 2.*\[2, 7, 5\]"
     with pytest.raises(ValueError, match=message):
         stores.write(tmp_path, teacher, data)
+
+
+def lists():
+    found = np.empty(3, object)
+    found[:] = [[1], [1, 2], [3]]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("array", "received"),
+    (
+        (np.ones((3, 2), object), "objects, such as the int 1"),
+        (lists(), r"objects, such as the list \[1\]"),
+        (np.array(["a", None, "b"], object), "objects, such as the NoneType"),
+        (np.zeros(3, "M8[s]"), r"datetime64\[s\]"),
+        (np.zeros(3, "i4,f4"), "void"),
+    ),
+)
+def test_arrays_that_tensorflow_cannot_have_are_refused(array, received):
+    message = rf"`dataset` must be arrays of numbers.*an array of ({received})"
+    for data in (array, (np.zeros((3, 2)), array)):
+        with pytest.raises(ValueError, match=message):
+            sources.dataset(data)
+
+
+def test_text_and_numbers_of_any_byte_order_are_taken():
+    x = np.array(["a", b"b", "\xe9"], object)
+    y = np.arange(3, dtype=">i4")
+    found = [
+        (one.numpy(), int(label)) for one, label in sources.dataset((x, y))
+    ]
+    assert found == [(b"a", 0), (b"b", 1), (b"\xc3\xa9", 2)]
+
+
+def test_batches_of_two_structures_are_refused():
+    x, y = nets.inputs(4), nets.labels(4)
+    for first, second in (((x, y), x), ({"a": x}, {"b": x})):
+        with pytest.raises(ValueError, match="`dataset` must have batches of"):
+            sources.dataset(Sliced(first, second))
