@@ -213,13 +213,20 @@ def augmented(augment, x, seeds):
     )
     try:
         traced = tf.function(augment).get_concrete_function(*one)
-    except TypeError as error:
+    except (TypeError, AttributeError, NotImplementedError) as error:
+        # Also what Python and NumPy say of a tensor of a graph.
         raise ValueError(
             "`augment` must be a function (x, seed) of one example and an "
-            f"int32 seed of shape [2]. Received: {augment!r}, which raised "
-            f"TypeError: {error}"
+            "int32 seed of shape [2], made of TensorFlow's operations, not "
+            f"NumPy's. Received: {augment!r}, which raised "
+            f"{type(error).__name__}: {error}"
         ) from error
     shown = traced.structured_outputs
+    if not all(map(tf.is_tensor, tf.nest.flatten(shown))):
+        raise ValueError(
+            "`augment` must return the example, a tensor or a structure of "
+            f"them. Received: {augment!r}, which returned {shown!r}"
+        )
     return tf.map_fn(
         lambda example: augment(*example),
         (x, seeds),

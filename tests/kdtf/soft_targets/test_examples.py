@@ -168,3 +168,18 @@ def test_an_augmentation_without_a_seed():
         ValueError, match=r"`augment` must be a function \(x, s"
     ):
         examples.view(data, 0, lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("augment", "received"),
+    (
+        (lambda x, seed: x.numpy(), "AttributeError: .*numpy"),
+        (lambda x, seed: np.fliplr(x), "NotImplementedError: .*numpy"),
+        (lambda x, seed: None, "which returned None"),
+        ("flip", "'flip'"),
+    ),
+)
+def test_an_augmentation_that_tensorflow_cannot_run(augment, received):
+    data = tf.data.Dataset.from_tensor_slices(tf.zeros((4, 2, 2))).batch(2)
+    with pytest.raises(ValueError, match=rf"`augment` must.*{received}"):
+        examples.view(data, 0, augment)
