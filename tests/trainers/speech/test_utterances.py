@@ -44,7 +44,10 @@ def test_conditions():
     ]
     isolated = found["isolated, clean"]
     assert isolated.isolated and not found["connected, clean"].isolated
-    np.testing.assert_array_equal(isolated.frames.values, corpus.test.values)
+    # Computed twice: on some processors sums depend on how memory is aligned.
+    np.testing.assert_allclose(
+        isolated.frames.values, corpus.test.values, rtol=1e-6, atol=1e-6
+    )
     transcripts = corpus.clips.transcripts()
     assert isolated.words == [(transcripts[i],) for i in corpus.used["test"]]
     assert found["connected, clean"].words == found["connected, 10 dB"].words
