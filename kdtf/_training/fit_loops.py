@@ -202,7 +202,7 @@ class FitLoops(keras.Model):
     def make_train_function(self, force: bool = False) -> None:
         """As in Keras; under XLA an execution of many steps is one program."""
         self._forget_outdated()
-        if self.train_function is refuse_other_teacher:
+        if self.train_function in (refuse_other_teacher, _refuse_other_layers):
             self.train_function = None
         if self.train_function is not None and not force:
             return
@@ -247,8 +247,10 @@ class FitLoops(keras.Model):
         ]
         if unusual != self._unusual:
             self._unusual = unusual
-            self.train_function = None
             self.test_function = self.predict_function = None
+            if self.train_function is not refuse_other_teacher:
+                in_fit = _refuse_other_layers if self._fits else None
+                self.train_function = in_fit
 
     def _execution(self, step):
         """What runs the steps of an execution, or None if Keras does."""
@@ -403,4 +405,15 @@ def refuse_other_teacher(iterator):
         "and answers are those of one teacher: fit(..., initial_epoch=...) "
         "goes on with another one. Received: another teacher, set by a "
         "callback during `fit`"
+    )
+
+
+def _refuse_other_layers(iterator):
+    """In place of the steps that a `fit` has begun with."""
+    del iterator
+    raise ValueError(
+        "Layers must be quantized, or get LoRA, between two calls of `fit`, "
+        "whose steps are those of the layers that it began with: "
+        "fit(..., initial_epoch=...) goes on with others. Received: layers of "
+        "student or teacher that a callback changed during `fit`"
     )

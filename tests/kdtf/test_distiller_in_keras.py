@@ -289,3 +289,43 @@ def test_layers_that_are_quantized_later_are_run_so(quantized):
         if not models[quantized].layers[0].quantization_mode:
             models[quantized].quantize("int8")
     assert losses[0] != pytest.approx(losses[1], rel=1e-4)
+
+
+def lora(distiller):
+    distiller.student.layers[-1].enable_lora(2)
+
+
+def another_teacher(distiller):
+    teacher = nets.linear(8)
+    teacher.quantize("int8")
+    distiller.set_teacher(teacher)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    (
+        (lora, "Layers must be quantized, or get LoRA, between.*initial_epoch"),
+        (another_teacher, "`set_teacher` must be called between"),
+    ),
+)
+@pytest.mark.parametrize("epochs", (1, 2))
+def test_layers_that_a_callback_changes_during_fit(change, message, epochs):
+    """Refused where steps are left: what they call has been dropped."""
+    x = nets.inputs()
+    distiller = kdtf.Distiller(nets.linear(0), nets.linear(7), temperature=2.0)
+    distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+
+    def change_it(epoch, logs):
+        if epoch == 0:
+            change(distiller)
+            distiller.evaluate(x, verbose=0)
+
+    given = {"epochs": epochs, "verbose": 0}
+    callback = CALLBACKS.LambdaCallback(on_epoch_end=change_it)
+    if epochs == 1:
+        distiller.fit(x, **given, callbacks=[callback])
+    else:
+        with pytest.raises(ValueError, match=message):
+            distiller.fit(x, **given, callbacks=[callback])
+    distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    distiller.fit(x, **given)
