@@ -107,7 +107,7 @@ def unusual_layers(model):
     flatten = getattr(model, "_flatten_layers", tuple)
     found = (
         (
-            layer.path,
+            getattr(layer, "path", None),  # Keras 2 has none
             getattr(layer, "quantization_mode", None),
             getattr(layer, "lora_enabled", False),
         )

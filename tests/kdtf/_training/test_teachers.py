@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import kdtf
 from kdtf._training import teachers
-from tests import nets
+from tests import nets, reference
 
 
 def distiller_of(teacher, student=None, **arguments):
@@ -185,3 +185,27 @@ def test_a_steady_teacher_depends_on_its_weights_alone():
     assert not teachers.is_steady(lambda x: x)
     pair = {"kind": nets.linear(7), "tags": lambda x: x}
     assert not teachers.is_steady(pair)
+
+
+class OfKeras2:
+    """As a model of tf_keras: it has layers, and those have no path."""
+
+    def __init__(self):
+        self.kernel = nets.values(nets.linear(7))[0]
+
+    def _flatten_layers(self, recursive=True, include_self=True):
+        yield self
+
+    def __call__(self, x):
+        return tf.matmul(x, self.kernel)
+
+
+def test_a_teacher_of_keras_2():
+    x, teacher = nets.inputs(), OfKeras2()
+    distiller = distiller_of(teacher)
+    distiller.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    found = distiller.fit(x, verbose=0).history["soft_loss"][0]
+    logits = np.float64(x) @ np.float64(teacher.kernel)
+    ours = np.asarray(distiller.student(x))
+    expected = reference.soft_loss(ours, logits, 2.0).mean()
+    assert found == pytest.approx(expected, rel=1e-5)
