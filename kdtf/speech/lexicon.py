@@ -255,24 +255,24 @@ def _parse(text: str) -> dict[str, list[str]]:
 
 def _phones(word: str, variants: Sequence[str]) -> tuple[_Pronunciation, ...]:
     # Of one string the letters would be pronunciations.
-    if isinstance(variants, str) or not all(
-        isinstance(variant, str) for variant in variants
-    ):
+    is_list = isinstance(variants, Iterable) and not isinstance(variants, str)
+    found = list(variants) if is_list else []  # it may be read once
+    if not is_list or not all(isinstance(each, str) for each in found):
         raise ValueError(
             "`pronunciations` must give every word a list of its "
             "pronunciations, each a string of phones separated by spaces, as "
             f'["DH AH", "DH IY"]. Received: {word}: {variants!r}'
         )
-    phones = tuple(tuple(variant.split()) for variant in variants)
+    phones = tuple(tuple(variant.split()) for variant in found)
     if not all(phones) or not phones or len(set(phones)) < len(phones):
         raise ValueError(
             "`pronunciations` must give every word at least one phone, and no "
-            f"pronunciation twice. Received: {word}: {variants}"
+            f"pronunciation twice. Received: {word}: {found}"
         )
     if SILENCE in itertools.chain(*phones):
         raise ValueError(
             f"`pronunciations` must not contain {SILENCE}, which is added "
-            f"between words. Received: {word}: {variants}"
+            f"between words. Received: {word}: {found}"
         )
     return phones
 

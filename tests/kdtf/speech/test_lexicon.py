@@ -104,12 +104,18 @@ def test_bad_sharing():
         speech.digits(sharing="all")
 
 
-@pytest.mark.parametrize("variants", ("AH", [("AH", "N")], ["AH", 1]))
+@pytest.mark.parametrize("variants", ("AH", [("AH", "N")], ["AH", 1], None, 1))
 def test_pronunciations_that_are_no_list_of_strings(variants):
     """The letters of one string would be pronunciations, A and H."""
     message = r"`pronunciations` must give every word a list.*Received: a: "
     with pytest.raises(ValueError, match=message):
         speech.Lexicon({"no": ["N OW"], "a": variants})
+
+
+def test_pronunciations_that_can_be_read_once():
+    variants = (variant.upper() for variant in ("ey", "ah"))
+    found = speech.Lexicon({"a": variants}).pronunciations
+    assert found == {"a": (("EY",), ("AH",))}
 
 
 @pytest.mark.parametrize("first", ("", "# words\n"))
