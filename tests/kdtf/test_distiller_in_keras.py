@@ -284,7 +284,7 @@ def test_layers_that_are_quantized_later_are_run_so(quantized):
         ours, theirs = (np.asarray(model(x)) for model in models.values())
         np.testing.assert_allclose(logits, ours, atol=1e-6)
         expected = reference.soft_loss(ours, theirs, 2.0).mean()
-        assert soft == pytest.approx(expected, rel=1e-5)
+        assert float(soft) == pytest.approx(expected, rel=1e-5)
         losses.append(expected)
         if not models[quantized].layers[0].quantization_mode:
             models[quantized].quantize("int8")

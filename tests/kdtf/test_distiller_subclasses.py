@@ -193,8 +193,8 @@ def test_steps_of_ones_own_count_mask_weights_and_the_teacher():
         (tested, losses),
     ):
         loss = expected[valid].sum() / valid.sum()
-        assert found["own_loss"] == pytest.approx(loss, rel=1e-5)
-        assert found["fidelity_kl"] == pytest.approx(fidelity, rel=1e-5)
+        assert float(found["own_loss"]) == pytest.approx(loss, rel=1e-5)
+        assert float(found["fidelity_kl"]) == pytest.approx(fidelity, rel=1e-5)
 
 
 def test_a_step_that_does_not_tell_what_the_teacher_sees_is_refused():
@@ -214,7 +214,7 @@ def test_a_step_that_does_not_tell_what_the_teacher_sees_is_refused():
     alone.compile("sgd")
     found = alone.evaluate(x, y, batch_size=12, verbose=0, return_dict=True)
     expected = reference.hard_loss(np.asarray(alone.student(x)), y).mean()
-    assert found["own_loss"] == pytest.approx(expected, rel=1e-5)
+    assert float(found["own_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_steps_of_ones_own_get_logits_and_no_hidden_states():
