@@ -72,6 +72,16 @@ def test_a_bar_shows_how_far_a_reader_is(run, monkeypatch):
         assert bar.n == shown
 
 
+def first_batch(run, endless):
+    """y of a batch, and `[batch, classes]` what the ensemble says of its x."""
+    x, y = next(iter(endless(0)))
+    pixels = run.data.train_images.reshape(240, -1) / 255
+    rows = np.abs(x.numpy()[:, None] - pixels[None]).max(-1).argmin(-1)
+    np.testing.assert_array_equal(y["labels"], run.data.train_labels[rows])
+    ensemble = groups.of_confused(run, 0)[0].ensemble()
+    return y, runs.softmax(ensemble(pixels[rows].astype(np.float32)).numpy())
+
+
 def test_students_are_taught_what_generalist_and_specialists_say(run, calls):
     """The 12 classes are fewer than the 32 logits that are kept of others."""
     distilled._TOP_K, kept = 4, distilled._TOP_K
@@ -83,13 +93,8 @@ def test_students_are_taught_what_generalist_and_specialists_say(run, calls):
     arm, directory, endless = calls[-1]
     assert (arm.soft_weight, arm.hard_weight) == (0.5, 0.5)
     assert directory.parent == run.directory / "seed0"
-    x, y = next(iter(endless(0)))
-    pixels = run.data.train_images.reshape(240, -1) / 255
-    rows = np.abs(x.numpy()[:, None] - pixels[None]).max(-1).argmin(-1)
-    np.testing.assert_array_equal(y["labels"], run.data.train_labels[rows])
-    ensemble = groups.of_confused(run, 0)[0].ensemble()
-    p = runs.softmax(ensemble(pixels[rows].astype(np.float32)).numpy())
-    for case in range(len(rows)):
+    y, p = first_batch(run, endless)
+    for case in range(len(p)):
         top = y["teacher_top_classes"].numpy()[case]
         assert set(top) == set(np.argsort(p[case])[-4:])
         log_p = y["teacher_top_logits"].numpy()[case].astype(float)
@@ -105,12 +110,7 @@ def test_of_few_classes_all_logits_are_kept(run, calls):
     distilled._write_store(run, 0)
     distilled._student(run, 0, 6, 0.5)
     _, _, endless = calls[-1]
-    x, y = next(iter(endless(0)))
-    pixels = run.data.train_images.reshape(240, -1) / 255
-    rows = np.abs(x.numpy()[:, None] - pixels[None]).max(-1).argmin(-1)
-    np.testing.assert_array_equal(y["labels"], run.data.train_labels[rows])
-    ensemble = groups.of_confused(run, 0)[0].ensemble()
-    p = runs.softmax(ensemble(pixels[rows].astype(np.float32)).numpy())
+    y, p = first_batch(run, endless)
     kept = y["teacher_logits"].numpy().astype(np.float64)
     np.testing.assert_allclose(runs.softmax(kept), p, atol=2e-3)
 
